@@ -1,0 +1,314 @@
+import type { Static, TObject } from '@sinclair/typebox'
+import type { AlertSeverity, ResourceName } from '../types.ts'
+
+/** Opaque JSON that a resource resumes from. The engine stores it, only the provider reads it. */
+export type Checkpoint = string | number | boolean | { [key: string]: Checkpoint | null } | Array<Checkpoint | null>
+
+/** A record that could not be mapped to our model. It becomes one `run_item`; the rest of its page lands. */
+export interface RejectedRecord {
+  externalId: string | null
+  reason: string
+}
+
+export interface Page<R> {
+  /** Clock read *before* the request that produced this page; decides which of two writes is newer. */
+  observedAt: Date
+  records: R[]
+  rejected?: RejectedRecord[]
+  /** Only where deletes are explicit: ids the platform says are gone. */
+  deletedIds?: string[]
+  /** Committed together with the records; absent or null = start over next time. */
+  checkpoint?: Checkpoint | null
+}
+
+export interface Resource<Client, R> {
+  /**
+   * How removal is told. `snapshot`: a complete full read tombstones what it did not see;
+   * `explicit`: only `deletedIds`; `none`: never.
+   */
+  deletes: 'snapshot' | 'explicit' | 'none'
+  /** Reads page by page. Returning means "that was everything", throwing means "incomplete". */
+  pull (client: Client, from: Checkpoint | null, signal: AbortSignal): AsyncIterable<Page<R>>
+  /** One record, or null where the platform does not know it (any more). */
+  fetchOne? (client: Client, externalId: string, signal: AbortSignal): Promise<R | null>
+}
+
+/** A platform's organization: Level group, MeshCentral device group. `null` = the platform did not tell. */
+export interface OrganizationRecord {
+  externalId: string
+  name: string
+  parentExternalId?: string | null
+  deviceCount?: number | null
+  descendantDeviceCount?: number | null
+}
+
+/**
+ * A device in our terms. A missing or null field means "not told" and never erases a known value.
+ * `volatile` values are kept apart and never count as a change of the device.
+ */
+export interface DeviceRecord {
+  externalId: string
+  displayName: string
+  organizationExternalId?: string | null
+  assetType?: 'workstation' | 'server' | null
+  hostname?: string | null
+  serialNumber?: string | null
+  manufacturer?: string | null
+  model?: string | null
+  osType?: string | null
+  osVersion?: string | null
+  lastRebootAt?: Date | null
+  currentUser?: string | null
+  lanIp?: string | null
+  wanIp?: string | null
+  macAddresses?: string[] | null
+  cpuModel?: string | null
+  cpuCores?: number | null
+  ramBytes?: number | null
+  /** `freeBytes` is volatile: it is stored with the heartbeat. */
+  volumes?: Array<{ name: string, totalBytes: number | null, freeBytes: number | null }> | null
+  antivirus?: { provider: string | null, status: string | null } | null
+  location?: string | null
+  tags?: string[] | null
+  maintenanceMode?: boolean | null
+  /** Platform facts without a column of their own; JSON, stable key order not required. */
+  details?: Record<string, unknown> | null
+  /** Volatile. */
+  online?: boolean | null
+  /** Volatile. */
+  lastSeenAt?: Date | null
+  /** Volatile. */
+  uptimeSeconds?: number | null
+}
+
+export interface UpdateRecord {
+  externalId: string
+  deviceExternalId: string
+}
+
+export interface AlertRecord {
+  externalId: string
+  deviceExternalId?: string | null
+  name: string
+  description?: string | null
+  severity: AlertSeverity
+  /** The platform's own word. */
+  providerSeverity?: string | null
+  status: 'active' | 'resolved'
+  startedAt: Date
+  resolvedAt?: Date | null
+  details?: Record<string, unknown> | null
+}
+
+/** "Look at this again": never data to write, always a reason to read. */
+export interface Hint {
+  resource: ResourceName
+  externalId: string
+  /** `heartbeat`: the platform pushed an online/offline change. */
+  kind?: 'changed' | 'deleted' | 'heartbeat'
+}
+
+/** A group on the platform that can hold one client's devices. */
+export interface DeviceGroup {
+  id: string
+  name: string
+  description: string | null
+}
+
+export interface DeviceGroups<Client> {
+  /** Every group the account can see. `server` identifies the installation: a change means "migrated". */
+  list (client: Client, signal: AbortSignal): Promise<{ groups: DeviceGroup[], server: string | null, complete: boolean }>
+  create (client: Client, group: { name: string, description: string }, signal: AbortSignal): Promise<DeviceGroup>
+  /** Changes name and/or description; returns the group as the platform confirms it. */
+  rename (client: Client, id: string, change: { name?: string, description?: string }, signal: AbortSignal): Promise<DeviceGroup>
+  /** The name as the platform will store it; empty when nothing usable is left. */
+  sanitizeName (name: string): string
+}
+
+/** An inbound request as the provider sees it: headers lower-cased, body still raw. */
+export interface WebhookRequest {
+  headers: Record<string, string | undefined>
+  rawBody: Buffer
+}
+
+export interface WebhookEvent {
+  /** Stable id of the event on the platform, or one derived from device and condition: never one per delivery. */
+  id: string
+  type: string
+  /** When the platform says it happened, if it does. */
+  occurredAt: Date | null
+  hints: Hint[]
+  /** An alert that the payload alone describes well enough to be shown until it was re-read. */
+  alert?: AlertRecord
+}
+
+export interface ProviderWebhook {
+  /** True when the raw body or a header proves one of `secrets` (current first, then those still in rotation). Constant time. */
+  verify (request: WebhookRequest, secrets: string[]): boolean
+  /** Called only after `verify`. Throws on a body it cannot read (answered 400). Unknown event types return no hints. */
+  parse (request: WebhookRequest): WebhookEvent
+  /** What the operator sets up on the platform. */
+  setup: {
+    signatureHeader: string | null
+    secretHeader: string | null
+    events: string[]
+    payloadTemplate: Record<string, string> | null
+    instructions: string[]
+  }
+}
+
+/** A short-lived link into a device. */
+export interface RemoteSession {
+  url: string
+  expiresAt: Date
+}
+
+/** Everything a provider gets to reach its platform; bound to one connection. */
+export interface ProviderContext<Config, Secrets> {
+  config: Config
+  secrets: Secrets
+  log: ProviderLog
+  /** Aborted when the connection's work has to stop. */
+  signal: AbortSignal
+  /** Time-outs, bounded retries, `Retry-After`, rate limit, no redirects, only the connection's hosts. */
+  fetch: ProviderFetch
+  /** The same egress for a WebSocket. */
+  webSocket: ProviderWebSocket
+}
+
+export interface ProviderLog {
+  debug (fields: object, message: string): void
+  info (fields: object, message: string): void
+  warn (fields: object, message: string): void
+}
+
+export interface FetchOptions {
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  headers?: Record<string, string>
+  body?: string
+  signal?: AbortSignal
+  /** Repeating it does no harm, so it may be retried. Default: true for GET, false otherwise. */
+  idempotent?: boolean
+  /** Bytes of the answer at most. Default 32 MiB. */
+  maxBytes?: number
+}
+
+export interface FetchResponse {
+  status: number
+  headers: Record<string, string>
+  text (): string
+  /** Throws `ProviderError('protocol')` where the body is not JSON. */
+  json (): unknown
+}
+
+export type ProviderFetch = (url: string | URL, options?: FetchOptions) => Promise<FetchResponse>
+
+/** An open socket. `abort` destroys it at once, without the closing handshake. */
+export interface ProviderSocket {
+  send (text: string): void
+  close (): void
+  abort (): void
+  readonly closed: boolean
+}
+
+export type ProviderWebSocket = (url: string | URL, options: {
+  headers?: Record<string, string>
+  /** PEM; trusted in addition to the system's. */
+  ca?: string
+  onMessage (text: string): void
+  onClose (info: { code: number, reason: string }): void
+  signal?: AbortSignal
+  /** Bytes of one message at most. Default 256 MiB. */
+  maxMessageBytes?: number
+}) => Promise<ProviderSocket>
+
+/**
+ * One platform. Required members are few; every optional member's presence *is* the capability.
+ * Providers never see the database, Fastify or the environment.
+ */
+export interface RmmProvider<Config = any, Secrets = any, Client = any> {
+  /** Lower-case, e.g. `levelio`. */
+  id: string
+  name: string
+  description: string
+  /** TypeBox object; validation, the settings form and OpenAPI come from it. */
+  configSchema: TObject
+  secretSchema: TObject
+  /** Hosts a connection with this config may talk to: `host` or `host:port`. */
+  hosts (config: Config): string[]
+  /** The host developer's decision, never the tenant's. Default false. */
+  allowPrivateNetwork?: boolean
+  /** PEM of an own certificate authority for this connection. */
+  ca? (config: Config): string | undefined
+  /** Requests in flight and per minute to one connection's platform; all runs of a connection share it. */
+  limits?: { concurrency?: number, perMinute?: number }
+  open (ctx: ProviderContext<Config, Secrets>): Client | Promise<Client>
+  /** Proves that the connection works; throws `ProviderError` with a sentence for the operator. */
+  check (client: Client, signal: AbortSignal): Promise<{ account: string, warnings: string[] }>
+  resources: {
+    organizations?: Resource<Client, OrganizationRecord>
+    devices?: Resource<Client, DeviceRecord>
+    updates?: Resource<Client, UpdateRecord>
+    alerts?: Resource<Client, AlertRecord>
+  }
+  deviceGroups?: DeviceGroups<Client>
+  /** Resolves on the platform. Resolving a resolved alert is fine. */
+  resolveAlert? (client: Client, externalId: string, signal: AbortSignal): Promise<AlertRecord | null>
+  remoteSession? (client: Client, externalId: string, options: { minutes: number, viewOnly: boolean, guestName: string }, signal: AbortSignal): Promise<RemoteSession>
+  installLink? (client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>
+  webhook?: ProviderWebhook
+  /** Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects and reconciles. */
+  listen? (client: Client, signal: AbortSignal): AsyncIterable<Hint>
+  /** Safe to call twice. */
+  close? (client: Client): Promise<void>
+}
+
+export type ProviderErrorKind = 'auth' | 'forbidden' | 'rate_limited' | 'unreachable' | 'protocol' | 'gone' | 'not_in_plan'
+
+/** A failure of the platform with a sentence for the operator that says what to do. */
+export class ProviderError extends Error {
+  override name = 'ProviderError'
+  readonly kind: ProviderErrorKind
+  /** Milliseconds to wait before asking again, where the platform said so. */
+  readonly retryAfterMs: number | undefined
+
+  constructor (kind: ProviderErrorKind, message: string, options: { retryAfterMs?: number | undefined, cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.kind = kind
+    this.retryAfterMs = options.retryAfterMs
+  }
+}
+
+/** The provider as the author typed it, config and secrets inferred from the schemas. */
+export type ProviderDefinition<C extends TObject, S extends TObject, Client> =
+  Omit<RmmProvider<Static<C>, Static<S>, Client>, 'configSchema' | 'secretSchema'> & { configSchema: C, secretSchema: S }
+
+const idPattern = /^[a-z][a-z0-9]{1,39}$/
+
+/** Checks a provider's shape once, at definition, and infers its types. Throws `TypeError` naming the wrong member. */
+export function defineProvider<C extends TObject, S extends TObject, Client> (definition: ProviderDefinition<C, S, Client>): RmmProvider<Static<C>, Static<S>, Client> {
+  if (!idPattern.test(definition.id)) throw new TypeError(`provider id '${definition.id}' must match ${idPattern}`)
+  for (const member of ['open', 'check', 'hosts'] as const) {
+    if (typeof definition[member] !== 'function') throw new TypeError(`provider '${definition.id}' needs the function '${member}'`)
+  }
+  for (const [name, resource] of Object.entries(definition.resources)) {
+    if (typeof resource.pull !== 'function') throw new TypeError(`provider '${definition.id}': resource '${name}' needs 'pull'`)
+  }
+  return Object.freeze({ ...definition }) as RmmProvider<Static<C>, Static<S>, Client>
+}
+
+/** Maps every raw record of a page; one that throws is rejected with its reason, the rest go on. */
+export function mapRecords<Raw, R> (raw: readonly Raw[], id: (record: Raw) => unknown, map: (record: Raw) => R): { records: R[], rejected: RejectedRecord[] } {
+  const records: R[] = []
+  const rejected: RejectedRecord[] = []
+  for (const record of raw) {
+    try {
+      records.push(map(record))
+    } catch (error) {
+      let externalId: unknown
+      try { externalId = id(record) } catch {}
+      rejected.push({ externalId: typeof externalId === 'string' ? externalId : null, reason: (error as Error).message })
+    }
+  }
+  return { records, rejected }
+}

@@ -1,0 +1,424 @@
+import type { EntityManager } from '@mikro-orm/core'
+
+/**
+ * The public vocabulary. Times in these shapes are ISO 8601 UTC strings, ids are opaque strings,
+ * sizes are bytes. The shapes are those of the mounted routes, field for field.
+ */
+
+export type ResourceName = 'organizations' | 'devices' | 'updates' | 'alerts'
+export const resourceNames = ['organizations', 'devices', 'updates', 'alerts'] as const
+
+export interface Capabilities {
+  connection: boolean
+  scopeSync: boolean
+  deviceSync: boolean
+  patchSync: boolean
+  alertSync: boolean
+  alertResolve: boolean
+  deviceGroups: boolean
+  events: boolean
+  remoteSessions: boolean
+  remoteActions: boolean
+}
+
+export interface ProviderInfo {
+  id: string
+  name: string
+  description: string
+  capabilities: Capabilities
+  configSchema: object
+  secretSchema: object
+}
+
+export interface Schedule {
+  enabled: boolean
+  /** Minutes between two scheduled syncs, 15 to 1440. */
+  everyMinutes: number
+  /** Minutes between two full reads, at least `everyMinutes`; those in between are incremental. */
+  fullEveryMinutes: number
+}
+
+/** What happens to a device that the platform moved under another client: follow it, or keep the old client and report. */
+export type MovePolicy = 'follow' | 'hold'
+
+export interface Connection {
+  id: string
+  provider: string
+  name: string
+  config: Record<string, unknown>
+  status: 'connected' | 'error' | 'disconnected'
+  statusReason: string | null
+  account: string | null
+  connectedAt: string | null
+  lastSyncAt: string | null
+  lastFullSyncAt: string | null
+  lastScheduledSyncAt: string | null
+  syncStatus: 'idle' | 'queued' | 'running' | 'completed' | 'failed'
+  syncError: string | null
+  schedule: Schedule
+  movePolicy: MovePolicy
+  counts: {
+    organizations: number
+    mappedOrganizations: number
+    devices: number
+    mappedDevices: number
+    unmappedDevices: number
+    onlineDevices: number
+    activeAlerts: number
+  }
+}
+
+export interface CreateConnection {
+  provider: string
+  name?: string
+  config?: Record<string, unknown>
+  secrets: Record<string, unknown>
+  schedule?: Partial<Schedule>
+  movePolicy?: MovePolicy
+}
+
+export interface UpdateConnection {
+  name?: string
+  config?: Record<string, unknown>
+  secrets?: Record<string, unknown>
+  schedule?: Partial<Schedule>
+  movePolicy?: MovePolicy
+}
+
+/** The webhook address of a connection with its secret; the secret is shown this once. */
+export interface WebhookSecret {
+  url: string
+  secret: string
+}
+
+export interface ConnectionTest {
+  ok: true
+  account: string
+  checkedAt: string
+  warnings: string[]
+}
+
+export type MappingMode = 'inherit' | 'mapped' | 'excluded'
+
+export interface Organization {
+  id: string
+  externalId: string
+  name: string
+  parentExternalId: string | null
+  path: string
+  depth: number
+  deviceCount: number
+  descendantDeviceCount: number
+  mapping: { mode: MappingMode, clientRef: string | null }
+  effectiveClientRef: string | null
+  autoSync: boolean
+  removedAt: string | null
+}
+
+export interface MappingChange {
+  mode?: MappingMode
+  clientRef?: string | null
+  autoSync?: boolean
+}
+
+export interface MappingSuggestion {
+  organizationId: string
+  clientRef: string
+  clientName: string
+  /** 0 to 1; 1 is the same name after normalising. */
+  score: number
+  reason: string
+}
+
+export interface Client {
+  id: string
+  name: string
+}
+
+export type RunStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'interrupted' | 'cancelled'
+export type RunTrigger = 'manual' | 'schedule' | 'webhook' | 'startup'
+export type SyncMode = 'full' | 'incremental'
+
+export interface RunTotals {
+  created: number
+  updated: number
+  unchanged: number
+  removed: number
+  unmapped: number
+  failed: number
+}
+
+export interface Run {
+  id: string
+  connectionId: string
+  trigger: RunTrigger
+  resources: ResourceName[]
+  mode: SyncMode
+  transport: string
+  status: RunStatus
+  queuedAt: string
+  startedAt: string | null
+  finishedAt: string | null
+  progress: Array<{ resource: ResourceName, pages: number, processed: number, complete: boolean }>
+  totals: RunTotals
+  /** One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart. */
+  summary: string | null
+  error: { code: string, message: string } | null
+}
+
+export interface RunItem {
+  resource: string
+  externalId: string | null
+  outcome: 'failed' | 'held' | 'ambiguous' | 'skipped'
+  reason: string
+}
+
+export interface SyncRequest {
+  resources?: ResourceName[]
+  mode?: SyncMode
+  /** Confirms a mass removal that the brake refused. */
+  force?: boolean
+}
+
+export interface DeviceVolume {
+  name: string
+  totalBytes: number | null
+  freeBytes: number | null
+  /** Used share of the volume, 0 to 1. */
+  utilization: number | null
+}
+
+export interface Device {
+  id: string
+  connectionId: string
+  provider: string
+  externalId: string
+  organizationExternalId: string | null
+  clientRef: string | null
+  assetRef: string | null
+  assetType: 'workstation' | 'server'
+  displayName: string
+  hostname: string | null
+  serialNumber: string | null
+  manufacturer: string | null
+  model: string | null
+  osType: string | null
+  osVersion: string | null
+  online: boolean
+  agentStatus: 'online' | 'offline'
+  lastSeenAt: string | null
+  lastRebootAt: string | null
+  uptimeSeconds: number | null
+  currentUser: string | null
+  lanIp: string | null
+  wanIp: string | null
+  macAddresses: string[]
+  cpuModel: string | null
+  cpuCores: number | null
+  ramBytes: number | null
+  volumes: DeviceVolume[]
+  antivirus: { provider: string | null, status: string | null }
+  pendingOsPatches: number | null
+  location: string | null
+  tags: string[]
+  maintenanceMode: boolean
+  removedAt: string | null
+  observedAt: string
+  updatedAt: string
+}
+
+export interface DeviceDetail extends Device {
+  details: Record<string, unknown>
+}
+
+export interface DeviceFilter {
+  connectionId?: string
+  clientRef?: string
+  online?: boolean
+  mapped?: boolean
+  /** Matches names, serial number, addresses and user, case-insensitively. */
+  q?: string
+}
+
+export type AlertSeverity = 'critical' | 'major' | 'moderate' | 'minor'
+
+export interface Alert {
+  id: string
+  connectionId: string
+  externalId: string
+  deviceId: string | null
+  deviceExternalId: string | null
+  name: string
+  description: string | null
+  severity: AlertSeverity
+  providerSeverity: string | null
+  status: 'active' | 'resolved'
+  startedAt: string
+  resolvedAt: string | null
+}
+
+export interface AlertFilter {
+  connectionId?: string
+  deviceId?: string
+  status?: 'active' | 'resolved'
+  severity?: AlertSeverity
+}
+
+export interface PageQuery {
+  /** 1 to 200. Default 50. */
+  limit?: number
+  cursor?: string
+}
+
+export interface List<T> {
+  items: T[]
+  nextCursor: string | null
+}
+
+export interface DeviceSyncResult {
+  outcome: 'created' | 'updated' | 'unchanged' | 'unmapped' | 'removed'
+  device: DeviceDetail | null
+}
+
+export interface DeviceGroupResult {
+  clientRef: string
+  name: string
+  groupId: string | null
+  outcome: 'created' | 'linked' | 'existing' | 'renamed' | 'conflict' | 'failed'
+  error?: string
+}
+
+export interface DeviceGroupSync {
+  success: boolean
+  message: string
+  totalClients: number
+  created: number
+  linked: number
+  existing: number
+  renamed: number
+  conflicts: number
+  failed: number
+  results: DeviceGroupResult[]
+}
+
+export interface DeviceGroupEnsured {
+  success: boolean
+  clientRef: string
+  name: string
+  groupId: string
+  created: boolean
+  linked: boolean
+  message: string
+}
+
+export interface DeviceGroupStatus {
+  success: boolean
+  totalClients: number
+  needsSync: number
+  clients: Array<{
+    clientRef: string
+    name: string
+    hasGroup: boolean
+    groupId: string | null
+    groupName: string | null
+    groupExists: boolean
+    setupComplete: boolean
+    linkedDevices: number
+    needsSync: boolean
+    drift: string | null
+  }>
+}
+
+export interface WebhookInfo {
+  url: string
+  signatureHeader: string | null
+  secretHeader: string | null
+  events: string[]
+  payloadTemplate: Record<string, string> | null
+  instructions: string[]
+  hasSecret: boolean
+  lastDeliveryAt: string | null
+}
+
+export interface Delivery {
+  id: string
+  connectionId: string
+  eventId: string
+  eventType: string
+  status: 'pending' | 'done' | 'ignored' | 'dead'
+  attempts: number
+  lastError: string | null
+  receivedAt: string
+  processedAt: string | null
+}
+
+export const eventTypes = [
+  'RMM_SYNC_STARTED', 'RMM_SYNC_COMPLETED', 'RMM_SYNC_FAILED',
+  'RMM_DEVICE_CREATED', 'RMM_DEVICE_UPDATED', 'RMM_DEVICE_REMOVED',
+  'RMM_ALERT_TRIGGERED', 'RMM_ALERT_RESOLVED', 'RMM_WEBHOOK_RECEIVED',
+  'RMM_DEVICE_GROUP_CREATED', 'RMM_DEVICE_GROUP_LINKED', 'RMM_DEVICE_GROUP_RENAMED',
+  'RMM_REMOTE_SESSION_STARTED', 'RMM_INSTALL_LINK_CREATED',
+  'INTEGRATION_CONNECTED', 'INTEGRATION_DISCONNECTED'
+] as const
+export type RmmEventType = typeof eventTypes[number]
+
+export interface RmmEvent {
+  /** Stable across redeliveries: consumers de-duplicate by it. */
+  id: string
+  type: RmmEventType
+  tenantId: string
+  connectionId: string
+  provider: string
+  occurredAt: string
+  payload: Record<string, unknown>
+}
+
+/** Receives the outbox. Called with events in order per connection, at least once; throwing means "try these again". */
+export interface EventSink {
+  /** Identifies the sink across restarts and processes; unique within one registration. */
+  name: string
+  publish (events: RmmEvent[], signal: AbortSignal): Promise<void>
+  close? (): Promise<void>
+}
+
+/** One committed step handed to the host, inside our transaction. */
+export interface ChangeBatch {
+  tenantId: string
+  connectionId: string
+  provider: string
+  devices: Array<{ change: 'created' | 'updated' | 'removed' | 'moved', device: Device }>
+  alerts: Array<{ change: 'triggered' | 'updated' | 'resolved', alert: Alert }>
+}
+
+export type OnChanges = (batch: ChangeBatch, em: EntityManager) =>
+Promise<void | { assetRefs?: Record<string, string> }> | void | { assetRefs?: Record<string, string> }
+
+/** Seals secrets. `aad` binds the sealed text to `tenant:connection`; opening with another `aad` must fail. */
+export interface SecretBox {
+  seal (plain: string, aad: string): string | Promise<string>
+  open (sealed: string, aad: string): string | Promise<string>
+}
+
+/** The host's clients, for mapping, suggestions and device groups. */
+export interface Directory {
+  clients (tenantId: string, query?: { q?: string }): Client[] | Promise<Client[]>
+  client (tenantId: string, id: string): Client | null | Promise<Client | null>
+}
+
+/** Every question `authorize` is asked. */
+export const actions = [
+  'provider:read', 'connection:read', 'connection:write', 'mapping:read', 'mapping:write', 'sync:read', 'sync:run',
+  'device:read', 'device:remote', 'alert:read', 'alert:resolve', 'device-group:read', 'device-group:write'
+] as const
+export type Action = typeof actions[number]
+
+/** What the action is about, as far as the URL tells. */
+export interface ActionTarget {
+  connectionId?: string
+  organizationId?: string
+  runId?: string
+  deviceId?: string
+  alertId?: string
+  deliveryId?: string
+  clientRef?: string
+}
