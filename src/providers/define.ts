@@ -234,8 +234,11 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   /** TypeBox object; validation, the settings form and OpenAPI come from it. */
   configSchema: TObject
   secretSchema: TObject
-  /** Hosts a connection with this config may talk to: `host` or `host:port`. */
-  hosts (config: Config): string[]
+  /**
+   * Hosts a connection with this config may talk to, as `host` or `host:port`.
+   * Default: the hosts of every config field with `format: 'uri'`.
+   */
+  hosts? (config: Config): string[]
   /** The host developer's decision, never the tenant's. Default false. */
   allowPrivateNetwork?: boolean
   /** PEM of an own certificate authority for this connection. */
@@ -288,7 +291,7 @@ const idPattern = /^[a-z][a-z0-9]{1,39}$/
 /** Checks a provider's shape once, at definition, and infers its types. Throws `TypeError` naming the wrong member. */
 export function defineProvider<C extends TObject, S extends TObject, Client> (definition: ProviderDefinition<C, S, Client>): RmmProvider<Static<C>, Static<S>, Client> {
   if (!idPattern.test(definition.id)) throw new TypeError(`provider id '${definition.id}' must match ${idPattern}`)
-  for (const member of ['open', 'check', 'hosts'] as const) {
+  for (const member of ['open', 'check'] as const) {
     if (typeof definition[member] !== 'function') throw new TypeError(`provider '${definition.id}' needs the function '${member}'`)
   }
   for (const [name, resource] of Object.entries(definition.resources)) {
