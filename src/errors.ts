@@ -11,6 +11,8 @@ export const MigrationError = createError<[string]>('RMM_ERR_MIGRATION', '%s', 5
 export const ProviderShapeError = createError<[string]>('RMM_ERR_PROVIDER', '%s', 500)
 
 export const TenantError = createError('RMM_ERR_TENANT', 'No tenant: this request is not bound to a tenant of the host', 401)
+/** `authorize` answered false instead of throwing. */
+export const ForbiddenError = createError('RMM_ERR_FORBIDDEN', 'Not allowed', 403)
 export const ValidationError = createError<[string]>('RMM_ERR_VALIDATION', '%s', 400)
 export const CursorError = createError('RMM_ERR_CURSOR', 'The cursor is not one of this list; start again without it', 400)
 export const BodyError = createError<[string]>('RMM_ERR_BODY', '%s', 400)

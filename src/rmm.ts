@@ -55,7 +55,7 @@ export interface Rmm {
   }
   webhooks: {
     /** Stores one inbound request after its proof; throws `RMM_ERR_WEBHOOK_REFUSED` alike for an unknown key and a bad signature. */
-    accept (hookKey: string, request: { headers: Record<string, string | undefined>, rawBody: Buffer }): Promise<{ duplicate: boolean }>
+    accept (hookKey: string, request: { headers: Record<string, string | undefined>, rawBody: Buffer }): Promise<{ duplicate: boolean, ignored: boolean }>
     info (tenantId: string, connectionId: string): Promise<WebhookInfo>
     rotate (tenantId: string, connectionId: string, options?: { graceMinutes?: number }): Promise<WebhookSecret>
     deliveries (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>>

@@ -1,0 +1,93 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { AlreadyRegisteredError } from './errors.ts'
+import { checkMigrations, requireIgnoredSchema, runMigrations } from './migrations/run.ts'
+import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './options.ts'
+import type { Rmm } from './rmm.ts'
+import { routes } from './routes/index.ts'
+import type { Core } from './services/core.ts'
+import { emitterSink } from './services/events.ts'
+import { createServices, type Services } from './services/index.ts'
+import { createRegistry } from './services/registry.ts'
+import { openDatabase } from './services/store/database.ts'
+import { createTicker } from './services/ticker.ts'
+import { directTransport } from './transports/direct.ts'
+import { resolveTransport } from './transports/resolve.ts'
+import type { SyncTransport } from './transports/transport.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    rmm: Rmm
+  }
+}
+
+async function createCore (app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
+  requireIgnoredSchema(options.orm, options.schema)
+  const database = await openDatabase(options.orm, options.schema)
+  if (options.migrations === 'run') await runMigrations(database)
+  if (options.migrations === 'check') await checkMigrations(database)
+  const base = `${app.prefix}${options.prefix === false ? '/rmm' : options.prefix}`.replace(/\/+$/, '')
+  return {
+    database,
+    registry: createRegistry(options.providers, options.available),
+    secrets: options.secrets,
+    directory: options.directory,
+    onChanges: options.onChanges,
+    sinks: [emitterSink, ...options.events.map(sink => sink.name)],
+    isPublic: options.publicUrl !== undefined,
+    hooksUrl: `${options.publicUrl?.replace(/\/+$/, '') ?? ''}${base}/hooks/`,
+    log: app.log.child({ plugin: 'rmm-sync' }),
+    settings: options.engine,
+    worker: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
+    now: () => new Date(),
+    signal
+  }
+}
+
+/** Arms background work when the host is ready, and takes it down again when it closes. */
+function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOptions, services: Services, transports: ReadonlyMap<string, SyncTransport>, stopping: AbortController): void {
+  const { sync, events, executor, inbox, listeners } = services
+  const ticker = createTicker(core, sync, events, { schedules: options.schedule.enabled, duties: [inbox.drain, listeners.tend] })
+  app.addHook('onReady', async () => {
+    if (!options.worker.enabled) return
+    const worker = { concurrency: options.worker.concurrency, workerId: core.worker, maxAttempts: core.settings.maxAttempts, retryDelayMs: core.settings.retryDelayMs, log: core.log }
+    for (const transport of transports.values()) await transport.startWorker(executor, worker)
+    ticker.start()
+  })
+  // Before the server waits for open connections: event streams end here.
+  app.addHook('preClose', async () => stopping.abort())
+  app.addHook('onClose', async () => {
+    stopping.abort()
+    await ticker.stop()
+    for (const transport of transports.values()) {
+      await transport.stop(options.shutdown).catch(error => core.log.warn({ err: error, transport: transport.kind }, 'stopping the transport failed'))
+    }
+    await Promise.all([inbox.stop(), listeners.stop()])
+    await events.close()
+  })
+}
+
+const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
+  if (app.hasDecorator('rmm')) throw new AlreadyRegisteredError()
+  const options = resolveOptions(given)
+  const stopping = new AbortController()
+  const core = await createCore(app, options, stopping.signal)
+  const transports = new Map<string, SyncTransport>([directTransport(), ...options.transports].map(transport => [transport.kind, transport]))
+  const chosen = new Map(options.providers.map(({ id }) => [id, resolveTransport(id, [...transports.keys()], options.transport, process.env)]))
+  const services = createServices(core, transports, provider => transports.get(chosen.get(provider) ?? 'direct')!, options.events)
+  app.decorate('rmm', services.rmm)
+  if (options.prefix !== false) {
+    const { tenant, authorize, webhooks } = options
+    await app.register(routes, { prefix: options.prefix, rmm: services.rmm, tenant, authorize, webhooks, signal: stopping.signal })
+  }
+  addLifecycle(app, core, options, services, transports, stopping)
+}
+
+/** Fastify types `prefix` as text only; ours may also be `false`. */
+type RegisterOptions = Omit<RmmSyncOptions, 'prefix'> & { prefix?: any }
+
+/** Keeps a PSA in step with its RMM platforms. Register it on the host's root instance; everything it offers is `app.rmm` and its routes. */
+export const rmmSync: FastifyPluginAsync<RegisterOptions> = fp(plugin as FastifyPluginAsync<RegisterOptions>, { name: 'rmm-sync', fastify: '5.x' })
+export default rmmSync

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto'
+import type { AlertRecord, Hint, ProviderWebhook, WebhookEvent, WebhookRequest } from '../define.ts'
+import { verifyHmacSha256, verifySharedSecret } from '../hmac.ts'
+import { toAlert, toSeverity } from './map.ts'
+import { conditionPrefix } from './resources.ts'
+import { isObject, objectOf, text, textOrNumber, time } from './values.ts'
+import type { Raw } from './values.ts'
+
+/**
+ * Two ways in. Level's own webhooks carry a signature over the raw body and a stable event id. An automation's HTTP
+ * action carries a shared secret in a header and a hand-made body without any event id.
+ */
+
+const nativeHints: Record<string, Pick<Hint, 'resource' | 'kind'>> = {
+  alert_active: { resource: 'alerts', kind: 'changed' },
+  alert_resolved: { resource: 'alerts', kind: 'changed' },
+  device_created: { resource: 'devices', kind: 'changed' },
+  device_updated: { resource: 'devices', kind: 'changed' },
+  device_deleted: { resource: 'devices', kind: 'deleted' },
+  group_created: { resource: 'organizations', kind: 'changed' },
+  group_updated: { resource: 'organizations', kind: 'changed' },
+  group_deleted: { resource: 'organizations', kind: 'deleted' }
+}
+
+/**
+ * Deliveries of one automation event within this time are one event; after it the same condition counts as new.
+ * Nothing in the body tells a repeated delivery from the same condition coming back, so only time can. Too short
+ * costs a second harmless re-read, too long hides an alert that came back until the next sync.
+ */
+const sameEventMs = 5 * 60_000
+
+const hash = (...parts: Array<string | null>) => createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
+
+function verify (request: WebhookRequest, secrets: string[]): boolean {
+  const signature = /^sha256=([0-9a-f]{64})$/i.exec(request.headers['x-level-signature']?.trim() ?? '')?.[1]
+  const signed = verifyHmacSha256(request.rawBody, signature, secrets)
+  const shared = verifySharedSecret(request.headers['x-rmm-webhook-secret'], secrets)
+  return signed || shared
+}
+
+/** The alert of a native event, where its payload is more than an id. */
+function nativeAlert (type: string, data: Raw, occurredAt: Date | null): AlertRecord | null {
+  const startedAt = time(data['started_at']) ?? occurredAt
+  if (!text(data['name']) || !startedAt) return null
+  try {
+    const alert = toAlert(data, startedAt)
+    // A late delivery may carry the newer state, but "resolved" is never the older one.
+    if (type !== 'alert_resolved' && alert.status !== 'resolved') return alert
+    return { ...alert, status: 'resolved', resolvedAt: alert.resolvedAt ?? occurredAt }
+  } catch {
+    return null
+  }
+}
+
+function parseNative (body: Raw, type: string): WebhookEvent {
+  const data = objectOf(body['data'])
+  const occurredAt = time(body['occurred_at'])
+  const subject = text(data['id'])
+  const id = text(body['event_id'])
+  if (!id && !(subject && occurredAt)) throw new Error('The event has neither an event_id nor a subject and a time')
+  const hint = Object.hasOwn(nativeHints, type) ? nativeHints[type]! : null
+  const hints: Hint[] = []
+  if (hint && subject) hints.push({ ...hint, externalId: subject })
+  const isAlert = hint?.resource === 'alerts'
+  const device = isAlert ? text(data['device_id']) : null
+  if (device) hints.push({ resource: 'devices', externalId: device, kind: 'changed' })
+  const alert = isAlert ? nativeAlert(type, data, occurredAt) : null
+  return { id: id ?? `derived:${hash(type, subject, occurredAt!.toISOString())}`, type, occurredAt, hints, ...(alert ? { alert } : {}) }
+}
+
+/** A template variable that the automation did not expand arrives literally, and says nothing. */
+function filled (value: unknown): string | null {
+  const found = textOrNumber(value)
+  return found && !(found.includes('{{') && found.includes('}}')) ? found : null
+}
+
+/**
+ * Without an event id on the wire the id is derived: from the kind of event and the alert's id, or device and name
+ * where that is missing; plus the time of arrival in steps of `sameEventMs`, so that nothing is swallowed for ever.
+ */
+function parseAutomation (body: Raw, type: string): WebhookEvent {
+  const [alertId, device, hostname, name, description, severity] =
+    ['alert_id', 'device_id', 'hostname', 'name', 'description', 'severity'].map(field => filled(body[field])) as Array<string | null>
+  const now = new Date()
+  const condition = `${conditionPrefix}${hash(device ?? hostname ?? null, name ?? null)}`
+  const externalId = alertId ?? condition
+  const id = `automation:${hash(type, externalId, String(Math.floor(now.getTime() / sameEventMs)))}`
+  if (type !== 'alert.triggered' && type !== 'alert.resolved') return { id, type, occurredAt: null, hints: [] }
+  const hints: Hint[] = []
+  if (alertId) hints.push({ resource: 'alerts', externalId: alertId, kind: 'changed' })
+  if (device) hints.push({ resource: 'devices', externalId: device, kind: 'changed' })
+  // Nothing that could be told apart from any other alert.
+  if (!alertId && !name) return { id, type, occurredAt: null, hints }
+  const resolved = type === 'alert.resolved'
+  const alert: AlertRecord = {
+    externalId,
+    deviceExternalId: device ?? null,
+    name: name ?? description ?? 'Alert without a name',
+    description: description ?? null,
+    severity: toSeverity(severity ?? null),
+    providerSeverity: severity ?? null,
+    status: resolved ? 'resolved' : 'active',
+    startedAt: now,
+    resolvedAt: resolved ? now : null,
+    details: { source: 'automation', ...(hostname ? { deviceHostname: hostname } : {}) }
+  }
+  return { id, type, occurredAt: null, hints, alert }
+}
+
+function parse (request: WebhookRequest): WebhookEvent {
+  const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
+  if (!isObject(body)) throw new Error('The body is not a JSON object')
+  const native = text(body['event_type'])
+  if (native) return parseNative(body, native)
+  const automation = text(body['event'])
+  if (automation) return parseAutomation(body, automation)
+  throw new Error('The body has neither event_type nor event')
+}
+
+export const webhook: ProviderWebhook = {
+  verify,
+  parse,
+  setup: {
+    signatureHeader: 'X-Level-Signature',
+    secretHeader: 'X-RMM-Webhook-Secret',
+    events: Object.keys(nativeHints),
+    payloadTemplate: {
+      event: 'alert.triggered',
+      alert_id: '{{alert_id}}',
+      device_id: '{{device_id}}',
+      hostname: '{{hostname}}',
+      name: '{{name}}',
+      severity: '{{severity}}',
+      description: '{{description}}'
+    },
+    instructions: [
+      'Create the secret here first ("Rotate"): it is shown once. You need it together with the URL.',
+      'Recommended: Level\'s own webhooks. As an administrator open Level → Settings → Webhooks and add a webhook.',
+      'Paste the URL and the secret, enable it, and select the alert, device and group events (or all events). Without the secret every delivery is refused.',
+      'Level tries a delivery three times within about five minutes. What is missed is caught up by the next sync; the Requests tab of the webhook shows and repeats deliveries.',
+      'Only where webhooks are not available in your Level: create an automation with an "HTTP request" action: method POST, this URL, the header X-RMM-Webhook-Secret with the secret, and content type application/json.',
+      'Use the payload template as its body and put Level\'s own variables in the place of {{…}}. Set "event" to alert.triggered, and in a second automation to alert.resolved. Attach it to every policy whose alerts should arrive.',
+      'Leave alert_id out if there is no such variable: alerts are then told apart by device and name.'
+    ]
+  }
+}

@@ -1,0 +1,135 @@
+import { ProviderError, type ProviderContext } from '../define.ts'
+import type { Command, Frame } from './correlate.ts'
+import { Presence } from './presence.ts'
+import { Session, untilAborted, type RequestOptions } from './session.ts'
+
+export interface MeshConfig {
+  url: string
+  domain?: string
+  ca?: string
+}
+
+export interface MeshSecrets {
+  username: string
+  password: string
+  token?: string
+}
+
+export interface MeshTimings {
+  requestTimeoutMs: number
+  pingMs: number
+  offlineGraceMs: number
+}
+
+type Context = ProviderContext<MeshConfig, MeshSecrets>
+
+const maxBackoffMs = 60_000
+
+/** The address of `file` on this server and domain; a login key in the URL (`?key=`) is kept. */
+function address ({ url, domain }: MeshConfig, file: string): URL {
+  let result: URL
+  try { result = new URL(url) } catch { throw new ProviderError('protocol', 'The URL of MeshCentral cannot be read: write it like https://mesh.example.com') }
+  if (result.protocol !== 'https:' && result.protocol !== 'http:') throw new ProviderError('protocol', 'The URL of MeshCentral must start with https://')
+  const base = result.pathname.replace(/\/*$/, '/')
+  result.pathname = `${base}${domain ? `${encodeURIComponent(domain)}/` : ''}${file}`
+  result.hash = ''
+  result.username = result.password = ''
+  return result
+}
+
+/** What a connection's clients in one process share: who was online, and how often pushes were lost. */
+export class ServerState {
+  readonly presence: Presence
+  /** Push sessions lost in a row, for the back-off. */
+  losses = 0
+  /** Until then the server has asked to be left alone. */
+  pausedUntil = 0
+
+  constructor (offlineGraceMs: number) {
+    this.presence = new Presence(offlineGraceMs)
+  }
+}
+
+/** One connection's way to its server: at most one control socket, opened on first use and again after a loss. */
+export class MeshClient {
+  readonly ctx: Context
+  readonly state: ServerState
+  readonly baseUrl: URL
+  private readonly timings: MeshTimings
+  private readonly closing = new AbortController()
+  private opening: Promise<Session> | null = null
+  private current: Session | null = null
+
+  constructor (ctx: Context, timings: MeshTimings, state: ServerState) {
+    this.ctx = ctx
+    this.timings = timings
+    this.state = state
+    this.baseUrl = address(ctx.config, '')
+  }
+
+  get host (): string {
+    return this.baseUrl.host
+  }
+
+  /** The logged-in session; joins one that is just being opened. */
+  async session (signal: AbortSignal): Promise<Session> {
+    signal.throwIfAborted()
+    if (this.closing.signal.aborted) throw new ProviderError('unreachable', 'This MeshCentral client is closed')
+    if (this.current && !this.current.ended) return this.current
+    const wait = this.state.pausedUntil - Date.now()
+    if (wait > 0) throw new ProviderError('rate_limited', `MeshCentral at ${this.host} asked us to wait; next try in ${Math.ceil(wait / 1000)} s`, { retryAfterMs: wait })
+    this.opening ??= this.open().finally(() => { this.opening = null })
+    this.opening.catch(() => {})
+    return await untilAborted(this.opening, signal)
+  }
+
+  async request (command: Command, options: RequestOptions): Promise<Frame> {
+    const session = await this.session(options.signal)
+    return await session.request(command, options)
+  }
+
+  /** Milliseconds to wait before pushes are subscribed to again: 0.5 to 1 s after the first loss, doubling up to a minute, with jitter. */
+  backoffMs (): number {
+    if (this.state.losses === 0) return 0
+    return Math.min(maxBackoffMs, 1000 * 2 ** (this.state.losses - 1)) * (0.5 + Math.random() / 2)
+  }
+
+  close (): void {
+    this.closing.abort(new ProviderError('unreachable', 'This MeshCentral client is closed'))
+    this.current?.end(new ProviderError('unreachable', 'This MeshCentral client is closed'))
+    this.current = null
+  }
+
+  get closed (): boolean {
+    return this.closing.signal.aborted || this.ctx.signal.aborted
+  }
+
+  private async open (): Promise<Session> {
+    const { ctx, timings: { requestTimeoutMs, pingMs }, state } = this
+    const controlUrl = address(ctx.config, 'control.ashx')
+    controlUrl.protocol = controlUrl.protocol === 'https:' ? 'wss:' : 'ws:'
+    try {
+      this.current = await Session.open({
+        ctx,
+        controlUrl,
+        healthUrl: address(ctx.config, 'health.ashx'),
+        credentials: ctx.secrets,
+        ca: ctx.config.ca,
+        requestTimeoutMs,
+        pingMs,
+        signal: AbortSignal.any([ctx.signal, this.closing.signal]),
+        onEnd: reason => this.ended(reason)
+      })
+    } catch (error) {
+      if (error instanceof ProviderError && error.kind === 'unreachable' && !this.closed) state.presence.disconnected()
+      throw error
+    }
+    state.presence.connected(Date.now())
+    return this.current
+  }
+
+  private ended (reason: ProviderError): void {
+    if (reason.retryAfterMs !== undefined) this.state.pausedUntil = Date.now() + reason.retryAfterMs
+    if (reason.kind === 'unreachable' && !this.closed) this.state.presence.disconnected()
+  }
+}

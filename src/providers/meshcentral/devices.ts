@@ -1,0 +1,97 @@
+import { ProviderError, type DeviceRecord, type Page, type RejectedRecord, type Resource } from '../define.ts'
+import type { MeshClient } from './client.ts'
+import { isId, isObject } from './frames.ts'
+import { connectedOf, toDevice, type NodeStatus, type RawNode } from './map.ts'
+import { listNodes, readDetails, readNode, type NodeList } from './nodes.ts'
+import { NoReplyError, type Session } from './session.ts'
+
+const pageSize = 200
+const inFlight = 16
+
+/** `now`: our clock when the connection state was read. */
+function statusOf (client: MeshClient, session: Session, node: RawNode, lastChange: number | null, now: number): NodeStatus {
+  const connected = connectedOf(node)
+  const { presence } = client.state
+  const online = connected === null ? null : presence.judge(String(node['_id']), connected, lastChange, now, session.info.skewMs)
+  const seen = connected === true ? now : lastChange === null ? null : Math.min(now, lastChange - session.info.skewMs)
+  return { online, lastSeenAt: seen === null ? null : new Date(seen), now }
+}
+
+/** True where every agent came within the grace: so they do after a restart, and the others may still be on their way. */
+function looksRestarted (client: MeshClient, session: Session, { nodes }: NodeList): boolean {
+  const since = Date.now() + session.info.skewMs - client.state.presence.graceMs
+  const times = nodes.map(node => node['agct']).filter(time => typeof time === 'number')
+  return times.length > 0 && times.every(time => time > since)
+}
+
+/** Runs `work` over all items, a bounded number at a time; results in order. The first failure ends it. */
+async function eachBounded<T, R> (items: readonly T[], limit: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  let next = 0
+  const lane = async () => {
+    while (next < items.length) {
+      const index = next++
+      results[index] = await work(items[index]!)
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane))
+  return results
+}
+
+/** One reading under way. */
+interface Reading {
+  client: MeshClient
+  session: Session
+  lastChange: NodeList['lastChange']
+  restarted: boolean
+  observedAt: Date
+}
+
+async function readPage ({ client, session, lastChange, restarted, observedAt }: Reading, nodes: RawNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
+  const now = observedAt.getTime()
+  const rejected: RejectedRecord[] = []
+  const records = await eachBounded(nodes, inFlight, async node => {
+    const id = typeof node['_id'] === 'string' ? node['_id'] : null
+    try {
+      const details = isId(session.info, 'node', id) ? await readDetails(session, node, signal) : { sysinfo: null, network: null, told: false }
+      const status = statusOf(client, session, node, lastChange.get(String(id)) ?? null, now)
+      return toDevice(node, details, restarted && status.online === false ? { ...status, online: null } : status)
+    } catch (error) {
+      // The session's end and the abort end the read; one device that cannot be read or mapped does not.
+      if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError))) throw error
+      rejected.push({ externalId: id, reason: (error as Error).message })
+      return null
+    }
+  })
+  const last = nodes.at(-1)?.['_id']
+  return { observedAt, records: records.filter(record => record !== null), rejected, checkpoint: typeof last === 'string' ? { after: last } : null }
+}
+
+/**
+ * Devices with hardware and network facts. There are no pages on the platform: the checkpoint is the last id handled, in sorted
+ * order over a fresh list. All pages carry the time of the list, as what was read later may only make them newer.
+ */
+export const devices: Resource<MeshClient, DeviceRecord> = {
+  deletes: 'snapshot',
+  async * pull (client, from, signal) {
+    const after = isObject(from) && typeof from['after'] === 'string' ? from['after'] : ''
+    const observedAt = new Date()
+    const session = await client.session(signal)
+    const list = await listNodes(session, signal)
+    const reading = { client, session, lastChange: list.lastChange, restarted: looksRestarted(client, session, list), observedAt }
+    const rest = list.nodes.filter(node => String(node['_id']) > after)
+    list.nodes = []
+    while (rest.length > 0) yield await readPage(reading, rest.splice(0, pageSize), signal)
+  },
+  async fetchOne (client, externalId, signal) {
+    const session = await client.session(signal)
+    if (!isId(session.info, 'node', externalId)) return null
+    const now = Date.now()
+    const read = await readNode(session, externalId, signal)
+    if (read === null) {
+      client.state.presence.forget(externalId)
+      return null
+    }
+    return toDevice(read.node, await readDetails(session, read.node, signal), statusOf(client, session, read.node, read.lastChange, now))
+  }
+}

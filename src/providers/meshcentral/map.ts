@@ -1,0 +1,142 @@
+import type { DeviceRecord } from '../define.ts'
+import { isObject } from './frames.ts'
+import { assetTypeOf, bootTimeOf, inventoryOf, textOf, timeOf } from './inventory.ts'
+import { addressOf, isPrivateIpv4, networkOf } from './network.ts'
+
+/** A node as the server lists it, its group's id put back into `meshid`, credentials taken out. */
+export type RawNode = Record<string, unknown>
+
+/** What is read per node; null where the server has nothing or does not tell. */
+export interface NodeDetails {
+  sysinfo: Record<string, unknown> | null
+  network: Record<string, unknown> | null
+  /** False where "nothing" may only mean that the account lacks the right to see it. */
+  told: boolean
+}
+
+export interface NodeStatus {
+  online: boolean | null
+  lastSeenAt: Date | null
+  now: number
+}
+
+const kinds: Record<number, string> = { 1: 'amt', 2: 'agent', 3: 'local', 4: 'ipkvm' }
+const secretFields = ['intelamt', 'ssh', 'rdp', 'pmt', 'links', 'sessions', 'amtdevices', 'pass', 'user'] as const
+
+/** Keeps credentials, tokens and the users' rights out of this process's reach from the first moment on. */
+export function withoutSecrets (node: Record<string, unknown>): RawNode {
+  const copy = { ...node }
+  for (const field of secretFields) delete copy[field]
+  return copy
+}
+
+export function isAgentNode (node: RawNode): boolean {
+  return node['mtype'] === undefined || node['mtype'] === 2
+}
+
+/**
+ * Whether something of the device is connected: its agent, or for Intel AMT and IP-KVM devices their own channel.
+ * Null for devices that have nothing to connect.
+ */
+export function connectedOf (node: RawNode): boolean | null {
+  const conn = typeof node['conn'] === 'number' ? node['conn'] : 0
+  if (isAgentNode(node)) return (conn & 1) !== 0
+  return node['mtype'] === 3 && conn === 0 ? null : conn !== 0
+}
+
+/** Agent builds by number; every other one is a Linux. */
+const families: Array<[string, number[]]> = [
+  ['Windows', [1, 2, 3, 4, 21, 22, 34, 42, 43]], ['macOS', [11, 16, 29, 10005]], ['Android', [12, 14]], ['FreeBSD', [30, 31, 37]]
+]
+
+function osFamilyOf (node: RawNode, hw: unknown): string | null {
+  if (!isAgentNode(node)) return null
+  const build = isObject(node['agent']) ? node['agent']['id'] : undefined
+  for (const [family, builds] of families) if (typeof build === 'number' && builds.includes(build)) return family
+  const text = textOf(node['osdesc']) ?? ''
+  if (/windows/i.test(text) || (isObject(hw) && isObject(hw['windows']))) return 'Windows'
+  if (/mac ?os|os x/i.test(text) || (isObject(hw) && isObject(hw['darwin']))) return 'macOS'
+  return typeof build === 'number' && build > 0 ? 'Linux' : null
+}
+
+function osVersionOf (node: RawNode, hw: unknown): string | null {
+  const windows = isObject(hw) && isObject(hw['windows']) && isObject(hw['windows']['osinfo']) ? hw['windows']['osinfo'] : {}
+  const told = [textOf(windows['Caption']), textOf(windows['Version'])].filter(part => part !== null).join(' ')
+  return textOf(node['osdesc']) ?? (told === '' ? null : told)
+}
+
+/** Windows workstations tell their products, Windows servers only Defender's switches. */
+function antivirusOf (node: RawNode): DeviceRecord['antivirus'] {
+  const products = Array.isArray(node['av']) ? node['av'].filter(isObject) : []
+  const product = products.find(av => av['enabled'] === true) ?? products[0]
+  if (product) {
+    const status = product['enabled'] === false ? 'disabled' : product['updated'] === false ? 'outdated' : product['enabled'] === true ? 'enabled' : null
+    return { provider: textOf(product['product']), status }
+  }
+  const defender = isObject(node['defender']) ? node['defender'] : null
+  if (!defender) return null
+  const on = defender['RealTimeProtection']
+  return { provider: 'Microsoft Defender', status: on === true ? 'enabled' : on === false ? 'disabled' : null }
+}
+
+function texts (value: unknown): string[] {
+  return Array.isArray(value) ? value.map(textOf).filter(text => text !== null) : []
+}
+
+function securityOf (node: RawNode): Record<string, string | null> | null {
+  if (!isObject(node['wsc'])) return null
+  const { antiVirus, firewall, autoUpdate } = node['wsc']
+  return { antivirus: textOf(antiVirus), firewall: textOf(firewall), autoUpdate: textOf(autoUpdate) }
+}
+
+function nodeDetails (node: RawNode): Record<string, unknown> {
+  const agent = isObject(node['agent']) ? node['agent'] : {}
+  return {
+    kind: kinds[typeof node['mtype'] === 'number' ? node['mtype'] : 2] ?? 'agent',
+    description: textOf(node['desc']),
+    firstSeenAt: timeOf(node['firstconnect'])?.toISOString() ?? null,
+    agentCore: textOf(agent['core']),
+    agentElevated: typeof agent['root'] === 'boolean' ? agent['root'] : null,
+    security: securityOf(node)
+  }
+}
+
+function idsOf (node: RawNode): { id: string, meshid: string | null } {
+  const { _id: id, meshid } = node
+  if (typeof id !== 'string' || !id.startsWith('node/') || id.length > 200) throw new Error('the node has no id')
+  return { id, meshid: typeof meshid === 'string' && meshid.startsWith('mesh/') ? meshid : null }
+}
+
+/** Throws where the node cannot be a device; anything else about it may be missing or wrong. */
+export function toDevice (node: RawNode, { sysinfo, network, told }: NodeDetails, { online, lastSeenAt, now }: NodeStatus): DeviceRecord {
+  const { id, meshid } = idsOf(node)
+  const hw = sysinfo?.['hardware']
+  const hostname = textOf(node['rname']) ?? (isAgentNode(node) ? null : textOf(node['host']))
+  const inventory = sysinfo ? inventoryOf(sysinfo) : null
+  const facts = network ? networkOf(network) : null
+  const seenIp = addressOf(node['ip'])
+  const osType = osFamilyOf(node, hw)
+  const osVersion = osVersionOf(node, hw)
+  const bootedAt = bootTimeOf(node, hw)
+  return {
+    externalId: id,
+    displayName: textOf(node['name']) ?? hostname ?? id.slice(-8),
+    organizationExternalId: meshid,
+    assetType: assetTypeOf(osType, osVersion, hw) ?? null,
+    hostname,
+    osType,
+    osVersion,
+    lastRebootAt: bootedAt,
+    currentUser: texts(node['users'])[0] ?? null,
+    lanIp: facts?.lanIp ?? (seenIp !== null && isPrivateIpv4(seenIp) ? seenIp : null),
+    wanIp: seenIp !== null && !isPrivateIpv4(seenIp) ? seenIp : null,
+    macAddresses: facts?.macAddresses ?? null,
+    antivirus: antivirusOf(node) ?? null,
+    tags: texts(node['tags']),
+    details: inventory || told ? { ...nodeDetails(node), ...inventory?.details } : null,
+    ...inventory?.record,
+    online,
+    lastSeenAt,
+    uptimeSeconds: online === true && bootedAt ? Math.max(0, Math.floor((now - bootedAt.getTime()) / 1000)) : null
+  }
+}

@@ -1,0 +1,73 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { ForbiddenError, TenantError, ValidationError } from '../errors.ts'
+import type { Action, ActionTarget } from '../types.ts'
+import type { RouteOptions } from './index.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What `authorize` is asked before the route runs. */
+    rmmAction?: Action
+  }
+}
+
+/** What our scope keeps on a request. Not merged into Fastify's types: it does not exist on the host's requests. */
+type GuardedRequest = FastifyRequest & { rmmTenantId: string | null, rmmHandling: boolean }
+
+/** The tenant the request was resolved to. */
+export const tenantOf = (request: FastifyRequest): string => (request as GuardedRequest).rmmTenantId as string
+
+/** Whether the host's hooks are behind us: what fails from here on is ours to answer. */
+export const isHandling = (request: FastifyRequest): boolean => (request as GuardedRequest).rmmHandling
+
+/**
+ * Marks when a request reaches our handlers. The mark is the last `preHandler` of each route, behind those a host adds
+ * by an `onRoute` hook of its own (rate limits), whose refusals are the host's to answer.
+ */
+export function markHandling (app: FastifyInstance): void {
+  app.decorateRequest('rmmHandling', false)
+  app.addHook('onRoute', route => {
+    const mark = async (request: FastifyRequest) => { (request as GuardedRequest).rmmHandling = true }
+    route.preHandler = [route.preHandler ?? []].flat().concat(mark)
+  })
+}
+
+const targets = ['connectionId', 'organizationId', 'runId', 'deviceId', 'alertId', 'deliveryId', 'clientRef'] as const
+
+function targetOf (request: FastifyRequest): ActionTarget | undefined {
+  const params = request.params as Record<string, string>
+  const named = targets.filter(name => params[name] !== undefined)
+  return named.length === 0 ? undefined : Object.fromEntries(named.map(name => [name, params[name]]))
+}
+
+/**
+ * Tenant, then authorisation, for every route of this scope, before a body is read: who may not call us cannot make us
+ * parse. A route that does not say what it does (`config.rmmAction`) is refused at boot.
+ */
+export function guard (app: FastifyInstance, { tenant, authorize }: Pick<RouteOptions, 'tenant' | 'authorize'>): void {
+  app.decorateRequest('rmmTenantId', null)
+  app.addHook('onRoute', route => {
+    if (route.config?.rmmAction === undefined) throw new Error(`the route ${route.method} ${route.url} needs config.rmmAction`)
+  })
+  app.addHook('onRequest', async request => {
+    const tenantId: unknown = await tenant(request)
+    if (typeof tenantId !== 'string' || tenantId === '') throw new TenantError()
+    ;(request as GuardedRequest).rmmTenantId = tenantId
+    const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, targetOf(request))
+    // The type says void, but a function answering false fits it too, and its author meant "no".
+    if (answer === false) throw new ForbiddenError()
+  })
+}
+
+/**
+ * A body that was not sent counts as empty: required fields are then missed by name, and where all are optional nothing
+ * is. Routes without a body refuse one with fields, which would be ignored otherwise.
+ */
+export function settleBodies (app: FastifyInstance): void {
+  app.addHook('preValidation', async request => {
+    if (request.routeOptions.schema?.body !== undefined) {
+      if (request.body === undefined) request.body = {}
+    } else if (request.body !== undefined && JSON.stringify(request.body) !== '{}') {
+      throw new ValidationError('this route takes no body')
+    }
+  })
+}

@@ -1,0 +1,78 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Rmm } from '../rmm.ts'
+import type { Action, ActionTarget } from '../types.ts'
+import { alertRoutes } from './alerts.ts'
+import { pinCompilers } from './compilers.ts'
+import { connectionRoutes } from './connections.ts'
+import { deviceGroupRoutes } from './device-groups.ts'
+import { answerError, validationError } from './error-handler.ts'
+import { guard, markHandling, settleBodies } from './guard.ts'
+import { hookRoutes } from './hooks.ts'
+import { inventoryRoutes } from './inventory.ts'
+import { organizationRoutes } from './organizations.ts'
+import { providerRoutes } from './providers.ts'
+import { AlertSchema } from './schemas/alerts.ts'
+import { ErrorSchema } from './schemas/atoms.ts'
+import { ConnectionSchema } from './schemas/connections.ts'
+import { DeviceDetailSchema, DeviceSchema } from './schemas/inventory.ts'
+import { ClientSchema, OrganizationSchema, SuggestionSchema } from './schemas/organizations.ts'
+import { ProviderSchema } from './schemas/providers.ts'
+import { RunItemSchema, RunSchema } from './schemas/sync.ts'
+import { DeliverySchema } from './schemas/webhooks.ts'
+import { syncRoutes } from './sync.ts'
+import { webhookRoutes } from './webhooks.ts'
+
+export interface RouteOptions {
+  rmm: Rmm
+  /** Whose request it is. Null, an empty string or a throw refuses it; what it throws is answered by the host. */
+  tenant: (request: FastifyRequest) => string | null | Promise<string | null>
+  /** Throws to refuse; what it throws is answered by the host. `target` holds the ids of the URL, if it has any. */
+  authorize: (request: FastifyRequest, action: Action, target?: ActionTarget) => void | Promise<void>
+  /** `bodyLimit` in bytes. */
+  webhooks: { bodyLimit: number }
+  /** Aborted at shutdown, in `preClose`: ends the event streams, which would hold the server open. */
+  signal: AbortSignal
+}
+
+const sharedSchemas = [
+  ErrorSchema, ProviderSchema, ConnectionSchema, OrganizationSchema, SuggestionSchema, ClientSchema, RunSchema, RunItemSchema,
+  DeviceSchema, DeviceDetailSchema, AlertSchema, DeliverySchema
+]
+
+const groups = [
+  providerRoutes, connectionRoutes, organizationRoutes, syncRoutes, inventoryRoutes, alertRoutes, deviceGroupRoutes, webhookRoutes
+]
+
+/** Bytes a body of the API may have, whatever the host allows elsewhere: `PUT …/mappings` names up to 5000 organizations. */
+const apiBodyLimit = 1024 * 1024
+
+/**
+ * Every route, in a scope of its own: compilers, parsers, hooks, error handler and shared schemas do not reach the host.
+ * Register it with a `prefix`, not wrapped by fastify-plugin.
+ */
+export async function routes (app: FastifyInstance, { rmm, tenant, authorize, webhooks, signal }: RouteOptions): Promise<void> {
+  pinCompilers(app)
+  app.setSchemaErrorFormatter(validationError)
+  app.setErrorHandler(answerError)
+  for (const schema of sharedSchemas) app.addSchema(schema)
+  markHandling(app)
+
+  const options = { rmm, tenant, authorize, webhooks, signal }
+  await app.register(async api => {
+    parseJson(api)
+    guard(api, options)
+    settleBodies(api)
+    for (const group of groups) await api.register(group, options)
+  })
+  await app.register(hookRoutes, options)
+}
+
+/** JSON and nothing else; an empty body is none, so that `POST` without fields works for clients that always send the type. */
+function parseJson (app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string', bodyLimit: apiBodyLimit }, (request, body, done) => {
+    if (body.length === 0) done(null, undefined)
+    else parse(request, body, done)
+  })
+}

@@ -1,0 +1,47 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Directory, OnChanges, SecretBox } from '../types.ts'
+import type { ProviderRegistry } from './registry.ts'
+import type { Database } from './store/database.ts'
+
+/** Times and limits of the engine; all in milliseconds unless named otherwise. */
+export interface Settings {
+  /** How long a worker may be silent before another takes its run over. */
+  leaseMs: number
+  /** How often due schedules, waiting runs and the outbox are looked at. */
+  tickMs: number
+  /** Longest time `onChanges` may take; it runs inside our transaction. */
+  onChangesMs: number
+  /** Failed attempts after which a run fails. */
+  maxAttempts: number
+  retryDelayMs: number
+  /** Records committed in one transaction at most. */
+  batchRecords: number
+  /** Longest time a request of a mounted route waits for the platform. */
+  interactiveMs: number
+}
+
+export const defaultSettings: Settings = {
+  leaseMs: 15_000, tickMs: 3_000, onChangesMs: 30_000, maxAttempts: 2, retryDelayMs: 1_000, batchRecords: 1_000, interactiveMs: 20_000
+}
+
+/** What every service needs; built once per registration, nothing of it is shared between two. */
+export interface Core {
+  database: Database
+  registry: ProviderRegistry
+  secrets: SecretBox
+  directory: Directory
+  onChanges: OnChanges | undefined
+  /** Names of the registered sinks: new events wait for each of them. */
+  sinks: string[]
+  /** Whether `publicUrl` was given; without it platforms cannot be told where to send webhooks. */
+  isPublic: boolean
+  /** Everything of a webhook's address before its key. */
+  hooksUrl: string
+  log: FastifyBaseLogger
+  settings: Settings
+  /** Identifies this process in leases. */
+  worker: string
+  now (): Date
+  /** Aborted when the host closes. */
+  signal: AbortSignal
+}

@@ -1,0 +1,155 @@
+import { ProviderError } from '../../providers/define.ts'
+
+export interface Limits {
+  /** Requests in flight. Default 1. */
+  concurrency?: number
+  /** Hard cap of requests started in any minute. Default: none. */
+  perMinute?: number
+}
+
+/** Leave to send one request. */
+export interface Permit {
+  /** The answer was read or the request failed: the next one may go. Safe to call twice. */
+  release (): void
+  /** The platform said 429: everyone waits `waitMs`, then all are paced. */
+  throttled (waitMs: number): void
+}
+
+/** Shared by all runs of one connection, since platforms count per account. */
+export interface RateLimiter {
+  /**
+   * Waits for a turn, first come first served. Rejects with the signal's reason, or with
+   * `ProviderError('rate_limited')` where the platform's pause is longer than `maxWaitMs`.
+   */
+  acquire (signal: AbortSignal, maxWaitMs: number): Promise<Permit>
+}
+
+interface Waiter {
+  maxWaitMs: number
+  start (): void
+  fail (error: unknown): void
+}
+
+const firstPace = 90
+const slowestPace = 6
+const fastestPace = 6000
+/** Requests without a 429 after which the pace goes up by a quarter. */
+const stepAfter = 20
+
+/** Tokens that refill with time. Burst and refill together never exceed `perMinute` in any minute. */
+function createBucket (perMinute: number, now: () => number) {
+  const burst = Math.max(1, Math.floor(perMinute / 10))
+  const perMs = (perMinute - burst + 1) / 60_000
+  let tokens = burst
+  let at = now()
+  const refill = () => {
+    const current = now()
+    tokens = Math.min(burst, tokens + (current - at) * perMs)
+    at = current
+  }
+  return {
+    waitMs () { refill(); return tokens >= 1 ? 0 : Math.ceil((1 - tokens) / perMs) },
+    take () { refill(); tokens -= 1 }
+  }
+}
+
+/** No pacing until the platform first says 429; from then on 90 a minute, a quarter faster every 20 requests, halved by each further 429. */
+function createPace (now: () => number) {
+  let perMinute: number | null = null
+  let pausedUntil = 0
+  let nextAt = 0
+  let calm = 0
+  let throttledAt = -1
+  return {
+    pauseMs: () => pausedUntil - now(),
+    waitMs: () => Math.max(pausedUntil, nextAt) - now(),
+    take () {
+      if (perMinute === null) return
+      nextAt = now() + 60_000 / perMinute
+      if (++calm < stepAfter) return
+      calm = 0
+      perMinute = Math.min(fastestPace, perMinute * 1.25)
+    },
+    throttled (turn: number, lastTurn: number, waitMs: number) {
+      pausedUntil = Math.max(pausedUntil, now() + waitMs)
+      calm = 0
+      // Requests that were in flight together get their 429 together: that is one complaint, not several.
+      if (turn <= throttledAt) return
+      throttledAt = lastTurn
+      perMinute = perMinute === null ? firstPace : Math.max(slowestPace, perMinute / 2)
+    }
+  }
+}
+
+/** One limiter per connection; hand the same one to every egress of that connection. `now` in milliseconds. */
+export function createRateLimiter (limits: Limits = {}, now: () => number = Date.now): RateLimiter {
+  const concurrency = Math.max(1, limits.concurrency ?? 1)
+  const bucket = limits.perMinute ? createBucket(limits.perMinute, now) : null
+  const pace = createPace(now)
+  const queue: Waiter[] = []
+  let active = 0
+  let turns = 0
+  let timer: NodeJS.Timeout | undefined
+
+  function refuseLongWaits () {
+    const pause = pace.pauseMs()
+    for (const waiter of queue.filter(waiter => pause > waiter.maxWaitMs)) {
+      queue.splice(queue.indexOf(waiter), 1)
+      waiter.fail(new ProviderError('rate_limited', `The platform allows no request for another ${Math.ceil(pause / 1000)} s; the work goes on after that`, { retryAfterMs: pause }))
+    }
+  }
+
+  function pump () {
+    clearTimeout(timer)
+    refuseLongWaits()
+    while (queue.length > 0 && active < concurrency) {
+      const wait = Math.max(pace.waitMs(), bucket?.waitMs() ?? 0)
+      if (wait > 0) {
+        timer = setTimeout(pump, wait)
+        return
+      }
+      pace.take()
+      bucket?.take()
+      active++
+      queue.shift()!.start()
+    }
+  }
+
+  function permit (): Permit {
+    const turn = ++turns
+    let held = true
+    return {
+      release () {
+        if (!held) return
+        held = false
+        active--
+        pump()
+      },
+      throttled (waitMs) {
+        pace.throttled(turn, turns, waitMs)
+        pump()
+      }
+    }
+  }
+
+  return {
+    acquire (signal, maxWaitMs) {
+      if (signal.aborted) return Promise.reject(signal.reason)
+      return new Promise((resolve, reject) => {
+        const onAbort = () => {
+          queue.splice(queue.indexOf(waiter), 1)
+          reject(signal.reason)
+          pump()
+        }
+        const waiter: Waiter = {
+          maxWaitMs,
+          start () { signal.removeEventListener('abort', onAbort); resolve(permit()) },
+          fail (error) { signal.removeEventListener('abort', onAbort); reject(error) }
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+        queue.push(waiter)
+        pump()
+      })
+    }
+  }
+}

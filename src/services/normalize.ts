@@ -1,0 +1,226 @@
+import { hash } from 'node:crypto'
+import type { AlertRecord, DeviceRecord, OrganizationRecord, RejectedRecord, UpdateRecord } from '../providers/define.ts'
+import type { AlertSeverity } from '../types.ts'
+
+/**
+ * The last gate before the database: provider records in, values that PostgreSQL takes out.
+ * A record that cannot be used throws with the reason; `normalizeAll` turns that into a rejected record.
+ */
+
+export interface Observed { externalId: string, observedAt: Date, hash: string }
+
+export interface NormalOrganization extends Observed {
+  name: string
+  parentExternalId: string | null
+  deviceCount: number | null
+  descendantDeviceCount: number | null
+}
+
+export interface NormalDevice extends Observed {
+  organizationExternalId: string | null
+  /** False where the platform did not say where the device belongs. */
+  organizationTold: boolean
+  displayName: string
+  assetType: 'workstation' | 'server' | null
+  hostname: string | null
+  serialNumber: string | null
+  manufacturer: string | null
+  model: string | null
+  osType: string | null
+  osVersion: string | null
+  lastRebootAt: string | null
+  currentUser: string | null
+  lanIp: string | null
+  wanIp: string | null
+  macAddresses: string[] | null
+  cpuModel: string | null
+  cpuCores: number | null
+  ramBytes: number | null
+  volumes: Array<{ name: string, totalBytes: number | null }> | null
+  antivirus: { provider: string | null, status: string | null } | null
+  location: string | null
+  tags: string[] | null
+  maintenanceMode: boolean | null
+  details: unknown
+  status: { online: boolean | null, lastSeenAt: string | null, uptimeSeconds: number | null, freeBytes: Array<number | null> | null, hash: string }
+}
+
+export interface NormalAlert extends Observed {
+  deviceExternalId: string | null
+  name: string
+  description: string | null
+  severity: AlertSeverity
+  providerSeverity: string | null
+  status: 'active' | 'resolved'
+  startedAt: string
+  resolvedAt: string | null
+  details: unknown
+}
+
+export interface NormalUpdate { externalId: string, deviceExternalId: string }
+
+const maxIdLength = 500
+const maxNameLength = 255
+const maxTextLength = 4000
+const maxSafe = Number.MAX_SAFE_INTEGER
+const maxInt = 2_147_483_647
+
+/** PostgreSQL's text knows neither NUL nor half a surrogate pair. */
+function clean (value: string): string {
+  return (value.includes('\0') ? value.replaceAll('\0', '') : value).toWellFormed()
+}
+
+function text (value: unknown, max = maxTextLength): string | null {
+  if (typeof value !== 'string') return null
+  const cleaned = clean(value).trim()
+  if (cleaned === '') return null
+  return cleaned.length > max ? cleaned.slice(0, max).toWellFormed() : cleaned
+}
+
+function id (value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '') throw new Error(`${what} is missing or not text`)
+  if (value.length > maxIdLength) throw new Error(`${what} is longer than ${maxIdLength} characters`)
+  if (clean(value) !== value) throw new Error(`${what} has characters that cannot be stored`)
+  return value
+}
+
+function optionalId (value: unknown, what: string): string | null {
+  return value === null || value === undefined ? null : id(value, what)
+}
+
+function whole (value: unknown, max = maxSafe): number | null {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) return null
+  return Math.min(Math.round(value), max)
+}
+
+function time (value: unknown): string | null {
+  if (!(value instanceof Date) || Number.isNaN(value.getTime())) return null
+  const year = value.getUTCFullYear()
+  return year < 1970 || year > 9999 ? null : value.toISOString()
+}
+
+function texts (value: unknown): string[] | null {
+  if (!Array.isArray(value)) return null
+  return value.map(item => text(item, maxNameLength)).filter(item => item !== null)
+}
+
+/** JSON that PostgreSQL takes: cleaned, keys in order, so that the same facts have the same hash whatever order the platform told them in. */
+export function canonical (value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return clean(value)
+  if (typeof value === 'number') return Number.isFinite(value) ? value : null
+  if (value === null || typeof value === 'boolean') return value
+  if (value instanceof Date) return time(value)
+  if (typeof value !== 'object' || depth > 20) return null
+  if (Array.isArray(value)) return value.map(item => canonical(item, depth + 1))
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+  return Object.fromEntries(entries.map(([key, item]): [string, unknown] => [clean(key), canonical(item, depth + 1)]).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0))
+}
+
+export function hashOf (values: unknown[]): string {
+  return hash('md5', JSON.stringify(values), 'base64url')
+}
+
+export function normalizeOrganization (record: OrganizationRecord, observedAt: Date): NormalOrganization {
+  const externalId = id(record.externalId, 'the organization id')
+  const parent = optionalId(record.parentExternalId, 'the parent id')
+  const name = text(record.name, maxNameLength) ?? externalId
+  const deviceCount = whole(record.deviceCount, maxInt)
+  const descendantDeviceCount = whole(record.descendantDeviceCount, maxInt)
+  return {
+    externalId, observedAt, name, parentExternalId: parent, deviceCount, descendantDeviceCount,
+    hash: hashOf([name, parent, deviceCount, descendantDeviceCount])
+  }
+}
+
+function volumesOf (record: DeviceRecord) {
+  if (!Array.isArray(record.volumes)) return { volumes: null, freeBytes: null }
+  const usable = record.volumes.filter(volume => volume !== null && typeof volume === 'object')
+  return {
+    volumes: usable.map(volume => ({ name: text(volume.name, maxNameLength) ?? '', totalBytes: whole(volume.totalBytes) })),
+    freeBytes: usable.map(volume => whole(volume.freeBytes))
+  }
+}
+
+function statusOf (record: DeviceRecord, freeBytes: Array<number | null> | null): NormalDevice['status'] {
+  const online = typeof record.online === 'boolean' ? record.online : null
+  const lastSeenAt = time(record.lastSeenAt)
+  const uptimeSeconds = whole(record.uptimeSeconds)
+  // Uptime grows by itself: it must not make every heartbeat look new.
+  return { online, lastSeenAt, uptimeSeconds, freeBytes, hash: hashOf([online, lastSeenAt, freeBytes]) }
+}
+
+export function normalizeDevice (record: DeviceRecord, observedAt: Date): NormalDevice {
+  const externalId = id(record.externalId, 'the device id')
+  const { volumes, freeBytes } = volumesOf(record)
+  const device = {
+    organizationExternalId: optionalId(record.organizationExternalId, 'the organization id'),
+    organizationTold: record.organizationExternalId !== undefined,
+    displayName: text(record.displayName, maxNameLength) ?? text(record.hostname, maxNameLength) ?? externalId.slice(0, maxNameLength),
+    assetType: record.assetType === 'server' || record.assetType === 'workstation' ? record.assetType : null,
+    hostname: text(record.hostname, maxNameLength),
+    serialNumber: text(record.serialNumber, maxNameLength),
+    manufacturer: text(record.manufacturer, maxNameLength),
+    model: text(record.model, maxNameLength),
+    osType: text(record.osType, maxNameLength),
+    osVersion: text(record.osVersion, maxNameLength),
+    lastRebootAt: time(record.lastRebootAt),
+    currentUser: text(record.currentUser, maxNameLength),
+    lanIp: text(record.lanIp, maxNameLength),
+    wanIp: text(record.wanIp, maxNameLength),
+    macAddresses: texts(record.macAddresses),
+    cpuModel: text(record.cpuModel, maxNameLength),
+    cpuCores: whole(record.cpuCores, maxInt),
+    ramBytes: whole(record.ramBytes),
+    volumes,
+    antivirus: record.antivirus ? { provider: text(record.antivirus.provider, maxNameLength), status: text(record.antivirus.status, maxNameLength) } : null,
+    location: text(record.location, maxNameLength),
+    tags: texts(record.tags),
+    maintenanceMode: typeof record.maintenanceMode === 'boolean' ? record.maintenanceMode : null,
+    details: record.details ? canonical(record.details) : null
+  }
+  return { externalId, observedAt, ...device, hash: hashOf(Object.values(device)), status: statusOf(record, freeBytes) }
+}
+
+const severities: readonly string[] = ['critical', 'major', 'moderate', 'minor']
+
+export function normalizeAlert (record: AlertRecord, observedAt: Date): NormalAlert {
+  const externalId = id(record.externalId, 'the alert id')
+  if (record.status !== 'active' && record.status !== 'resolved') throw new Error(`the alert status '${String(record.status)}' is neither active nor resolved`)
+  const alert = {
+    deviceExternalId: optionalId(record.deviceExternalId, 'the device id'),
+    name: text(record.name, maxNameLength) ?? 'Alert',
+    description: text(record.description, 20_000),
+    severity: severities.includes(record.severity) ? record.severity : 'moderate' as const,
+    providerSeverity: text(record.providerSeverity, maxNameLength),
+    status: record.status,
+    startedAt: time(record.startedAt) ?? observedAt.toISOString(),
+    resolvedAt: record.status === 'resolved' ? time(record.resolvedAt) ?? observedAt.toISOString() : null,
+    details: record.details ? canonical(record.details) : {}
+  }
+  // Where the platform gave no time, ours must not make the alert look changed at every read.
+  const told = { ...alert, startedAt: time(record.startedAt), resolvedAt: time(record.resolvedAt) }
+  return { externalId, observedAt, ...alert, hash: hashOf(Object.values(told)) }
+}
+
+export function normalizeUpdate (record: UpdateRecord): NormalUpdate {
+  return { externalId: id(record.externalId, 'the update id'), deviceExternalId: id(record.deviceExternalId, 'the device id of the update') }
+}
+
+/**
+ * Normalises one page and keeps the newest of records that share an id (a platform may show one twice while it pages).
+ * What cannot be used is returned as rejected with its reason.
+ */
+export function normalizeAll<R, N extends { externalId: string }> (records: readonly R[], observedAt: Date, normalize: (record: R, observedAt: Date) => N): { records: N[], rejected: RejectedRecord[] } {
+  const byId = new Map<string, N>()
+  const rejected: RejectedRecord[] = []
+  for (const record of records) {
+    try {
+      const normal = normalize(record, observedAt)
+      byId.set(normal.externalId, normal)
+    } catch (error) {
+      const externalId = (record as { externalId?: unknown } | null)?.externalId
+      rejected.push({ externalId: typeof externalId === 'string' ? clean(externalId).slice(0, maxIdLength) : null, reason: (error as Error).message })
+    }
+  }
+  return { records: [...byId.values()], rejected }
+}

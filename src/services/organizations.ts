@@ -1,0 +1,98 @@
+import { ClientUnknownError, MappingError, NotFoundError } from '../errors.ts'
+import type { Rmm } from '../rmm.ts'
+import type { Client, List, MappingChange, Organization, PageQuery } from '../types.ts'
+import { applyChanges, noChanges } from './changes.ts'
+import type { Core } from './core.ts'
+import { contextOf } from './reread.ts'
+import { limitOf, readCursor, writeCursor } from './store/cursor.ts'
+import { type ConnectionRow, connectionRow } from './store/connections.ts'
+import { holdConnection } from './store/leases.ts'
+import { changeMappings, findOrganizations, listOrganizations, organizationNames, replaceTree } from './store/organizations.ts'
+import { suggest } from './suggestions.ts'
+
+type Change = { organizationId: string } & MappingChange
+
+export function createOrganizations (core: Core): Rmm['organizations'] {
+  const { database, directory } = core
+  const { t } = database
+
+  async function connection (tenantId: string, id: string): Promise<ConnectionRow> {
+    const row = await connectionRow(database, tenantId, id)
+    if (row === null) throw new NotFoundError('Connection')
+    return row
+  }
+
+  async function checkClients (tenantId: string, changes: Change[]): Promise<void> {
+    for (const clientRef of new Set(changes.flatMap(change => change.clientRef ?? []))) {
+      if (await directory.client(tenantId, clientRef) === null) throw new ClientUnknownError(clientRef)
+    }
+  }
+
+  /** Applies all changes or none; the devices follow in the same transaction. */
+  async function apply (tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
+    const row = await connection(tenantId, connectionId)
+    const ids = changes.map(change => change.organizationId)
+    const before = new Map((await findOrganizations(database.db, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
+    const settled = changes.map(change => settle(change, before.get(change.organizationId)))
+    await checkClients(tenantId, settled)
+    return await database.transaction(async trx => {
+      if (!await holdConnection(trx, t, connectionId)) throw new NotFoundError('Connection')
+      await changeMappings(trx, t, connectionId, settled)
+      const changed = noChanges()
+      // The operator's own decision: the move policy is about the platform's.
+      changed.devices = changed.deviceEvents = await replaceTree(trx, t, { ...contextOf(row), movePolicy: 'follow' })
+      await applyChanges(core, trx, contextOf(row), changed)
+      const after = new Map((await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
+      return ids.map(id => after.get(id)!)
+    })
+  }
+
+  return {
+    async list (tenantId, connectionId, query) {
+      await connection(tenantId, connectionId)
+      return await listOrganizations(database, tenantId, connectionId, query)
+    },
+    async update (tenantId, connectionId, organizationId, change) {
+      return (await apply(tenantId, connectionId, [{ organizationId, ...change }]))[0]!
+    },
+    async map (tenantId, connectionId, mappings) {
+      const ids = new Set(mappings.map(mapping => mapping.organizationId))
+      if (ids.size !== mappings.length) throw new MappingError('An organization is in the list twice; each may be mapped once')
+      return { items: await apply(tenantId, connectionId, mappings) }
+    },
+    async suggestions (tenantId, connectionId, query) {
+      await connection(tenantId, connectionId)
+      const open = (await organizationNames(database, tenantId, connectionId)).filter(organization => organization.mode === 'inherit')
+      return slice(suggest(open, await directory.clients(tenantId)), query)
+    },
+    async clients (tenantId, query) {
+      const q = query?.q?.trim()
+      const clients = await directory.clients(tenantId, q ? { q } : {})
+      const found = q ? clients.filter(client => matches(client, q)) : clients
+      return slice([...found].sort((a, b) => a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1)), query)
+    }
+  }
+}
+
+/** Completes a change by what is stored, so that only sensible mappings are written. */
+function settle (change: Change, organization: Organization | undefined): Change {
+  if (organization === undefined) throw new NotFoundError('Organization')
+  const mode = change.mode ?? (change.clientRef ? 'mapped' : organization.mapping.mode)
+  const clientRef = mode === 'mapped' ? change.clientRef ?? organization.mapping.clientRef : null
+  if (mode === 'mapped' && clientRef === null) throw new MappingError("mode 'mapped' needs a clientRef")
+  if (mode !== 'mapped' && change.clientRef) throw new MappingError(`mode '${mode}' takes no clientRef`)
+  return { organizationId: organization.id, mode, clientRef, ...(change.autoSync === undefined ? {} : { autoSync: change.autoSync }) }
+}
+
+/** The host may have filtered already; this holds where it did not. */
+function matches (client: Client, q: string): boolean {
+  return client.name.toLocaleLowerCase().includes(q.toLocaleLowerCase()) || client.id === q
+}
+
+/** Lists that come whole, from the directory or from a computation, in pages. */
+function slice<T> (items: T[], query?: PageQuery): List<T> {
+  const limit = limitOf(query)
+  const from = Number(readCursor(query?.cursor, ['number'])?.[0] ?? 0)
+  const end = from + limit
+  return { items: items.slice(from, end), nextCursor: items.length > end ? writeCursor([String(end)]) : null }
+}

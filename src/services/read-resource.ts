@@ -1,0 +1,254 @@
+import { MassRemovalError } from '../errors.ts'
+import { type AlertRecord, type DeviceRecord, type OrganizationRecord, type Page, ProviderError, type Resource, type RmmProvider, type UpdateRecord } from '../providers/define.ts'
+import type { ResourceName, RunItem, SyncMode } from '../types.ts'
+import { applyChanges, type Changes, noChanges } from './changes.ts'
+import type { Core } from './core.ts'
+import { type NormalUpdate, normalizeAlert, normalizeAll, normalizeDevice, normalizeOrganization, normalizeUpdate } from './normalize.ts'
+import { type Batch, checkPage, readAhead } from './pull.ts'
+import { closeAlerts, mergeAlerts, unseenAlerts } from './store/alerts.ts'
+import type { Db } from './store/database.ts'
+import { type MergeContext, mergeDevices } from './store/device-merge.ts'
+import { type Attempt, holdRun, type PageProgress, writeProgress } from './store/leases.ts'
+import { mergeOrganizations, replaceTree } from './store/organizations.ts'
+import { beginPass, completePass, markPages, type PageMark, type Pass } from './store/passes.ts'
+import { applyPatchCounts, removeDevices, removeOrganizations, unseen } from './store/removal.ts'
+import { insertRunItems } from './store/runs.ts'
+
+/** One attempt at one run, while it reads. */
+export interface Reading {
+  core: Core
+  attempt: Attempt
+  context: MergeContext
+  provider: RmmProvider
+  client: unknown
+  signal: AbortSignal
+  mode: SyncMode
+  force: boolean
+  state: PageProgress
+  heartbeat (): void
+}
+
+type AnyRecord = OrganizationRecord & DeviceRecord & UpdateRecord & AlertRecord
+type AnyResource = Resource<unknown, AnyRecord>
+
+/** Above both, a removal needs a person. */
+const brakeRows = 10
+const brakeShare = 0.2
+/** As many vanished records are asked for one by one before they are believed; a longer list has only itself for a witness. */
+const confirmAtMost = 25
+/** Open alerts asked for in one run; what is left is asked for in the next. */
+const confirmAlertsAtMost = 200
+
+/** Seen inside a page's transaction, which is rolled back by it. */
+class Cancelled extends Error {
+  readonly cancelled = true
+}
+
+/** Reads one resource to its end: pages, then what only a complete read can tell. Throws where the read was not complete. */
+export async function readResource (reading: Reading, name: ResourceName): Promise<void> {
+  const resource = reading.provider.resources[name] as AnyResource
+  try {
+    const pass = await readPages(reading, resource, name)
+    await complete(reading, resource, pass)
+  } catch (error) {
+    if (!(error instanceof ProviderError && error.kind === 'not_in_plan')) throw error
+    await skip(reading, name, error.message)
+  }
+}
+
+async function readPages (reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
+  const { core, attempt, client, signal } = reading
+  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), fresh)
+  let taken = false
+  try {
+    for await (const batch of readAhead(resource.pull(client, pass.checkpoint, signal), core.settings.batchRecords, signal)) {
+      taken = true
+      await commitBatch(reading, resource, pass, batch)
+      reading.heartbeat()
+    }
+    return pass
+  } catch (error) {
+    // The platform no longer takes the place where an earlier attempt stopped: from the beginning, once.
+    const refused = error instanceof ProviderError && (error.kind === 'gone' || error.kind === 'protocol')
+    if (fresh || taken || pass.checkpoint === null || !refused) throw error
+    return await readPages(reading, resource, name, true)
+  }
+}
+
+/** The state after this batch, as a copy: a rolled back batch leaves no trace in it. */
+function advance (state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
+  return {
+    leaseMs: state.leaseMs,
+    totals: { ...state.totals },
+    progress: state.progress.map(item => item.resource === name ? { ...item, pages: item.pages + pages, processed: item.processed + processed } : item)
+  }
+}
+
+async function commitBatch (reading: Reading, resource: AnyResource, pass: Pass, { pages, checkpoint }: Batch<AnyRecord>): Promise<void> {
+  const { core, attempt, context } = reading
+  const marks: PageMark[] = []
+  const items: RunItem[] = []
+  for (const page of pages) checkPage(page, resource)
+  const records = pages.flatMap(page => {
+    const { records, rejected } = normalizeAll(page.records, page.observedAt, normalizers[pass.resource])
+    const refused = [...page.rejected ?? [], ...rejected]
+    items.push(...refused.map(({ externalId, reason }): RunItem => ({ resource: pass.resource, externalId, outcome: 'failed', reason })))
+    const seen = records.map(record => record.externalId)
+    const refs = pass.resource === 'updates' ? { refs: records.map(record => (record as unknown as NormalUpdate).deviceExternalId) } : {}
+    // A record that could not be mapped was seen all the same: it must not look removed.
+    marks.push({ observedAt: page.observedAt, seen: pass.resource === 'updates' ? seen : [...seen, ...refused.flatMap(({ externalId }) => externalId ?? [])], ...refs })
+    return records
+  })
+  const state = advance(reading.state, pass.resource, pages.length, records.length + items.length)
+  state.totals.failed += items.length
+  await core.database.transaction(async trx => {
+    if ((await holdRun(trx, core.database.t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
+    const changes = await merge(reading, trx, pass.resource, newestOf(records), state, items)
+    await removeDeleted(reading, trx, pass.resource, pages, state, changes)
+    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, items)
+    await applyChanges(core, trx, context, changes)
+    await markPages(trx, core.database.t, attempt, pass, marks, checkpoint, state)
+  })
+  reading.state = state
+}
+
+type Normal = { externalId: string, observedAt?: Date }
+const normalizers: Record<ResourceName, (record: AnyRecord, observedAt: Date) => Normal> = {
+  organizations: normalizeOrganization, devices: normalizeDevice, updates: normalizeUpdate, alerts: normalizeAlert
+}
+
+/** A platform may show a record on two pages while it moves; the later page counts. */
+function newestOf (records: Normal[]): Normal[] {
+  const newest = new Map<string, Normal>()
+  for (const record of records) {
+    const other = newest.get(record.externalId)
+    if (other?.observedAt === undefined || record.observedAt === undefined || other.observedAt <= record.observedAt) newest.set(record.externalId, record)
+  }
+  return [...newest.values()]
+}
+
+async function merge (reading: Reading, trx: Db, name: ResourceName, records: Normal[], state: PageProgress, items: RunItem[]): Promise<Changes> {
+  const { t } = reading.core.database
+  const changes = noChanges()
+  if (records.length === 0) return changes
+  if (name === 'organizations') {
+    await mergeOrganizations(trx, t, reading.context, records as never)
+    changes.devices = changes.deviceEvents = await replaceTree(trx, t, reading.context)
+  } else if (name === 'devices') {
+    const merged = await mergeDevices(trx, t, reading.context, records as never)
+    changes.devices = merged.changes
+    changes.deviceEvents = merged.events
+    for (const outcome of merged.outcomes.values()) state.totals[outcome === 'stale' ? 'unchanged' : outcome]++
+    items.push(...merged.held.map(({ externalId, reason }): RunItem => ({ resource: 'devices', externalId, outcome: 'held', reason })))
+  } else if (name === 'alerts') {
+    changes.alerts = await mergeAlerts(trx, t, reading.context, records as never)
+  }
+  return changes
+}
+
+/** Deletes that the platform itself reports, page by page. */
+async function removeDeleted (reading: Reading, trx: Db, name: ResourceName, pages: Array<Page<AnyRecord>>, state: PageProgress, changes: Changes): Promise<void> {
+  const { core: { database: { t } }, context } = reading
+  for (const page of pages) {
+    if (!page.deletedIds?.length) continue
+    if (name === 'devices') await removeAndTell(trx, reading, page.deletedIds, page.observedAt, state, changes)
+    if (name === 'organizations') await removeOrganizations(trx, t, context, page.deletedIds, page.observedAt)
+    if (name === 'alerts') changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, page.deletedIds, page.observedAt)]
+  }
+}
+
+async function removeAndTell (trx: Db, { core, context }: Reading, ids: string[], before: Date, state: PageProgress, changes: Changes): Promise<void> {
+  const removed = await removeDevices(trx, core.database.t, context, ids, before)
+  state.totals.removed += removed.length
+  changes.deviceEvents = [...changes.deviceEvents, ...removed]
+  changes.devices = [...changes.devices, ...removed.filter(({ device }) => device.clientRef !== null)]
+}
+
+/** What only a complete read can tell: who is gone, which alerts are over, how many patches wait. */
+async function complete (reading: Reading, resource: AnyResource, pass: Pass): Promise<void> {
+  const { core, attempt, context } = reading
+  const { t } = core.database
+  const snapshot = resource.deletes === 'snapshot' && pass.mode === 'full' && (pass.resource === 'organizations' || pass.resource === 'devices')
+  const vanished = snapshot ? await findVanished(reading, resource, pass) : none
+  const closed = pass.resource === 'alerts' ? await confirm(reading, resource, 'alerts', await unseenAlerts(core.database, context.connectionId, pass), confirmAlertsAtMost) : none
+  const state = advance(reading.state, pass.resource, 0, 0)
+  state.progress = state.progress.map(item => item.resource === pass.resource ? { ...item, complete: true } : item)
+  const items: RunItem[] = [...vanished.unsure, ...closed.unsure]
+  await core.database.transaction(async trx => {
+    if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
+    const alive = [...vanished.alive, ...closed.alive]
+    const { records } = normalizeAll(alive, pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt, normalizers[pass.resource])
+    const changes = await merge(reading, trx, pass.resource, records, state, items)
+    if (pass.resource === 'devices' && vanished.gone.length > 0) await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
+    if (pass.resource === 'organizations' && vanished.gone.length > 0) {
+      await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
+      changes.devices = changes.deviceEvents = [...changes.devices, ...await replaceTree(trx, t, context)]
+    }
+    if (closed.gone.length > 0) changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, closed.gone, closed.askedAt)]
+    if (pass.resource === 'updates') await countPatches(trx, reading, pass, changes)
+    await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
+    await applyChanges(core, trx, context, changes)
+    await completePass(trx, t, attempt, pass)
+    await writeProgress(trx, t, attempt, state)
+  })
+  reading.state = state
+}
+
+async function countPatches (trx: Db, { core, context }: Reading, pass: Pass, changes: Changes): Promise<void> {
+  changes.deviceEvents = await applyPatchCounts(trx, core.database.t, context, pass)
+  changes.devices = changes.deviceEvents.filter(({ device }) => device.clientRef !== null)
+}
+
+interface Confirmed {
+  gone: string[]
+  /** Missing from the list, but the platform still has them: the list was short, not they. */
+  alive: AnyRecord[]
+  unsure: RunItem[]
+  askedAt: Date
+}
+const none: Confirmed = { gone: [], alive: [], unsure: [], askedAt: new Date(0) }
+
+async function findVanished (reading: Reading, resource: AnyResource, pass: Pass): Promise<Confirmed> {
+  const { core, context } = reading
+  const { known, seen, gone } = await unseen(core.database, context.connectionId, pass, pass.resource as 'organizations' | 'devices')
+  if (gone.length === 0) return none
+  const tooMany = (gone.length > brakeRows && gone.length > known * brakeShare) || seen === 0
+  if (tooMany && !reading.force) {
+    throw new MassRemovalError(`${gone.length} of ${known} ${pass.resource} would be removed because the platform no longer lists them; if that is right, confirm it by starting a sync with force: true`)
+  }
+  return gone.length <= confirmAtMost ? await confirm(reading, resource, pass.resource, gone, confirmAtMost) : { ...none, gone, askedAt: pass.startedAt }
+}
+
+/** Asks the platform for each record that a complete list did not show. */
+async function confirm (reading: Reading, resource: AnyResource, name: ResourceName, ids: string[], limit: number): Promise<Confirmed> {
+  const askedAt = reading.core.now()
+  const confirmed: Confirmed = { gone: [], alive: [], unsure: [], askedAt }
+  for (const externalId of ids.slice(0, limit)) {
+    reading.signal.throwIfAborted()
+    const record = resource.fetchOne === undefined ? null : await ask(reading, resource, name, externalId, confirmed)
+    if (record === null) confirmed.gone.push(externalId)
+    else if (record !== undefined) confirmed.alive.push(record)
+    reading.heartbeat()
+  }
+  return confirmed
+}
+
+/** Undefined where the platform would not say: then nothing is concluded. */
+async function ask (reading: Reading, resource: AnyResource, name: ResourceName, externalId: string, confirmed: Confirmed): Promise<AnyRecord | null | undefined> {
+  try {
+    return await resource.fetchOne!(reading.client, externalId, reading.signal)
+  } catch (error) {
+    if (!(error instanceof ProviderError) || (error.kind !== 'forbidden' && error.kind !== 'not_in_plan')) throw error
+    confirmed.unsure.push({ resource: name, externalId, outcome: 'ambiguous', reason: `not in the list any more, but the platform does not say whether it is gone: ${error.message}` })
+    return undefined
+  }
+}
+
+/** A resource that the account's plan lacks: said in the run's items, the rest of the run goes on. */
+async function skip (reading: Reading, name: ResourceName, reason: string): Promise<void> {
+  const { core, attempt, context } = reading
+  await core.database.transaction(async trx => {
+    await holdRun(trx, core.database.t, attempt)
+    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, [{ resource: name, externalId: null, outcome: 'skipped', reason }])
+  })
+}

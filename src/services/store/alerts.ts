@@ -1,0 +1,106 @@
+import { sql } from 'kysely'
+import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../types.ts'
+import type { NormalAlert } from '../normalize.ts'
+import { limitOf, readCursor, toList } from './cursor.ts'
+import type { Database, Db, Tables } from './database.ts'
+import type { MergeContext } from './device-merge.ts'
+import { isId, iso, isoOrNull } from './values.ts'
+
+export type AlertChange = ChangeBatch['alerts'][number]
+
+interface AlertRow {
+  id: string
+  connection_id: string
+  external_id: string
+  device_id: string | null
+  device_external_id: string | null
+  name: string
+  description: string | null
+  severity: Alert['severity']
+  provider_severity: string | null
+  status: Alert['status']
+  started_at: unknown
+  resolved_at: unknown
+}
+
+export function toAlert (row: AlertRow): Alert {
+  return {
+    id: row.id, connectionId: row.connection_id, externalId: row.external_id, deviceId: row.device_id, deviceExternalId: row.device_external_id,
+    name: row.name, description: row.description, severity: row.severity, providerSeverity: row.provider_severity, status: row.status,
+    startedAt: iso(row.started_at), resolvedAt: isoOrNull(row.resolved_at)
+  }
+}
+
+/** The device is found by its external id when asked, so an alert may arrive before its device. */
+function select (t: Tables) {
+  return sql`select a.*, d.id as device_id from ${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
+}
+
+export async function listAlerts ({ db, t }: Database, tenantId: string, query: PageQuery & AlertFilter = {}): Promise<List<Alert>> {
+  const limit = limitOf(query)
+  const after = readCursor(query.cursor, ['time', 'id'])
+  const conditions = [sql`a.tenant_id = ${tenantId}`]
+  if (query.connectionId !== undefined) conditions.push(isId(query.connectionId) ? sql`a.connection_id = ${query.connectionId}` : sql`false`)
+  if (query.deviceId !== undefined) conditions.push(isId(query.deviceId) ? sql`d.id = ${query.deviceId}` : sql`false`)
+  if (query.status !== undefined) conditions.push(sql`a.status = ${query.status}`)
+  if (query.severity !== undefined) conditions.push(sql`a.severity = ${query.severity}`)
+  if (after !== null) conditions.push(sql`(a.started_at, a.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`)
+  const { rows } = await sql<AlertRow>`${select(t)} where ${sql.join(conditions, sql` and `)}
+    order by a.started_at desc, a.id desc limit ${limit + 1}`.execute(db)
+  return toList(rows, limit, toAlert, row => [iso(row.started_at), row.id])
+}
+
+export async function findAlert ({ db, t }: Database, tenantId: string, id: string): Promise<Alert | null> {
+  if (!isId(id)) return null
+  const { rows } = await sql<AlertRow>`${select(t)} where a.id = ${id} and a.tenant_id = ${tenantId}`.execute(db)
+  return rows[0] ? toAlert(rows[0]) : null
+}
+
+/** Merges one page of alerts; a late page never overwrites a newer row, and a resolved alert stays resolved until a newer read says otherwise. */
+export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, records: NormalAlert[]): Promise<AlertChange[]> {
+  const before = await sql<{ external_id: string, status: string }>`select a.external_id, a.status from ${t.alert} a
+    where a.connection_id = ${context.connectionId} and a.external_id = any(${records.map(record => record.externalId)}::text[])`.execute(trx)
+  const known = new Map(before.rows.map(row => [row.external_id, row.status]))
+  const written = await sql<{ id: string }>`
+    insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at)
+    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt"
+    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, "deviceExternalId" text, name text, description text, severity text, "providerSeverity" text, status text,
+      "startedAt" timestamptz, "resolvedAt" timestamptz, details jsonb, hash text, "observedAt" timestamptz)
+    where not exists (select 1 from ${t.alert} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash)
+      and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'alerts' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))
+    order by x."externalId"
+    on conflict (connection_id, external_id) do update set device_external_id = coalesce(excluded.device_external_id, a.device_external_id), name = excluded.name,
+      description = coalesce(excluded.description, a.description), severity = excluded.severity, provider_severity = coalesce(excluded.provider_severity, a.provider_severity),
+      status = excluded.status, started_at = least(excluded.started_at, a.started_at), resolved_at = excluded.resolved_at, details = excluded.details,
+      hash = excluded.hash, observed_at = excluded.observed_at, updated_at = now()
+    where a.observed_at <= excluded.observed_at
+    returning a.id`.execute(trx)
+  if (written.rows.length === 0) return []
+  return (await readAlerts(trx, t, context, written.rows.map(row => row.id))).map((alert): AlertChange => {
+    const was = known.get(alert.externalId)
+    if (alert.status === 'resolved') return { change: was === 'active' ? 'resolved' : 'updated', alert }
+    return { change: was === 'active' ? 'updated' : 'triggered', alert }
+  })
+}
+
+async function readAlerts (trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<Alert[]> {
+  const { rows } = await sql<AlertRow>`${select(t)} where a.connection_id = ${context.connectionId} and a.id = any(${ids}::uuid[]) order by a.started_at, a.id`.execute(trx)
+  return rows.map(toAlert)
+}
+
+/** Closes open alerts that the platform no longer knows. */
+export async function closeAlerts (trx: Db, t: Tables, context: MergeContext, externalIds: string[], observedAt: Date): Promise<AlertChange[]> {
+  const closed = await sql<{ id: string }>`update ${t.alert} a set status = 'resolved', resolved_at = ${observedAt.toISOString()}::timestamptz, observed_at = ${observedAt.toISOString()}::timestamptz, hash = 'closed', updated_at = now()
+    where a.connection_id = ${context.connectionId} and a.status = 'active' and a.external_id = any(${externalIds}::text[]) and a.observed_at <= ${observedAt.toISOString()}::timestamptz
+    returning a.id`.execute(trx)
+  if (closed.rows.length === 0) return []
+  return (await readAlerts(trx, t, context, closed.rows.map(row => row.id))).map((alert): AlertChange => ({ change: 'resolved', alert }))
+}
+
+/** Open alerts that a complete pass did not see. */
+export async function unseenAlerts ({ db, t }: Database, connectionId: string, pass: { id: string, startedAt: Date }): Promise<string[]> {
+  const { rows } = await sql<{ external_id: string }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active'
+    and a.observed_at < ${pass.startedAt.toISOString()}::timestamptz
+    and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(db)
+  return rows.map(row => row.external_id)
+}

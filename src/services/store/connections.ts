@@ -1,0 +1,177 @@
+import { sql } from 'kysely'
+import type { Connection, List, MovePolicy, PageQuery, Schedule } from '../../types.ts'
+import { limitOf, readCursor, toList } from './cursor.ts'
+import type { Database, Db, Tables } from './database.ts'
+import { isId, iso, isoOrNull } from './values.ts'
+
+export interface ConnectionRow {
+  id: string
+  tenant_id: string
+  provider: string
+  name: string
+  config: Record<string, unknown>
+  sealed_secrets: string | null
+  status: Connection['status']
+  status_reason: string | null
+  account: string | null
+  state: Record<string, unknown>
+  move_policy: MovePolicy
+  hook_key: string
+  hook_secret: string | null
+  hook_secret_previous: string | null
+  hook_previous_until: unknown
+  schedule_enabled: boolean
+  every_minutes: number
+  full_every_minutes: number
+  next_sync_at: unknown
+  connected_at: unknown
+  last_sync_at: unknown
+  last_full_sync_at: unknown
+  last_scheduled_sync_at: unknown
+  created_at: unknown
+}
+
+interface CountedRow extends ConnectionRow {
+  run_status: string | null
+  run_error: { message: string } | null
+  counts: Record<keyof Connection['counts'], number>
+}
+
+const syncStatus: Record<string, Connection['syncStatus']> = {
+  queued: 'queued', running: 'running', interrupted: 'queued', succeeded: 'completed', failed: 'failed', cancelled: 'idle'
+}
+
+/** Secrets have no column in this selection: what is not read cannot leak. */
+function toConnection (row: CountedRow): Connection {
+  return {
+    id: row.id, provider: row.provider, name: row.name, config: row.config, status: row.status, statusReason: row.status_reason, account: row.account,
+    connectedAt: isoOrNull(row.connected_at), lastSyncAt: isoOrNull(row.last_sync_at), lastFullSyncAt: isoOrNull(row.last_full_sync_at), lastScheduledSyncAt: isoOrNull(row.last_scheduled_sync_at),
+    syncStatus: row.run_status === null ? 'idle' : syncStatus[row.run_status]!, syncError: row.run_status === 'failed' ? row.run_error?.message ?? null : null,
+    schedule: { enabled: row.schedule_enabled, everyMinutes: Number(row.every_minutes), fullEveryMinutes: Number(row.full_every_minutes) },
+    movePolicy: row.move_policy, counts: row.counts
+  }
+}
+
+function select (t: Tables) {
+  return sql`
+    select c.id, c.tenant_id, c.provider, c.name, c.config, c.status, c.status_reason, c.account, c.move_policy, c.schedule_enabled, c.every_minutes, c.full_every_minutes,
+      c.connected_at, c.last_sync_at, c.last_full_sync_at, c.last_scheduled_sync_at, c.created_at, run.status as run_status, run.error as run_error,
+      jsonb_build_object('organizations', o.total, 'mappedOrganizations', o.mapped, 'devices', d.total, 'mappedDevices', d.mapped, 'unmappedDevices', d.total - d.mapped,
+        'onlineDevices', d.online, 'activeAlerts', (select count(*) from ${t.alert} a where a.connection_id = c.id and a.status = 'active')) as counts
+    from ${t.connection} c
+    left join lateral (select r.status, r.error from ${t.run} r where r.connection_id = c.id order by r.queued_at desc, r.id desc limit 1) run on true
+    cross join lateral (select count(*) as total, count(*) filter (where o.mode = 'mapped') as mapped from ${t.organization} o where o.connection_id = c.id and o.removed_at is null) o
+    cross join lateral (select count(*) as total, count(d.client_ref) as mapped, count(*) filter (where s.online) as online
+      from ${t.device} d left join ${t.device_status} s on s.device_id = d.id where d.connection_id = c.id and d.removed_at is null) d`
+}
+
+export async function listConnections ({ db, t }: Database, tenantId: string, query: PageQuery & { provider?: string } = {}): Promise<List<Connection>> {
+  const limit = limitOf(query)
+  const after = readCursor(query.cursor, ['time', 'id'])
+  const { rows } = await sql<CountedRow>`${select(t)} where c.tenant_id = ${tenantId}
+    ${query.provider === undefined ? sql`` : sql`and c.provider = ${query.provider}`}
+    ${after === null ? sql`` : sql`and (c.created_at, c.id) > (${after[0]}::timestamptz, ${after[1]}::uuid)`}
+    order by c.created_at, c.id limit ${limit + 1}`.execute(db)
+  return toList(rows, limit, toConnection, row => [iso(row.created_at), row.id])
+}
+
+export async function findConnection ({ db, t }: Database, tenantId: string, id: string): Promise<Connection | null> {
+  if (!isId(id)) return null
+  const { rows } = await sql<CountedRow>`${select(t)} where c.id = ${id} and c.tenant_id = ${tenantId}`.execute(db)
+  return rows[0] ? toConnection(rows[0]) : null
+}
+
+/** The row with its sealed secrets, for those who have to open them. */
+export async function connectionRow ({ db, t }: Database, tenantId: string, id: string): Promise<ConnectionRow | null> {
+  if (!isId(id)) return null
+  const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id} and tenant_id = ${tenantId}`.execute(db)
+  return rows[0] ?? null
+}
+
+export interface NewConnection {
+  id: string
+  tenantId: string
+  provider: string
+  name: string
+  config: Record<string, unknown>
+  sealedSecrets: string
+  account: string
+  movePolicy: MovePolicy
+  hookKey: string
+  sealedHookSecret: string | null
+  schedule: Schedule
+}
+
+export async function insertConnection (trx: Db, t: Tables, c: NewConnection): Promise<void> {
+  await sql`insert into ${t.connection} (id, tenant_id, provider, name, config, sealed_secrets, account, move_policy, hook_key, hook_secret, schedule_enabled, every_minutes, full_every_minutes, next_sync_at, connected_at)
+    values (${c.id}, ${c.tenantId}, ${c.provider}, ${c.name}, ${JSON.stringify(c.config)}::jsonb, ${c.sealedSecrets}, ${c.account}, ${c.movePolicy}, ${c.hookKey}, ${c.sealedHookSecret},
+      ${c.schedule.enabled}, ${c.schedule.everyMinutes}, ${c.schedule.fullEveryMinutes}, ${c.schedule.enabled ? nextSync(c.schedule.everyMinutes) : sql`null`}, now())`.execute(trx)
+}
+
+/** A tenth of the interval as jitter, so that connections made together do not stay in step. */
+export function nextSync (everyMinutes: number) {
+  return sql`now() + ${everyMinutes} * interval '1 minute' * (1 + random() * 0.1)`
+}
+
+export interface ConnectionPatch {
+  name?: string
+  config?: Record<string, unknown>
+  sealedSecrets?: string
+  account?: string
+  movePolicy?: MovePolicy
+  schedule?: Schedule
+  /** The connection was checked live with these values. */
+  checked?: boolean
+}
+
+export async function updateConnection (trx: Db, t: Tables, id: string, patch: ConnectionPatch): Promise<void> {
+  const sets = [sql`updated_at = now()`]
+  if (patch.name !== undefined) sets.push(sql`name = ${patch.name}`)
+  if (patch.config !== undefined) sets.push(sql`config = ${JSON.stringify(patch.config)}::jsonb`)
+  if (patch.sealedSecrets !== undefined) sets.push(sql`sealed_secrets = ${patch.sealedSecrets}`)
+  if (patch.account !== undefined) sets.push(sql`account = ${patch.account}`)
+  if (patch.movePolicy !== undefined) sets.push(sql`move_policy = ${patch.movePolicy}`)
+  if (patch.checked) sets.push(sql`status = 'connected', status_reason = null, connected_at = case when status = 'disconnected' then now() else coalesce(connected_at, now()) end`)
+  if (patch.schedule !== undefined) {
+    const { enabled, everyMinutes, fullEveryMinutes } = patch.schedule
+    sets.push(sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}`)
+  }
+  await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}`.execute(trx)
+}
+
+/** Secrets go, what they brought stays. */
+export async function disconnect (trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, hook_secret = null, hook_secret_previous = null,
+    schedule_enabled = false, next_sync_at = null, updated_at = now() where id = ${id}`.execute(trx)
+  await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(trx)
+}
+
+export async function purge (trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`delete from ${t.connection} where id = ${id}`.execute(trx)
+}
+
+export async function setStatus ({ db, t }: Pick<Database, 'db' | 't'>, id: string, status: 'connected' | 'error', reason: string | null): Promise<void> {
+  await sql`update ${t.connection} set status = ${status}, status_reason = ${reason}, updated_at = now()
+    where id = ${id} and status <> 'disconnected' and (status <> ${status} or status_reason is distinct from ${reason})`.execute(db)
+}
+
+/** After a run that succeeded. A failed one advances none of these: they are three separate facts. */
+export async function finishConnection (trx: Db, t: Tables, run: { connection_id: string, mode: string, trigger: string, resources: string[] }): Promise<void> {
+  const full = run.mode === 'full' && run.resources.includes('devices')
+  await sql`update ${t.connection} set last_sync_at = now(), last_full_sync_at = case when ${full} then now() else last_full_sync_at end,
+    last_scheduled_sync_at = case when ${run.trigger === 'schedule'} then now() else last_scheduled_sync_at end,
+    status = case when status = 'error' then 'connected' else status end, status_reason = null, updated_at = now()
+    where id = ${run.connection_id} and status <> 'disconnected'`.execute(trx)
+}
+
+/** For background work, which serves every tenant. */
+export async function connectionById ({ db, t }: Database, id: string): Promise<ConnectionRow | null> {
+  const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id}`.execute(db)
+  return rows[0] ?? null
+}
+
+/** The secret in force becomes the previous one, good for a while longer. */
+export async function rotateHookSecret ({ db, t }: Database, id: string, sealed: string, graceMinutes: number): Promise<void> {
+  await sql`update ${t.connection} set hook_secret_previous = hook_secret, hook_previous_until = now() + ${graceMinutes} * interval '1 minute', hook_secret = ${sealed}, updated_at = now()
+    where id = ${id}`.execute(db)
+}

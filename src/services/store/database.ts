@@ -1,0 +1,79 @@
+import type { EntityManager, MikroORM } from '@mikro-orm/core'
+import { Kysely, PGliteDialect, sql } from 'kysely'
+import { OptionError } from '../../errors.ts'
+
+/** A place to run SQL: outside or inside a transaction. */
+export type Db = Kysely<any>
+
+export const tableNames = [
+  'connection', 'organization', 'device', 'device_status', 'alert', 'run', 'run_item', 'pass', 'page',
+  'delivery', 'client_group', 'outbox', 'lease', 'sink', 'migration'
+] as const
+type TableName = typeof tableNames[number]
+export type Tables = Record<TableName, ReturnType<typeof sql.table>>
+
+export interface Database {
+  /** Name of our schema, unquoted. */
+  schema: string
+  t: Tables
+  /** Runs one statement outside any transaction. Never use it while holding one of ours: PGlite has a single session. */
+  db: Db
+  transaction<T> (work: (trx: Db) => Promise<T>): Promise<T>
+  /** The host's entity manager joined to our open transaction. */
+  hostEntityManager (trx: Db): EntityManager
+}
+
+interface ControlledDb extends Db {
+  commit (): { execute (): Promise<unknown> }
+  rollback (): { execute (): Promise<unknown> }
+}
+
+export function tablesOf (schema: string): Tables {
+  return Object.fromEntries(tableNames.map(name => [name, sql.table(`${schema}.rmm_${name}`)])) as Tables
+}
+
+/**
+ * Opens our view on the host's connection. Nothing is connected or closed here: on PostgreSQL the host's pool is used through its
+ * Kysely; on PGlite, which has one session, every transaction gets its own Kysely over the host's client, so that PGlite's own
+ * lock keeps the host's statements out of our transactions and ours out of the host's.
+ */
+export async function openDatabase (orm: MikroORM, schema: string): Promise<Database> {
+  const connection = orm.em.getConnection() as unknown as { getClient? (): Db, getNativeClient? (): Promise<unknown> }
+  if (typeof connection.getClient !== 'function') {
+    throw new OptionError("option 'orm' must be a MikroORM 7 instance on @mikro-orm/postgresql or @mikro-orm/pglite")
+  }
+  const fresh = await sessionFactory(connection as { getClient (): Db, getNativeClient? (): Promise<unknown> })
+  return {
+    schema,
+    t: tablesOf(schema),
+    db: fresh(),
+    async transaction (work) {
+      const trx = await fresh().startTransaction().execute() as unknown as ControlledDb
+      try {
+        const result = await work(trx)
+        await trx.commit().execute()
+        return result
+      } catch (error) {
+        // A broken connection cannot roll back; what made it break is the error worth telling.
+        await trx.rollback().execute().catch(() => {})
+        throw error
+      }
+    },
+    hostEntityManager (trx) {
+      const em = orm.em.fork() as EntityManager & { setTransactionContext (context: unknown): void }
+      em.setTransactionContext(trx)
+      return em
+    }
+  }
+}
+
+async function sessionFactory (connection: { getClient (): Db, getNativeClient? (): Promise<unknown> }): Promise<() => Db> {
+  const client = connection.getClient()
+  // A host that handed MikroORM a ready-made Kysely has no native client to show; its Kysely is then all there is.
+  const native = await connection.getNativeClient?.().catch(() => null) as { transaction?: unknown, dumpDataDir?: unknown } | null | undefined
+  if (native && typeof native.transaction === 'function' && typeof native.dumpDataDir === 'function') {
+    const dialect = new PGliteDialect({ pglite: native as never })
+    return () => new Kysely({ dialect })
+  }
+  return () => client
+}

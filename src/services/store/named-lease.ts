@@ -1,0 +1,13 @@
+import { sql } from 'kysely'
+import type { Database } from './database.ts'
+
+/** Takes or extends a lease; false while another worker has it. */
+export async function takeLease ({ db, t }: Database, name: string, worker: string, ms: number): Promise<boolean> {
+  const { rows } = await sql`insert into ${t.lease} as l (name, worker, lease_until) values (${name}, ${worker}, now() + ${ms} * interval '1 millisecond')
+    on conflict (name) do update set worker = excluded.worker, lease_until = excluded.lease_until where l.worker = ${worker} or l.lease_until < now() returning name`.execute(db)
+  return rows.length > 0
+}
+
+export async function dropLease ({ db, t }: Database, name: string, worker: string): Promise<void> {
+  await sql`delete from ${t.lease} where name = ${name} and worker = ${worker}`.execute(db)
+}

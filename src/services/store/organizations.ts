@@ -1,0 +1,136 @@
+import { sql } from 'kysely'
+import type { List, MappingChange, Organization, PageQuery } from '../../types.ts'
+import { assign } from '../assign.ts'
+import type { NormalOrganization } from '../normalize.ts'
+import { type Assignment, placeAll, type TreeNode } from '../tree.ts'
+import { readCursor, limitOf, toList } from './cursor.ts'
+import type { Database, Db, Tables } from './database.ts'
+import type { DeviceChange, MergeContext } from './device-merge.ts'
+import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './device-rows.ts'
+import { isId, isoOrNull, numberOrNull } from './values.ts'
+
+interface OrganizationRow {
+  id: string
+  external_id: string
+  name: string
+  parent_external_id: string | null
+  path: string
+  depth: number
+  device_count: number | null
+  descendant_device_count: number | null
+  own_devices: number | string
+  mode: 'inherit' | 'mapped' | 'excluded'
+  client_ref: string | null
+  effective_client_ref: string | null
+  auto_sync: boolean
+  removed_at: unknown
+}
+
+function toOrganization (row: OrganizationRow): Organization {
+  const own = numberOrNull(row.device_count) ?? Number(row.own_devices)
+  return {
+    id: row.id, externalId: row.external_id, name: row.name, parentExternalId: row.parent_external_id, path: row.path, depth: Number(row.depth),
+    deviceCount: own, descendantDeviceCount: numberOrNull(row.descendant_device_count) ?? own,
+    mapping: { mode: row.mode, clientRef: row.client_ref }, effectiveClientRef: row.effective_client_ref, autoSync: row.auto_sync, removedAt: isoOrNull(row.removed_at)
+  }
+}
+
+/** Where the platform tells no counts, our own inventory does. */
+function select (t: Tables) {
+  return sql`select o.*, case when o.device_count is null then (select count(*) from ${t.device} d
+    where d.connection_id = o.connection_id and d.organization_external_id = o.external_id and d.removed_at is null) else 0 end as own_devices
+    from ${t.organization} o`
+}
+
+export async function listOrganizations ({ db, t }: Database, tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Organization>> {
+  const limit = limitOf(query)
+  const after = readCursor(query?.cursor, ['id'])
+  const { rows } = await sql<OrganizationRow>`${select(t)}
+    where o.tenant_id = ${tenantId} and o.connection_id = ${connectionId}
+    ${after === null ? sql`` : sql`and (o.path, o.id) > (select path, id from ${t.organization} where id = ${after[0]} and tenant_id = ${tenantId})`}
+    order by o.path, o.id limit ${limit + 1}`.execute(db)
+  return toList(rows, limit, toOrganization, row => [row.id])
+}
+
+export async function findOrganizations (db: Db, t: Tables, tenantId: string, connectionId: string, ids: string[]): Promise<Organization[]> {
+  const { rows } = await sql<OrganizationRow>`${select(t)}
+    where o.tenant_id = ${tenantId} and o.connection_id = ${connectionId} and o.id = any(${ids.filter(isId)}::uuid[])`.execute(db)
+  return rows.map(toOrganization)
+}
+
+/** Every organization that is there, without counts: for suggestions. */
+export async function organizationNames ({ db, t }: Database, tenantId: string, connectionId: string): Promise<Array<{ id: string, name: string, path: string, mode: string }>> {
+  const { rows } = await sql<{ id: string, name: string, path: string, mode: string }>`select id, name, path, mode from ${t.organization}
+    where tenant_id = ${tenantId} and connection_id = ${connectionId} and removed_at is null order by path, id`.execute(db)
+  return rows
+}
+
+export async function changeMappings (trx: Db, t: Tables, connectionId: string, changes: Array<{ organizationId: string } & MappingChange>): Promise<void> {
+  const json = JSON.stringify(changes.map(change => ({ ...change, setClient: change.clientRef !== undefined })))
+  await sql`update ${t.organization} o set mode = coalesce(x.mode, o.mode), auto_sync = coalesce(x."autoSync", o.auto_sync),
+      client_ref = case when x."setClient" then x."clientRef" else o.client_ref end, updated_at = now()
+    from jsonb_to_recordset(${json}::jsonb) as x("organizationId" uuid, mode text, "clientRef" text, "setClient" boolean, "autoSync" boolean)
+    where o.id = x."organizationId" and o.connection_id = ${connectionId}`.execute(trx)
+}
+
+export interface OrganizationMerge { created: number, updated: number, unchanged: number }
+
+/** Merges one page of organizations; the mapping, which is the operator's, is never touched. */
+export async function mergeOrganizations (trx: Db, t: Tables, context: MergeContext, records: NormalOrganization[]): Promise<OrganizationMerge> {
+  const { rows } = await sql<{ created: boolean }>`
+    insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, parent_external_id, device_count, descendant_device_count, hash, observed_at)
+    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x.name, x."parentExternalId", x."deviceCount", x."descendantDeviceCount", x.hash, x."observedAt"
+    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, name text, "parentExternalId" text, "deviceCount" int, "descendantDeviceCount" int, hash text, "observedAt" timestamptz)
+    where not exists (select 1 from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash and e.removed_at is null)
+      and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'organizations' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))
+    order by x."externalId"
+    on conflict (connection_id, external_id) do update set name = excluded.name, parent_external_id = excluded.parent_external_id,
+      device_count = excluded.device_count, descendant_device_count = excluded.descendant_device_count, hash = excluded.hash,
+      observed_at = excluded.observed_at, removed_at = null, updated_at = now()
+    where o.observed_at <= excluded.observed_at
+    returning (xmax = 0) as created`.execute(trx)
+  const created = rows.filter(row => row.created).length
+  return { created, updated: rows.length - created, unchanged: records.length - rows.length }
+}
+
+/**
+ * Recomputes paths and clients of the whole tree, writes what changed and re-assigns the devices concerned.
+ * Everything it needs is in the database: no call to the platform.
+ */
+export async function replaceTree (trx: Db, t: Tables, context: MergeContext): Promise<DeviceChange[]> {
+  const { rows } = await sql<OrganizationRow & { assignment: Assignment }>`
+    select id, external_id, name, parent_external_id, path, depth, mode, client_ref, auto_sync, assignment, effective_client_ref, removed_at
+    from ${t.organization} where connection_id = ${context.connectionId}`.execute(trx)
+  const placed = placeAll(rows.map((row): TreeNode => ({
+    externalId: row.external_id, parentExternalId: row.parent_external_id, name: row.name, mode: row.mode,
+    clientRef: row.client_ref, autoSync: row.auto_sync, removed: row.removed_at !== null
+  })))
+  const moved = rows.map(row => ({ row, to: placed.get(row.external_id)! })).filter(({ row, to }) => row.path !== to.path || Number(row.depth) !== to.depth ||
+    row.assignment !== to.assignment || row.effective_client_ref !== to.effectiveClientRef)
+  if (moved.length > 0) {
+    await sql`update ${t.organization} o set path = x.path, depth = x.depth, assignment = x.assignment, effective_client_ref = x."effectiveClientRef"
+      from jsonb_to_recordset(${JSON.stringify(moved.map(({ row, to }) => ({ id: row.id, ...to })))}::jsonb) as x(id uuid, path text, depth int, assignment text, "effectiveClientRef" text)
+      where o.id = x.id`.execute(trx)
+  }
+  return await reassignDevices(trx, t, context)
+}
+
+/** Moves every device whose organization now says something else about its client. */
+export async function reassignDevices (trx: Db, t: Tables, context: MergeContext): Promise<DeviceChange[]> {
+  const { rows } = await sql<DeviceRow & { target: Assignment, target_client: string | null, assignment: Assignment }>`
+    select ${deviceSelect}, coalesce(o.assignment, 'unmapped') as target, case when o.assignment = 'mapped' then o.effective_client_ref end as target_client
+    from ${deviceFrom(t)} left join ${t.organization} o on o.connection_id = d.connection_id and o.external_id = d.organization_external_id and o.removed_at is null
+    where d.connection_id = ${context.connectionId} and d.removed_at is null and (d.assignment <> coalesce(o.assignment, 'unmapped')
+      or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from case when o.assignment = 'mapped' then o.effective_client_ref end))
+    order by d.external_id`.execute(trx)
+  const decided = rows.map(row => ({
+    row, to: assign({ clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, context.movePolicy)
+  })).filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
+  if (decided.length === 0) return []
+  await sql`update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
+    from jsonb_to_recordset(${JSON.stringify(decided.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment })))}::jsonb) as x(id uuid, client_ref text, assignment text)
+    where d.id = x.id`.execute(trx)
+  return decided.filter(({ to }) => to.change !== null).map(({ row, to }): DeviceChange => ({
+    change: to.change!, device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() })
+  }))
+}

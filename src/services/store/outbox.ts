@@ -1,0 +1,41 @@
+import { sql } from 'kysely'
+import type { RmmEvent, RmmEventType } from '../../types.ts'
+import type { Db, Tables } from './database.ts'
+import { iso } from './values.ts'
+
+export interface NewEvent {
+  type: RmmEventType
+  payload: Record<string, unknown>
+  /** Makes the event happen at most once, e.g. one end per run. */
+  key?: string
+}
+
+export interface EventSource { tenantId: string, connectionId: string, provider: string }
+
+/**
+ * Writes events in the caller's transaction. Callers hold the connection's row lock, so that the order of `seq` is the order of commits.
+ * `sinks` are the names that have to receive them; with none the event counts as published.
+ */
+export async function writeEvents (trx: Db, t: Tables, source: EventSource, events: NewEvent[], sinks: string[]): Promise<void> {
+  if (events.length === 0) return
+  const json = JSON.stringify(events.map((event, n) => ({ ...event, n })))
+  await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
+    select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
+    from jsonb_to_recordset(${json}::jsonb) as x(n int, type text, payload jsonb, key text) order by x.n
+    on conflict (event_key) do nothing`.execute(trx)
+}
+
+export interface OutboxRow {
+  id: string
+  seq: number | string
+  type: RmmEventType
+  tenant_id: string
+  connection_id: string
+  provider: string
+  occurred_at: unknown
+  payload: Record<string, unknown>
+}
+
+export function toEvent (row: OutboxRow): RmmEvent {
+  return { id: row.id, type: row.type, tenantId: row.tenant_id, connectionId: row.connection_id, provider: row.provider, occurredAt: iso(row.occurred_at), payload: row.payload }
+}

@@ -1,0 +1,49 @@
+import { sql } from 'kysely'
+import type { RmmEvent } from '../../types.ts'
+import type { Database } from './database.ts'
+import { type OutboxRow, toEvent } from './outbox.ts'
+import { numberOrNull } from './values.ts'
+
+/** One process at a time serves a sink; a lease rather than a lock, so that no transaction stays open while the sink is slow. */
+export async function claimSink ({ db, t }: Database, name: string, worker: string, leaseMs: number): Promise<boolean> {
+  const { rows } = await sql`insert into ${t.sink} as s (name, worker, lease_until) values (${name}, ${worker}, now() + ${leaseMs} * interval '1 millisecond')
+    on conflict (name) do update set worker = excluded.worker, lease_until = excluded.lease_until
+    where (s.lease_until is null or s.lease_until < now() or s.worker = ${worker}) and (s.next_at is null or s.next_at <= now()) returning name`.execute(db)
+  return rows.length > 0
+}
+
+export async function releaseSink ({ db, t }: Database, name: string, worker: string, outcome: { error: string | null, retryMs: number }): Promise<void> {
+  const failed = outcome.error !== null
+  await sql`update ${t.sink} set lease_until = null, failures = ${failed ? sql`failures + 1` : sql`0`}, last_error = ${outcome.error},
+    next_at = ${failed ? sql`now() + ${outcome.retryMs} * interval '1 millisecond'` : sql`null`} where name = ${name} and worker = ${worker}`.execute(db)
+}
+
+export async function sinkFailures ({ db, t }: Database, name: string): Promise<number> {
+  const { rows } = await sql<{ failures: number }>`select failures from ${t.sink} where name = ${name}`.execute(db)
+  return Number(rows[0]?.failures ?? 0)
+}
+
+/** The oldest events a sink has not taken yet. */
+export async function pendingEvents ({ db, t }: Database, sink: string, limit: number): Promise<RmmEvent[]> {
+  const { rows } = await sql<OutboxRow>`select id, seq, type, tenant_id, connection_id, provider, occurred_at, payload from ${t.outbox}
+    where published_at is null and ${sink} = any(pending) order by seq limit ${limit}`.execute(db)
+  return rows.map(toEvent)
+}
+
+export async function markPublished ({ db, t }: Database, sink: string, ids: string[]): Promise<void> {
+  await sql`update ${t.outbox} set pending = array_remove(pending, ${sink}), published_at = case when array_remove(pending, ${sink}) = '{}' then now() end
+    where id = any(${ids}::uuid[])`.execute(db)
+}
+
+/** Published events are kept for a while for whoever looks into a case, then go. */
+export async function pruneOutbox ({ db, t }: Database, keepHours: number): Promise<void> {
+  await sql`delete from ${t.outbox} where id in (select id from ${t.outbox} where published_at < now() - ${keepHours} * interval '1 hour' limit 5000)`.execute(db)
+}
+
+export async function outboxLag ({ db, t }: Database): Promise<Array<{ sink: string, pending: number, oldestAgeMs: number | null, failures: number, lastError: string | null }>> {
+  const { rows } = await sql<{ sink: string, pending: string | number, oldest: string | number | null, failures: number | null, last_error: string | null }>`
+    select coalesce(p.sink, s.name) as sink, coalesce(p.pending, 0) as pending, p.oldest, s.failures, s.last_error
+    from (select sink, count(*) as pending, extract(epoch from now() - min(occurred_at)) * 1000 as oldest from ${t.outbox} o, unnest(o.pending) sink where o.published_at is null group by sink) p
+    full join ${t.sink} s on s.name = p.sink order by 1`.execute(db)
+  return rows.map(row => ({ sink: row.sink, pending: Number(row.pending), oldestAgeMs: numberOrNull(row.oldest), failures: Number(row.failures ?? 0), lastError: row.last_error }))
+}

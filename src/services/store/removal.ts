@@ -1,0 +1,65 @@
+import { sql } from 'kysely'
+import type { Db, Database, Tables } from './database.ts'
+import type { DeviceChange, MergeContext } from './device-merge.ts'
+import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './device-rows.ts'
+import type { Pass } from './passes.ts'
+
+export interface Unseen {
+  /** Rows known before the removal. */
+  known: number
+  /** Records the pass saw at all. */
+  seen: number
+  /** External ids of rows older than the pass and not seen in it. */
+  gone: string[]
+}
+
+/** What a complete full read did not see. A row written since its start (a webhook's device) is not among it. */
+export async function unseen ({ db, t }: Database, connectionId: string, pass: Pass, resource: 'organizations' | 'devices'): Promise<Unseen> {
+  const started = pass.startedAt.toISOString()
+  const status = resource === 'devices' ? sql`left join ${t.device_status} s on s.device_id = r.id` : sql``
+  const touched = resource === 'devices' ? sql`greatest(r.observed_at, s.observed_at)` : sql`r.observed_at`
+  const table = resource === 'devices' ? t.device : t.organization
+  const gone = await sql<{ external_id: string }>`
+    with seen as materialized (select distinct unnest(p.seen) as external_id from ${t.page} p where p.pass_id = ${pass.id})
+    select r.external_id from ${table} r ${status} left join seen on seen.external_id = r.external_id
+    where r.connection_id = ${connectionId} and r.removed_at is null and ${touched} < ${started}::timestamptz and seen.external_id is null
+    order by r.external_id`.execute(db)
+  const counts = await sql<{ known: string | number, seen: string | number }>`select (select count(*) from ${table} r where r.connection_id = ${connectionId} and r.removed_at is null) as known,
+    (select coalesce(sum(cardinality(p.seen)), 0) from ${t.page} p where p.pass_id = ${pass.id}) as seen`.execute(db)
+  return { known: Number(counts.rows[0]!.known), seen: Number(counts.rows[0]!.seen), gone: gone.rows.map(row => row.external_id) }
+}
+
+/** Tombstones devices not written since `before`; their history and links stay. */
+export async function removeDevices (trx: Db, t: Tables, context: MergeContext, externalIds: string[], before: Date): Promise<DeviceChange[]> {
+  const removed = await sql<{ id: string }>`update ${t.device} d set removed_at = now(), updated_at = now()
+    where d.connection_id = ${context.connectionId} and d.external_id = any(${externalIds}::text[]) and d.removed_at is null
+      and greatest(d.observed_at, (select s.observed_at from ${t.device_status} s where s.device_id = d.id)) <= ${before.toISOString()}::timestamptz returning d.id`.execute(trx)
+  if (removed.rows.length === 0) return []
+  const { rows } = await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${removed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(trx)
+  return rows.map(row => ({ change: 'removed', device: toDevice(row) }))
+}
+
+export async function removeOrganizations (trx: Db, t: Tables, context: MergeContext, externalIds: string[], before: Date): Promise<number> {
+  const { rows } = await sql`update ${t.organization} o set removed_at = now(), updated_at = now()
+    where o.connection_id = ${context.connectionId} and o.external_id = any(${externalIds}::text[]) and o.removed_at is null
+      and o.observed_at <= ${before.toISOString()}::timestamptz returning o.id`.execute(trx)
+  return rows.length
+}
+
+/**
+ * Counts the open updates a complete pass saw, per device, and writes the counts that changed. Each update counts once, however often
+ * a page showed it. Only now are pending patches known: before, they are null, not 0.
+ */
+export async function applyPatchCounts (trx: Db, t: Tables, context: MergeContext, pass: Pass): Promise<DeviceChange[]> {
+  const changed = await sql<{ id: string }>`
+    with counts as materialized (
+      select u.ref, count(distinct u.id)::int as patches from ${t.page} p, unnest(p.seen, p.refs) as u(id, ref) where p.pass_id = ${pass.id} group by u.ref
+    )
+    update ${t.device} d set pending_os_patches = coalesce(c.patches, 0), updated_at = now()
+    from ${t.device} e left join counts c on c.ref = e.external_id
+    where e.id = d.id and d.connection_id = ${context.connectionId} and d.removed_at is null and d.pending_os_patches is distinct from coalesce(c.patches, 0)
+    returning d.id`.execute(trx)
+  if (changed.rows.length === 0) return []
+  const { rows } = await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${changed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(trx)
+  return rows.map(row => ({ change: 'updated', device: toDevice(row) }))
+}

@@ -1,0 +1,97 @@
+import { sql } from 'kysely'
+import type { RunTrigger } from '../types.ts'
+import type { Core } from './core.ts'
+import type { EventsService } from './events.ts'
+import { type ConnectionRow, nextSync } from './store/connections.ts'
+import { adoptableRuns } from './store/leases.ts'
+import type { SyncService } from './sync.ts'
+
+export interface Ticker {
+  start (): void
+  /** One round, for tests and for hosts that bring their own clock. */
+  tick (): Promise<void>
+  stop (): Promise<void>
+}
+
+const dueAtOnce = 100
+const adoptAtOnce = 50
+const pruneEveryTicks = 200
+
+/**
+ * The one clock of the engine, in every process: due schedules, runs nobody works on, events nobody took, deliveries to process.
+ * Who acts is decided in PostgreSQL, so any number of processes may tick.
+ */
+export function createTicker (core: Core, sync: SyncService, events: EventsService, { schedules, duties }: { schedules: boolean, duties: Array<() => Promise<void>> }): Ticker {
+  let timer: NodeJS.Timeout | undefined
+  let round: Promise<void> = Promise.resolve()
+  let rounds = 0
+
+  async function safely (what: string, work: () => Promise<void>): Promise<void> {
+    if (core.signal.aborted) return
+    try {
+      await work()
+    } catch (error) {
+      if (!core.signal.aborted) core.log.warn({ err: error }, `${what} failed; it is tried again with the next tick`)
+    }
+  }
+
+  async function tick (): Promise<void> {
+    if (schedules) await safely('starting due syncs', () => startDue(core, sync))
+    await safely('adopting waiting runs', () => adopt(core, sync))
+    await Promise.all([safely('relaying events', events.relay), ...duties.map(duty => safely('background work', duty))])
+    if (rounds++ % pruneEveryTicks === 0) await safely('pruning', () => prune(core, events))
+  }
+
+  function arm (): void {
+    if (core.signal.aborted) return
+    // Jitter, so that processes started together do not tick together.
+    timer = setTimeout(() => { round = tick().finally(arm) }, core.settings.tickMs * (0.75 + Math.random() / 2)).unref()
+  }
+
+  return {
+    tick,
+    start () {
+      round = tick().finally(arm)
+    },
+    async stop () {
+      clearTimeout(timer)
+      await round
+      clearTimeout(timer)
+    }
+  }
+}
+
+/**
+ * Moves the next date of each due connection forward in the same statement that finds it: no tick twice, in however many processes.
+ * Those that are due together are taken in turns by tenant.
+ */
+async function startDue (core: Core, sync: SyncService): Promise<void> {
+  const { db, t } = core.database
+  const { rows } = await sql<ConnectionRow & { full_due: boolean }>`
+    update ${t.connection} c set next_sync_at = ${nextSync(0)} + c.every_minutes * interval '1 minute' * (1 + random() * 0.05)
+    where c.id in (select id from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${dueAtOnce} for update skip locked)
+    returning c.*, coalesce(c.last_full_sync_at + c.full_every_minutes * interval '1 minute' <= now(), true) as full_due`.execute(db)
+  for (const row of rows) {
+    if (core.registry.get(row.provider) === undefined) continue
+    await sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
+      .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
+  }
+}
+
+async function adopt (core: Core, sync: SyncService): Promise<void> {
+  for (const run of await adoptableRuns(core.database, adoptAtOnce)) {
+    if (core.registry.get(run.provider) === undefined) continue
+    await sync.dispatch({ runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider, transport: run.transport })
+      .catch(error => core.log.warn({ err: error, runId: run.id }, 'a waiting run could not be dispatched'))
+  }
+}
+
+const keepRunsDays = 30
+const keepDeliveriesDays = 14
+
+async function prune (core: Core, events: EventsService): Promise<void> {
+  const { db, t } = core.database
+  await events.prune()
+  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepRunsDays} * interval '1 day' limit 1000)`.execute(db)
+  await sql`delete from ${t.delivery} where id in (select id from ${t.delivery} where status <> 'pending' and received_at < now() - ${keepDeliveriesDays} * interval '1 day' limit 5000)`.execute(db)
+}

@@ -1,0 +1,6 @@
+export { fixedClock } from './clock.ts'
+export type { FixedClock } from './clock.ts'
+export { memorySecretBox } from './secrets.ts'
+export { providerContract } from './contract/index.ts'
+export type { ContractCase, ContractFault, ContractWorld, RunningWorld } from './contract/index.ts'
+export * from './fake-level/index.ts'
