@@ -44,8 +44,12 @@ export interface RmmSyncOptions {
   events?: EventSink[]
   /** How long closing waits for runs to reach their next checkpoint. @default { graceMs: 10000 } */
   shutdown?: { graceMs?: number }
-  /** Mounts the settings page below `{prefix}/ui/`, behind this guard. @default not mounted */
-  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[], basePath?: string }
+  /**
+   * Mounts the settings page below `{prefix}/ui/`, behind this guard. `basePath`: the path of the API as the browser sees it,
+   * where it is not the folder above the page. `tokenInLink`: the page takes a bearer token from `#token=…` (docs/settings-page.md).
+   * @default not mounted
+   */
+  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[], basePath?: string, tokenInLink?: boolean }
   /** Called inside the transaction of every committed step. */
   onChanges?: OnChanges
   /** Finds or creates every client's device group when the process starts. @default false */
@@ -90,15 +94,22 @@ function requireFunctions (options: RmmSyncOptions): void {
   if (available !== undefined && typeof available !== 'function') refuse('available', available, 'pass (provider, tenantId) => boolean')
 }
 
+/** What may name our schema: the same rule for the plugin and for `migrate`. Throws `RMM_ERR_OPTION`. */
+export function requireSchemaName (schema: unknown): void {
+  if (typeof schema === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(schema) && schema !== 'public') return
+  refuse('schema', schema, 'it must be a lower-case PostgreSQL name of its own (letters, digits, _), not public')
+}
+
 function requireValues (options: RmmSyncOptions): void {
   const { prefix, schema, migrations, publicUrl, events, ui, engine } = options
   if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || (prefix !== '' && !prefix.startsWith('/')))) refuse('prefix', prefix, "it must start with '/', or be false for no routes")
-  if (schema !== undefined && (typeof schema !== 'string' || !/^[a-z_][a-z0-9_]{0,49}$/.test(schema) || schema === 'public')) refuse('schema', schema, 'it must be a lower-case PostgreSQL name of its own (letters, digits, _), not public')
+  if (schema !== undefined) requireSchemaName(schema)
   if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations)) refuse('migrations', migrations, "it must be 'check', 'run' or 'off'")
   if (publicUrl !== undefined && (typeof publicUrl !== 'string' || !URL.canParse(publicUrl) || !/^https?:/.test(publicUrl))) refuse('publicUrl', publicUrl, 'it must be an absolute http(s) address, e.g. https://psa.example.com')
   if (events !== undefined && (!Array.isArray(events) || events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))) refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length) refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
   if (ui !== undefined && ui?.onRequest === undefined) refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
+  if (ui?.basePath !== undefined && (typeof ui.basePath !== 'string' || !/^\/(?!\/)/.test(ui.basePath))) refuse('ui.basePath', ui.basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
   const unknownSetting = Object.keys(engine ?? {}).find(key => !(key in defaultSettings))
   if (unknownSetting !== undefined) refuse(`engine.${unknownSetting}`, engine?.[unknownSetting as keyof Settings], `unknown; it knows ${Object.keys(defaultSettings).join(', ')}`)
 }

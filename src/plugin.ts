@@ -7,6 +7,7 @@ import { checkMigrations, requireIgnoredSchema, runMigrations } from './migratio
 import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './options.ts'
 import type { Rmm } from './rmm.ts'
 import { routes } from './routes/index.ts'
+import { uiRoutes } from './routes/ui.ts'
 import type { Core } from './services/core.ts'
 import { emitterSink } from './services/events.ts'
 import { createServices, type Services } from './services/index.ts'
@@ -81,6 +82,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   if (options.prefix !== false) {
     const { tenant, authorize, webhooks } = options
     await app.register(routes, { prefix: options.prefix, rmm: services.rmm, tenant, authorize, webhooks, signal: stopping.signal })
+    if (options.ui !== undefined) await app.register(uiRoutes, { ...options.ui, prefix: `${options.prefix.replace(/\/+$/, '')}/ui` })
   }
   addLifecycle(app, core, options, services, transports, stopping)
 }

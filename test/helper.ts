@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { defineEntity, MikroORM, p } from '@mikro-orm/core'
 import { PgliteDriver } from '@mikro-orm/pglite'
 import { PostgreSqlDriver } from '@mikro-orm/postgresql'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { aesGcmSecretBox, type RmmProvider, type RmmSyncOptions, rmmSync, withRmmSync } from '../src/index.ts'
@@ -23,7 +23,7 @@ export const databaseKind = databaseUrl ? 'postgresql' : 'pglite'
 const snapshotFile = new URL('../.cache/pglite.tar', import.meta.url)
 
 /** An empty PGlite takes seconds to make and a moment to load. */
-async function pgliteSnapshot (): Promise<Blob | undefined> {
+export async function pgliteSnapshot (): Promise<Blob | undefined> {
   try {
     return new Blob([readFileSync(snapshotFile)])
   } catch {
@@ -103,9 +103,9 @@ export async function build (t: Test, { fastify, on, before, ...options }: HostO
   await app.register(rmmSync, {
     orm, schema, migrations: 'run', secrets,
     providers: [level({ allowPrivateNetwork: true }) as RmmProvider],
-    tenant: request => request.headers['x-tenant'] as string | undefined ?? null,
+    tenant: (request: FastifyRequest) => request.headers['x-tenant'] as string | undefined ?? null,
     authorize: () => {},
-    directory: { clients: () => clients, client: (_tenant, id) => clients.find(client => client.id === id) ?? null },
+    directory: { clients: () => clients, client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null },
     publicUrl: 'https://psa.example.com',
     engine: { tickMs: 200, leaseMs: 2_000, retryDelayMs: 20, ...options.engine },
     ...options

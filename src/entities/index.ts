@@ -1,2 +1,32 @@
 import type { EntitySchema } from '@mikro-orm/core'
-export const rmmEntities: readonly EntitySchema[] = []
+import { RmmAlertSchema } from './alert.ts'
+import { RmmConnectionSchema } from './connection.ts'
+import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkSchema } from './delivery.ts'
+import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
+import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
+import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
+import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
+
+export { RmmAlert } from './alert.ts'
+export { RmmConnection } from './connection.ts'
+export { RmmDelivery, RmmOutbox, RmmSink } from './delivery.ts'
+export { RmmDevice, RmmDeviceStatus } from './device.ts'
+export { RmmClientGroup, RmmOrganization } from './organization.ts'
+export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
+export { RmmLease, RmmMigration } from './system.ts'
+
+/**
+ * Our tables, for hosts that want to read them through their own ORM. The plugin itself does not use these: its store speaks SQL.
+ *
+ * Add them to the host's `entities` and name our schema with each call, because they do not know it; `filters: false` keeps the host's
+ * default filters off. Read only: what is written around the plugin is overwritten by the next sync.
+ *
+ * @example
+ * const orm = await MikroORM.init(withRmmSync({ entities: [...entities, ...rmmEntities], dbName }))
+ * const devices = await em.find(RmmDevice, { tenantId }, { schema: 'rmm', filters: false })
+ */
+export const rmmEntities: readonly EntitySchema[] = [
+  RmmConnectionSchema, RmmOrganizationSchema, RmmDeviceSchema, RmmDeviceStatusSchema, RmmAlertSchema,
+  RmmRunSchema, RmmRunItemSchema, RmmPassSchema, RmmPageSchema, RmmDeliverySchema, RmmClientGroupSchema,
+  RmmOutboxSchema, RmmLeaseSchema, RmmSinkSchema, RmmMigrationSchema
+]

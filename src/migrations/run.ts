@@ -1,22 +1,30 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { sql } from 'kysely'
 import { MigrationError, SchemaNotIgnoredError } from '../errors.ts'
-import { type Database, type Db, openDatabase } from '../services/store/database.ts'
-import { migrations } from './index.ts'
+import type { Database, Db } from '../services/store/database.ts'
+import { type Migration, migrations } from './index.ts'
 
 function quoted (schema: string): string {
   return `"${schema.replaceAll('"', '""')}"`
 }
 
-/** Every statement of every migration that is not applied yet, for a DBA who applies them by hand. */
+/**
+ * The SQL that brings a database up to date, one statement per entry and in order, for whoever applies it by hand (in one transaction).
+ *
+ * @param schema where our tables live, unquoted
+ * @param applied names of the migrations the database has already
+ */
 export function migrationPlan (schema = 'rmm', applied: readonly string[] = []): string[] {
   const s = quoted(schema)
-  const pending = migrations.filter(migration => !applied.includes(migration.name))
   return [
     `create schema if not exists ${s}`,
     `create table if not exists ${s}.rmm_migration (name text primary key, applied_at timestamptz(3) not null default now())`,
-    ...pending.flatMap(migration => [...migration.statements(s), `insert into ${s}.rmm_migration (name) values ('${migration.name}')`])
+    ...migrations.filter(migration => !applied.includes(migration.name)).flatMap(migration => steps(migration, s))
   ]
+}
+
+function steps (migration: Migration, s: string): string[] {
+  return [...migration.statements(s), `insert into ${s}.rmm_migration (name) values ('${migration.name}')`]
 }
 
 async function applied (db: Db, schema: string): Promise<string[] | null> {
@@ -26,8 +34,8 @@ async function applied (db: Db, schema: string): Promise<string[] | null> {
   return rows.map(row => row.name)
 }
 
-/** What is missing; empty when the database is up to date. */
-export async function pendingMigrations (database: Database): Promise<string[]> {
+/** Names of what is missing, oldest first; empty when the database is up to date. */
+export async function pendingMigrations (database: Pick<Database, 'db' | 'schema'>): Promise<string[]> {
   const names = await applied(database.db, database.schema) ?? []
   return migrations.map(migration => migration.name).filter(name => !names.includes(name))
 }
@@ -37,18 +45,18 @@ export async function pendingMigrations (database: Database): Promise<string[]> 
  * Returns the names of the migrations applied.
  */
 export async function runMigrations (database: Database): Promise<string[]> {
+  const { schema } = database
   return await database.transaction(async trx => {
-    await sql`select pg_advisory_xact_lock(hashtext(${`rmm-migrate:${database.schema}`}))`.execute(trx)
-    const names = await applied(trx, database.schema) ?? []
-    const pending = migrations.map(migration => migration.name).filter(name => !names.includes(name))
-    if (pending.length > 0) for (const statement of migrationPlan(database.schema, names)) await sql.raw(statement).execute(trx)
+    await sql`select pg_advisory_xact_lock(hashtext(${`rmm-migrate:${schema}`}))`.execute(trx)
+    const pending = await pendingMigrations({ db: trx, schema })
+    if (pending.length === 0) return pending
+    const done = migrations.map(migration => migration.name).filter(name => !pending.includes(name))
+    const [createSchema, ...statements] = migrationPlan(schema, done) as [string, ...string[]]
+    // Even `if not exists` needs the right to create schemas, which a role that was given a ready-made one lacks.
+    const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(trx)
+    for (const statement of rows.length > 0 ? statements : [createSchema, ...statements]) await sql.raw(statement).execute(trx)
     return pending
   })
-}
-
-/** Applies our migrations through the host's MikroORM. For hosts that migrate in their own deployment step. */
-export async function migrate (orm: MikroORM, options: { schema?: string } = {}): Promise<string[]> {
-  return await runMigrations(await openDatabase(orm, options.schema ?? 'rmm'))
 }
 
 /** Refuses to boot on a database that is behind, with the way out. */

@@ -43,8 +43,9 @@ export interface OrganizationRecord {
 }
 
 /**
- * A device in our terms. A missing or null field means "not told" and never erases a known value.
- * `volatile` values are kept apart and never count as a change of the device.
+ * A device in our terms. A missing or null field means "not told" and never erases a known value; the one exception is
+ * `organizationExternalId`, where null says "in no organization" and only a missing one says nothing.
+ * Volatile values are kept apart and never count as a change of the device.
  */
 export interface DeviceRecord {
   externalId: string

@@ -19,6 +19,22 @@ export const tenantOf = (request: FastifyRequest): string => (request as Guarded
 /** Whether the host's hooks are behind us: what fails from here on is ours to answer. */
 export const isHandling = (request: FastifyRequest): boolean => (request as GuardedRequest).rmmHandling
 
+/** Nothing deeper than this is asked for anywhere; what a parser let through must not exhaust the stack. */
+const deepestBody = 100
+
+/** PostgreSQL's text knows neither NUL nor half a surrogate pair: refused here, once, before the host's `authorize` or a statement meets them. */
+function requireStorable (value: unknown, where: string, depth = 0): void {
+  if (typeof value === 'string') {
+    if (value.includes('\0') || !value.isWellFormed()) throw new ValidationError(`${where} has characters that cannot be stored`)
+  } else if (typeof value === 'object' && value !== null) {
+    if (depth === deepestBody) throw new ValidationError(`${where} is nested more than ${deepestBody} levels deep`)
+    for (const [name, item] of Object.entries(value)) {
+      requireStorable(name, where, depth + 1)
+      requireStorable(item, where, depth + 1)
+    }
+  }
+}
+
 /**
  * Marks when a request reaches our handlers. The mark is the last `preHandler` of each route, behind those a host adds
  * by an `onRoute` hook of its own (rate limits), whose refusals are the host's to answer.
@@ -52,6 +68,8 @@ export function guard (app: FastifyInstance, { tenant, authorize }: Pick<RouteOp
     const tenantId: unknown = await tenant(request)
     if (typeof tenantId !== 'string' || tenantId === '') throw new TenantError()
     ;(request as GuardedRequest).rmmTenantId = tenantId
+    requireStorable(request.params, 'params')
+    requireStorable(request.query, 'query')
     const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, targetOf(request))
     // The type says void, but a function answering false fits it too, and its author meant "no".
     if (answer === false) throw new ForbiddenError()
@@ -66,6 +84,7 @@ export function settleBodies (app: FastifyInstance): void {
   app.addHook('preValidation', async request => {
     if (request.routeOptions.schema?.body !== undefined) {
       if (request.body === undefined) request.body = {}
+      requireStorable(request.body, 'body')
     } else if (request.body !== undefined && JSON.stringify(request.body) !== '{}') {
       throw new ValidationError('this route takes no body')
     }

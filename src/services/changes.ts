@@ -1,21 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { sql } from 'kysely'
 import { OnChangesError } from '../errors.ts'
 import type { Core } from './core.ts'
 import type { AlertChange } from './store/alerts.ts'
 import type { Db } from './store/database.ts'
-import type { DeviceChange, MergeContext } from './store/device-merge.ts'
+import type { DeviceChange, DeviceEvent, MergeContext } from './store/device-merge.ts'
+import { storeAssetRefs } from './store/devices.ts'
 import { type NewEvent, writeEvents } from './store/outbox.ts'
 
 export interface Changes {
   /** Every change of the inventory, for the outbox. */
-  deviceEvents: DeviceChange[]
+  deviceEvents: DeviceEvent[]
   /** Those that concern the host. */
   devices: DeviceChange[]
   alerts: AlertChange[]
 }
 
 export const noChanges = (): Changes => ({ deviceEvents: [], devices: [], alerts: [] })
+
+/** Devices that belong elsewhere now. To the host one of them may be new; the inventory has known it. */
+export function addMoves (changes: Changes, moves: DeviceChange[]): void {
+  changes.devices.push(...moves)
+  changes.deviceEvents.push(...moves.map((move): DeviceChange => ({ change: move.change === 'updated' ? 'updated' : 'moved', device: move.device })))
+}
 
 /**
  * Ends the work on one committed step, inside its transaction: the host hears of it through `onChanges`, its asset refs are stored,
@@ -26,7 +32,7 @@ export async function applyChanges (core: Core, trx: Db, context: MergeContext, 
   if (core.onChanges !== undefined && (changes.devices.length > 0 || changes.alerts.length > 0)) {
     const refs = await callHost(core, trx, context, changes)
     for (const change of [...changes.devices, ...changes.deviceEvents]) change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
-    await storeAssetRefs(trx, t.device, context, refs)
+    await storeAssetRefs(trx, t, context.connectionId, refs)
   }
   await writeEvents(trx, t, context, [...changes.deviceEvents.map(deviceEvent), ...changes.alerts.filter(told).map(alertEvent), ...more], core.sinks)
 }
@@ -55,16 +61,9 @@ async function callHost (core: Core, trx: Db, context: MergeContext, changes: Ch
   }
 }
 
-async function storeAssetRefs (trx: Db, table: ReturnType<typeof sql.table>, context: MergeContext, refs: Record<string, string>): Promise<void> {
-  const pairs = Object.entries(refs)
-  if (pairs.length === 0) return
-  await sql`update ${table} d set asset_ref = x.ref from unnest(${pairs.map(([id]) => id)}::uuid[], ${pairs.map(([, ref]) => String(ref))}::text[]) as x(id, ref)
-    where d.id = x.id and d.connection_id = ${context.connectionId} and d.asset_ref is distinct from x.ref`.execute(trx)
-}
-
 const deviceEventTypes = { created: 'RMM_DEVICE_CREATED', updated: 'RMM_DEVICE_UPDATED', moved: 'RMM_DEVICE_UPDATED', removed: 'RMM_DEVICE_REMOVED' } as const
 
-function deviceEvent ({ change, device }: DeviceChange): NewEvent {
+function deviceEvent ({ change, device }: DeviceEvent): NewEvent {
   const { id, externalId, displayName, clientRef, assetRef } = device
   return { type: deviceEventTypes[change], payload: { deviceId: id, externalId, displayName, clientRef, assetRef, change } }
 }

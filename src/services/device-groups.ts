@@ -4,7 +4,7 @@ import { ConflictError, NotFoundError, NotSupportedError, PlatformError } from '
 import { type DeviceGroup, type DeviceGroups, ProviderError } from '../providers/define.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../types.ts'
-import { applyChanges, noChanges } from './changes.ts'
+import { addMoves, applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
 import { describe, type GroupStep, groupName, marker, planGroups } from './group-plan.ts'
@@ -14,7 +14,7 @@ import { devicesPerGroup, markMissing, type NewLink, readLinks, rememberServer, 
 import { type ConnectionRow, connectionRow } from './store/connections.ts'
 import { holdConnection } from './store/leases.ts'
 import { dropLease, takeLease } from './store/named-lease.ts'
-import { replaceTree } from './store/organizations.ts'
+import { placeTree, reassignDevices } from './store/organizations.ts'
 
 const leaseMs = 60_000
 const waitForLeaseMs = 30_000
@@ -94,7 +94,7 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): Rmm['de
       if (!await holdConnection(trx, database.t, session.row.id)) throw new NotFoundError('Connection')
       await writeLinks(trx, database.t, context, links)
       const changes = noChanges()
-      if (links.length > 0) changes.devices = changes.deviceEvents = await replaceTree(trx, database.t, { ...context, movePolicy: 'follow' })
+      if (links.length > 0) addMoves(changes, await reassignDevices(trx, database.t, context, await placeTree(trx, database.t, session.row.id)))
       await applyChanges(core, trx, context, changes, done.flatMap(({ result }) => eventOf(result)))
     })
   }

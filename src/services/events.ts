@@ -43,11 +43,11 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
     let outcome: { error: string | null, retryMs: number } = { error: null, retryMs: 0 }
     try {
       while (!core.signal.aborted) {
-        const events = await pendingEvents(database, sink.name, batchSize)
-        if (events.length === 0) break
-        await publish(sink, events, core.signal)
-        await markPublished(database, sink.name, events.map(event => event.id))
-        if (events.length === batchSize) await claimSink(database, sink.name, core.worker, publishMs * 2)
+        const pending = await pendingEvents(database, sink.name, batchSize)
+        if (pending.length === 0) break
+        await publish(sink, pending.map(({ event }) => event), core.signal)
+        await markPublished(database, sink.name, pending.map(({ seq }) => seq))
+        if (pending.length === batchSize) await claimSink(database, sink.name, core.worker, publishMs * 2)
       }
     } catch (error) {
       const failures = await sinkFailures(database, sink.name)

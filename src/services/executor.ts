@@ -1,10 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RmmProvider } from '../providers/define.ts'
-import type { ResourceName, Run, RunStatus } from '../types.ts'
+import { NotFoundError } from '../errors.ts'
+import type { DeviceSyncResult, ResourceName, Run, RunStatus } from '../types.ts'
 import type { ClientFactory } from './clients.ts'
 import type { Core } from './core.ts'
 import { classify, type Failure } from './failures.ts'
 import { type Reading, readResource } from './read-resource.ts'
+import type { ReRead } from './reread.ts'
 import { finishConnection, setStatus, connectionRow } from './store/connections.ts'
 import { type Attempt, claimRun, endRun, holdRun, releaseRun, type RunEnd, renewLease } from './store/leases.ts'
 import { writeEvents } from './store/outbox.ts'
@@ -22,7 +24,7 @@ export interface SegmentContext {
 }
 
 export type SegmentResult =
-  { status: 'done', state: RunStatus } |
+  { status: 'done', state: RunStatus, error: Run['error'] } |
   /** Handed back; to be executed again, not before `delayMs`. */
   { status: 'yield', reason: 'shutdown' | 'retry', delayMs: number } |
   /** A living worker holds it. */
@@ -34,11 +36,13 @@ export interface SyncExecutor {
   runSegment (runId: string, context: SegmentContext): Promise<SegmentResult>
   /** Ends a run that no attempt ended. Idempotent. */
   settleFailed (runId: string, error: unknown, kind: 'failed' | 'cancelled'): Promise<void>
+  /** Reads one device now. Throws the error that the asking route answers with. */
+  device (tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
 }
 
 type AbortCause = 'cancelled' | 'lost' | 'shutdown'
 
-export function createExecutor (core: Core, clients: ClientFactory): SyncExecutor {
+export function createExecutor (core: Core, clients: ClientFactory, reread: ReRead): SyncExecutor {
   const { database, settings } = core
   const { t } = database
 
@@ -90,11 +94,11 @@ export function createExecutor (core: Core, clients: ClientFactory): SyncExecuto
       await releaseRun(database, attempt, { status, delayMs, error, failed: failure.kind !== 'interrupted' })
       return { status: 'yield', reason: 'retry', delayMs }
     }
-    return { status: 'done', state: await end(run, attempt, { status: 'failed', summary: failure.message, error }) }
+    return { status: 'done', state: await end(run, attempt, { status: 'failed', summary: failure.message, error }), error }
   }
 
   async function conclude (run: RunRow, attempt: Attempt, cause: AbortCause | undefined, error: unknown): Promise<SegmentResult> {
-    if (cause === 'cancelled') return { status: 'done', state: await end(run, attempt, { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }) }
+    if (cause === 'cancelled') return { status: 'done', state: await end(run, attempt, { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }), error: null }
     if (cause === 'lost' || (error as { code?: string }).code === 'RMM_ERR_STALE_ATTEMPT') return { status: 'held' }
     if (cause === 'shutdown') {
       await releaseRun(database, attempt, { status: 'interrupted', delayMs: 0, error: null, failed: false })
@@ -106,6 +110,17 @@ export function createExecutor (core: Core, clients: ClientFactory): SyncExecuto
   }
 
   async function runSegment (runId: string, context: SegmentContext): Promise<SegmentResult> {
+    try {
+      return await attemptRun(runId, context)
+    } catch (error) {
+      if (classify(error).kind !== 'interrupted') throw error
+      // The database would not even take the end of the attempt. It costs none: by then the lease has run out.
+      core.log.warn({ err: error, runId }, 'the run goes on when the database is back')
+      return { status: 'yield', reason: 'retry', delayMs: settings.leaseMs }
+    }
+  }
+
+  async function attemptRun (runId: string, context: SegmentContext): Promise<SegmentResult> {
     const worker = context.workerId ?? core.worker
     const run = await claimRun(database, runId, { worker, leaseMs: settings.leaseMs, takeOver: context.takeOver === true })
     if (run === null) return await whyNot(core, runId)
@@ -123,7 +138,7 @@ export function createExecutor (core: Core, clients: ClientFactory): SyncExecuto
       if (Number(run.attempt) > maxClaims) throw new AbandonedError()
       await start(run, attempt)
       const how = await readAll(run, attempt, stop.signal, () => context.heartbeat?.())
-      return { status: 'done', state: await end(run, attempt, how) }
+      return { status: 'done', state: await end(run, attempt, how), error: null }
     } catch (error) {
       if ((error as { cancelled?: boolean }).cancelled === true) cause ??= 'cancelled'
       return await conclude(run, attempt, cause, error)
@@ -136,6 +151,11 @@ export function createExecutor (core: Core, clients: ClientFactory): SyncExecuto
 
   return {
     runSegment,
+    async device (tenantId, connectionId, externalId) {
+      const row = await connectionRow(database, tenantId, connectionId)
+      if (row === null) throw new NotFoundError('Connection')
+      return await reread.device(row, externalId)
+    },
     async settleFailed (runId, error, kind) {
       const run = await runById(core.database, runId)
       if (run === null) return
@@ -174,7 +194,8 @@ async function keepLease (core: Core, attempt: Attempt, signal: AbortSignal, abo
 
 async function whyNot (core: Core, runId: string): Promise<SegmentResult> {
   const run = await runById(core.database, runId)
-  return run === null ? { status: 'done', state: 'cancelled' } : run.status === 'running' ? { status: 'held' } : { status: 'done', state: run.status }
+  if (run?.status === 'running') return { status: 'held' }
+  return { status: 'done', state: run?.status ?? 'cancelled', error: run?.error ?? null }
 }
 
 /** In the order they depend on each other, and only what the provider has. */

@@ -21,12 +21,17 @@ export function classify (error: unknown): Failure {
     const kind = permanentKinds.includes(error.kind) ? 'permanent' : 'transient'
     return { code: codes[error.kind], message: error.message, kind, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) }
   }
-  if (isDatabaseGone(error)) return { code: 'RMM_ERR_INTERRUPTED', message: 'The database went away; the run goes on from its checkpoint', kind: 'interrupted' }
+  if (isDatabaseGone(error) || isSessionGone((error as Error).cause)) return { code: 'RMM_ERR_INTERRUPTED', message: 'The database went away; the run goes on from its checkpoint', kind: 'interrupted' }
   const code = (error as { code?: unknown }).code
   if (typeof code === 'string' && code.startsWith('RMM_ERR_')) {
     return { code, message: (error as Error).message, kind: permanentCodes.includes(code) ? 'permanent' : 'transient' }
   }
   return { code: 'RMM_ERR_INTERNAL', message: 'The sync failed on our side; the log has the details under this run id', kind: 'transient' }
+}
+
+/** The host's `onChanges` works in our transaction: it may be the first to notice that the session is gone. Its own network troubles are not that. */
+function isSessionGone (cause: unknown): boolean {
+  return /^(08|57P|25P03)/.test(String((cause as { code?: unknown } | undefined)?.code)) || /connection terminated/i.test(String((cause as Error | undefined)?.message))
 }
 
 /** SQLSTATE classes 08 (connection) and 57P (shutdown), or the socket to the server itself. */

@@ -30,7 +30,7 @@ export interface Services {
 export function createServices (core: Core, transports: ReadonlyMap<string, SyncTransport>, transportOf: (provider: string) => SyncTransport, sinks: readonly EventSink[]): Services {
   const clients = createClientFactory(core)
   const reread = createReRead(core, clients)
-  const executor = createExecutor(core, clients)
+  const executor = createExecutor(core, clients, reread)
   const sync = createSync(core, executor, transportOf, transports, reread)
   const hints = createHints(core, clients, reread, sync)
   const inbox = createInbox(core, hints, reread)

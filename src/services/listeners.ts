@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { sql } from 'kysely'
 import { type Hint, ProviderError } from '../providers/define.ts'
 import type { ClientFactory } from './clients.ts'
 import type { Core } from './core.ts'
 import type { Hints } from './hints.ts'
-import { type ConnectionRow, setStatus } from './store/connections.ts'
+import { type ConnectionRow, connectedTo, setStatus } from './store/connections.ts'
 import { dropLease, takeLease } from './store/named-lease.ts'
 import type { SyncService } from './sync.ts'
 
@@ -82,16 +81,10 @@ export function createListeners (core: Core, clients: ClientFactory, hints: Hint
     held.get(connectionId)?.stop.abort()
   }
 
-  async function listenable (): Promise<Array<ConnectionRow & { updated_at: unknown }>> {
-    if (providers.length === 0) return []
-    const { rows } = await sql<ConnectionRow & { updated_at: unknown }>`select * from ${database.t.connection} where provider = any(${providers}::text[]) and status <> 'disconnected' and sealed_secrets is not null`.execute(database.db)
-    return rows
-  }
-
   return {
     drop,
     async tend () {
-      const rows = await listenable()
+      const rows = providers.length === 0 ? [] : await connectedTo(database, providers)
       const wanted = new Set(rows.map(row => row.id))
       for (const id of held.keys()) if (!wanted.has(id)) drop(id)
       for (const row of rows) {

@@ -66,7 +66,7 @@ const maxSafe = Number.MAX_SAFE_INTEGER
 const maxInt = 2_147_483_647
 
 /** PostgreSQL's text knows neither NUL nor half a surrogate pair. */
-function clean (value: string): string {
+export function clean (value: string): string {
   return (value.includes('\0') ? value.replaceAll('\0', '') : value).toWellFormed()
 }
 
@@ -112,8 +112,13 @@ export function canonical (value: unknown, depth = 0): unknown {
   if (value instanceof Date) return time(value)
   if (typeof value !== 'object' || depth > 20) return null
   if (Array.isArray(value)) return value.map(item => canonical(item, depth + 1))
-  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
-  return Object.fromEntries(entries.map(([key, item]): [string, unknown] => [clean(key), canonical(item, depth + 1)]).sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0))
+  const ordered: Record<string, unknown> = {}
+  for (const key of Object.keys(value).sort()) {
+    const item = (value as Record<string, unknown>)[key]
+    // A platform's `__proto__` is a field like any other, and must not become one of ours.
+    if (item !== undefined && key !== '__proto__') ordered[clean(key)] = canonical(item, depth + 1)
+  }
+  return ordered
 }
 
 export function hashOf (values: unknown[]): string {

@@ -1,13 +1,13 @@
 import { ClientUnknownError, MappingError, NotFoundError } from '../errors.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Client, List, MappingChange, Organization, PageQuery } from '../types.ts'
-import { applyChanges, noChanges } from './changes.ts'
+import { addMoves, applyChanges, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
 import { contextOf } from './reread.ts'
 import { limitOf, readCursor, writeCursor } from './store/cursor.ts'
 import { type ConnectionRow, connectionRow } from './store/connections.ts'
 import { holdConnection } from './store/leases.ts'
-import { changeMappings, findOrganizations, listOrganizations, organizationNames, replaceTree } from './store/organizations.ts'
+import { changeMappings, findOrganizations, listOrganizations, organizationNames, placeTree, reassignDevices } from './store/organizations.ts'
 import { suggest } from './suggestions.ts'
 
 type Change = { organizationId: string } & MappingChange
@@ -39,8 +39,7 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
       if (!await holdConnection(trx, t, connectionId)) throw new NotFoundError('Connection')
       await changeMappings(trx, t, connectionId, settled)
       const changed = noChanges()
-      // The operator's own decision: the move policy is about the platform's.
-      changed.devices = changed.deviceEvents = await replaceTree(trx, t, { ...contextOf(row), movePolicy: 'follow' })
+      addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
       await applyChanges(core, trx, contextOf(row), changed)
       const after = new Map((await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
       return ids.map(id => after.get(id)!)

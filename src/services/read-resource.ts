@@ -1,16 +1,16 @@
 import { MassRemovalError } from '../errors.ts'
-import { type AlertRecord, type DeviceRecord, type OrganizationRecord, type Page, ProviderError, type Resource, type RmmProvider, type UpdateRecord } from '../providers/define.ts'
+import { ProviderError, type RmmProvider } from '../providers/define.ts'
 import type { ResourceName, RunItem, SyncMode } from '../types.ts'
-import { applyChanges, type Changes, noChanges } from './changes.ts'
+import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
-import { type NormalUpdate, normalizeAlert, normalizeAll, normalizeDevice, normalizeOrganization, normalizeUpdate } from './normalize.ts'
-import { type Batch, checkPage, readAhead } from './pull.ts'
+import { type AnyRecord, type AnyResource, newestOf, type Normal, normalizeRecords, type PreparedPage, preparePages } from './prepare.ts'
+import { readAhead } from './pull.ts'
 import { closeAlerts, mergeAlerts, unseenAlerts } from './store/alerts.ts'
 import type { Db } from './store/database.ts'
 import { type MergeContext, mergeDevices } from './store/device-merge.ts'
 import { type Attempt, holdRun, type PageProgress, writeProgress } from './store/leases.ts'
-import { mergeOrganizations, replaceTree } from './store/organizations.ts'
-import { beginPass, completePass, markPages, type PageMark, type Pass } from './store/passes.ts'
+import { mergeOrganizations, placeTree, reassignDevices } from './store/organizations.ts'
+import { beginPass, completePass, markPages, type Pass } from './store/passes.ts'
 import { applyPatchCounts, removeDevices, removeOrganizations, unseen } from './store/removal.ts'
 import { insertRunItems } from './store/runs.ts'
 
@@ -27,9 +27,6 @@ export interface Reading {
   state: PageProgress
   heartbeat (): void
 }
-
-type AnyRecord = OrganizationRecord & DeviceRecord & UpdateRecord & AlertRecord
-type AnyResource = Resource<unknown, AnyRecord>
 
 /** Above both, a removal needs a person. */
 const brakeRows = 10
@@ -61,9 +58,9 @@ async function readPages (reading: Reading, resource: AnyResource, name: Resourc
   const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), fresh)
   let taken = false
   try {
-    for await (const batch of readAhead(resource.pull(client, pass.checkpoint, signal), core.settings.batchRecords, signal)) {
+    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal), resource, name), core.settings.batchRecords, signal)) {
       taken = true
-      await commitBatch(reading, resource, pass, batch)
+      await commitBatch(reading, pass, batch)
       reading.heartbeat()
     }
     return pass
@@ -84,47 +81,22 @@ function advance (state: PageProgress, name: ResourceName, pages: number, proces
   }
 }
 
-async function commitBatch (reading: Reading, resource: AnyResource, pass: Pass, { pages, checkpoint }: Batch<AnyRecord>): Promise<void> {
+async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[]): Promise<void> {
   const { core, attempt, context } = reading
-  const marks: PageMark[] = []
-  const items: RunItem[] = []
-  for (const page of pages) checkPage(page, resource)
-  const records = pages.flatMap(page => {
-    const { records, rejected } = normalizeAll(page.records, page.observedAt, normalizers[pass.resource])
-    const refused = [...page.rejected ?? [], ...rejected]
-    items.push(...refused.map(({ externalId, reason }): RunItem => ({ resource: pass.resource, externalId, outcome: 'failed', reason })))
-    const seen = records.map(record => record.externalId)
-    const refs = pass.resource === 'updates' ? { refs: records.map(record => (record as unknown as NormalUpdate).deviceExternalId) } : {}
-    // A record that could not be mapped was seen all the same: it must not look removed.
-    marks.push({ observedAt: page.observedAt, seen: pass.resource === 'updates' ? seen : [...seen, ...refused.flatMap(({ externalId }) => externalId ?? [])], ...refs })
-    return records
-  })
-  const state = advance(reading.state, pass.resource, pages.length, records.length + items.length)
+  const { t } = core.database
+  const items = pages.flatMap(page => page.items)
+  const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
+  const state = advance(reading.state, pass.resource, pages.length, processed)
   state.totals.failed += items.length
   await core.database.transaction(async trx => {
-    if ((await holdRun(trx, core.database.t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
-    const changes = await merge(reading, trx, pass.resource, newestOf(records), state, items)
+    if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
+    const changes = await merge(reading, trx, pass.resource, newestOf(pages), state, items)
     await removeDeleted(reading, trx, pass.resource, pages, state, changes)
-    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, items)
+    await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
-    await markPages(trx, core.database.t, attempt, pass, marks, checkpoint, state)
+    await markPages(trx, t, attempt, pass, pages.map(page => page.mark), pages.at(-1)!.checkpoint, state)
   })
   reading.state = state
-}
-
-type Normal = { externalId: string, observedAt?: Date }
-const normalizers: Record<ResourceName, (record: AnyRecord, observedAt: Date) => Normal> = {
-  organizations: normalizeOrganization, devices: normalizeDevice, updates: normalizeUpdate, alerts: normalizeAlert
-}
-
-/** A platform may show a record on two pages while it moves; the later page counts. */
-function newestOf (records: Normal[]): Normal[] {
-  const newest = new Map<string, Normal>()
-  for (const record of records) {
-    const other = newest.get(record.externalId)
-    if (other?.observedAt === undefined || record.observedAt === undefined || other.observedAt <= record.observedAt) newest.set(record.externalId, record)
-  }
-  return [...newest.values()]
 }
 
 async function merge (reading: Reading, trx: Db, name: ResourceName, records: Normal[], state: PageProgress, items: RunItem[]): Promise<Changes> {
@@ -133,7 +105,8 @@ async function merge (reading: Reading, trx: Db, name: ResourceName, records: No
   if (records.length === 0) return changes
   if (name === 'organizations') {
     await mergeOrganizations(trx, t, reading.context, records as never)
-    changes.devices = changes.deviceEvents = await replaceTree(trx, t, reading.context)
+    // The devices wait for the end of the list: a parent that is on a later page must not make them look as if they had left their client.
+    await placeTree(trx, t, reading.context.connectionId)
   } else if (name === 'devices') {
     const merged = await mergeDevices(trx, t, reading.context, records as never)
     changes.devices = merged.changes
@@ -147,10 +120,10 @@ async function merge (reading: Reading, trx: Db, name: ResourceName, records: No
 }
 
 /** Deletes that the platform itself reports, page by page. */
-async function removeDeleted (reading: Reading, trx: Db, name: ResourceName, pages: Array<Page<AnyRecord>>, state: PageProgress, changes: Changes): Promise<void> {
+async function removeDeleted (reading: Reading, trx: Db, name: ResourceName, pages: PreparedPage[], state: PageProgress, changes: Changes): Promise<void> {
   const { core: { database: { t } }, context } = reading
   for (const page of pages) {
-    if (!page.deletedIds?.length) continue
+    if (page.deletedIds.length === 0) continue
     if (name === 'devices') await removeAndTell(trx, reading, page.deletedIds, page.observedAt, state, changes)
     if (name === 'organizations') await removeOrganizations(trx, t, context, page.deletedIds, page.observedAt)
     if (name === 'alerts') changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, page.deletedIds, page.observedAt)]
@@ -170,19 +143,22 @@ async function complete (reading: Reading, resource: AnyResource, pass: Pass): P
   const { t } = core.database
   const snapshot = resource.deletes === 'snapshot' && pass.mode === 'full' && (pass.resource === 'organizations' || pass.resource === 'devices')
   const vanished = snapshot ? await findVanished(reading, resource, pass) : none
-  const closed = pass.resource === 'alerts' ? await confirm(reading, resource, 'alerts', await unseenAlerts(core.database, context.connectionId, pass), confirmAlertsAtMost) : none
+  // A list of what changed says nothing about the rest: without a question to the platform only a full one closes an alert.
+  const telling = pass.resource === 'alerts' && (pass.mode === 'full' || resource.fetchOne !== undefined)
+  const closed = telling ? await confirm(reading, resource, 'alerts', await unseenAlerts(core.database, context.connectionId, pass), confirmAlertsAtMost) : none
   const state = advance(reading.state, pass.resource, 0, 0)
   state.progress = state.progress.map(item => item.resource === pass.resource ? { ...item, complete: true } : item)
   const items: RunItem[] = [...vanished.unsure, ...closed.unsure]
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
     const alive = [...vanished.alive, ...closed.alive]
-    const { records } = normalizeAll(alive, pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt, normalizers[pass.resource])
+    const { records } = normalizeRecords(pass.resource, alive, pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt)
     const changes = await merge(reading, trx, pass.resource, records, state, items)
     if (pass.resource === 'devices' && vanished.gone.length > 0) await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
-    if (pass.resource === 'organizations' && vanished.gone.length > 0) {
-      await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
-      changes.devices = changes.deviceEvents = [...changes.devices, ...await replaceTree(trx, t, context)]
+    if (pass.resource === 'organizations') {
+      if (vanished.gone.length > 0) await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
+      await placeTree(trx, t, context.connectionId)
+      addMoves(changes, await reassignDevices(trx, t, context))
     }
     if (closed.gone.length > 0) changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, closed.gone, closed.askedAt)]
     if (pass.resource === 'updates') await countPatches(trx, reading, pass, changes)
@@ -195,8 +171,9 @@ async function complete (reading: Reading, resource: AnyResource, pass: Pass): P
 }
 
 async function countPatches (trx: Db, { core, context }: Reading, pass: Pass, changes: Changes): Promise<void> {
-  changes.deviceEvents = await applyPatchCounts(trx, core.database.t, context, pass)
-  changes.devices = changes.deviceEvents.filter(({ device }) => device.clientRef !== null)
+  const counted = await applyPatchCounts(trx, core.database.t, context, pass)
+  changes.deviceEvents = counted
+  changes.devices = counted.filter(({ device }) => device.clientRef !== null)
 }
 
 interface Confirmed {

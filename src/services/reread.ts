@@ -5,7 +5,7 @@ import { applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
 import { normalizeAlert, normalizeDevice } from './normalize.ts'
-import { closeAlerts, mergeAlerts } from './store/alerts.ts'
+import { closeAlerts, mergeAlerts, touchAlerts } from './store/alerts.ts'
 import type { ConnectionRow } from './store/connections.ts'
 import { type MergeContext, mergeDevices } from './store/device-merge.ts'
 import { deviceByExternalId } from './store/devices.ts'
@@ -41,7 +41,7 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
         changes.devices = removed.filter(({ device }) => device.clientRef !== null)
         outcome = removed.length > 0 ? 'removed' : null
       } else {
-        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)])
+        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], true)
         changes.deviceEvents = merged.events
         changes.devices = merged.changes
         const result = merged.outcomes.get(record.externalId)
@@ -83,7 +83,12 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
       await database.transaction(async trx => {
         if (!await holdConnection(trx, t, row.id)) throw new NotFoundError('Connection')
         const changes = noChanges()
-        changes.alerts = record === null ? await closeAlerts(trx, t, context, [externalId], observedAt) : await mergeAlerts(trx, t, context, [normalizeAlert(record, observedAt)])
+        if (record === null) {
+          changes.alerts = await closeAlerts(trx, t, context, [externalId], observedAt)
+        } else {
+          changes.alerts = await mergeAlerts(trx, t, context, [normalizeAlert(record, observedAt)])
+          await touchAlerts(trx, t, context, [record.externalId], observedAt)
+        }
         await applyChanges(core, trx, context, changes, more)
       })
     }

@@ -1,9 +1,10 @@
-import { sql } from 'kysely'
 import type { RunTrigger } from '../types.ts'
 import type { Core } from './core.ts'
 import type { EventsService } from './events.ts'
-import { type ConnectionRow, nextSync } from './store/connections.ts'
+import { takeDue } from './store/connections.ts'
+import { pruneDeliveries } from './store/deliveries.ts'
 import { adoptableRuns } from './store/leases.ts'
+import { pruneRuns } from './store/runs.ts'
 import type { SyncService } from './sync.ts'
 
 export interface Ticker {
@@ -61,17 +62,8 @@ export function createTicker (core: Core, sync: SyncService, events: EventsServi
   }
 }
 
-/**
- * Moves the next date of each due connection forward in the same statement that finds it: no tick twice, in however many processes.
- * Those that are due together are taken in turns by tenant.
- */
 async function startDue (core: Core, sync: SyncService): Promise<void> {
-  const { db, t } = core.database
-  const { rows } = await sql<ConnectionRow & { full_due: boolean }>`
-    update ${t.connection} c set next_sync_at = ${nextSync(0)} + c.every_minutes * interval '1 minute' * (1 + random() * 0.05)
-    where c.id in (select id from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${dueAtOnce} for update skip locked)
-    returning c.*, coalesce(c.last_full_sync_at + c.full_every_minutes * interval '1 minute' <= now(), true) as full_due`.execute(db)
-  for (const row of rows) {
+  for (const row of await takeDue(core.database, dueAtOnce)) {
     if (core.registry.get(row.provider) === undefined) continue
     await sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
       .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
@@ -90,8 +82,7 @@ const keepRunsDays = 30
 const keepDeliveriesDays = 14
 
 async function prune (core: Core, events: EventsService): Promise<void> {
-  const { db, t } = core.database
   await events.prune()
-  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepRunsDays} * interval '1 day' limit 1000)`.execute(db)
-  await sql`delete from ${t.delivery} where id in (select id from ${t.delivery} where status <> 'pending' and received_at < now() - ${keepDeliveriesDays} * interval '1 day' limit 5000)`.execute(db)
+  await pruneRuns(core.database, keepRunsDays)
+  await pruneDeliveries(core.database, keepDeliveriesDays)
 }

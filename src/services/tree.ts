@@ -21,7 +21,8 @@ export interface Placement {
 }
 
 /**
- * Finds the client of every organization: the deepest mapped ancestor, itself included. `excluded` anywhere on the way up to the root wins.
+ * Finds the client of every organization: the deepest mapped ancestor, itself included. An excluded one on the way there wins over everything
+ * above it; what is mapped below an excluded one was mapped on purpose, and counts.
  * An organization on that way whose `autoSync` is off *holds*: its devices stay where they are instead of falling to a client further up.
  * A missing parent ends the way; a cycle is cut where it would close.
  */
@@ -47,9 +48,8 @@ function ancestry (node: TreeNode, byId: Map<string, TreeNode>): TreeNode[] {
 
 function place (way: TreeNode[]): Placement {
   const where = { path: pathOf(way), depth: way.length - 1 }
-  const excluded = way.some(node => node.mode === 'excluded')
-  if (excluded) return { ...where, assignment: 'excluded', effectiveClientRef: null }
-  const nearest = way.findIndex(node => node.mode === 'mapped' && node.clientRef !== null)
+  const nearest = way.findIndex(node => node.mode === 'excluded' || (node.mode === 'mapped' && node.clientRef !== null))
+  if (way[nearest]?.mode === 'excluded') return { ...where, assignment: 'excluded', effectiveClientRef: null }
   if (nearest < 0 || way[0]!.removed) return { ...where, assignment: 'unmapped', effectiveClientRef: null }
   const held = way.slice(0, nearest + 1).some(node => !node.autoSync)
   return { ...where, assignment: held ? 'held' : 'mapped', effectiveClientRef: way[nearest]!.clientRef }

@@ -35,7 +35,7 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
 
   return {
     async accept (hookKey, request) {
-      const row = hookKey.length <= 64 ? await connectionByHook(database, hookKey) : null
+      const row = /^[\w-]{1,64}$/.test(hookKey) ? await connectionByHook(database, hookKey) : null
       const webhook = row === null ? undefined : core.registry.get(row.provider)?.webhook
       if (row === null || webhook === undefined) {
         // As much work as a wrong signature takes, so that the time does not tell whether the key exists.

@@ -60,10 +60,8 @@ export function directTransport (): SyncTransport {
   return {
     kind: 'direct',
     durable: false,
-    async afterCommit (run, options) {
-      if (stopping.signal.aborted) return
-      if (options?.delayMs) later(run, options.delayMs)
-      else enqueue(run)
+    async afterCommit (run) {
+      if (!stopping.signal.aborted) enqueue(run)
     },
     async cancel () {},
     async owns (run) {

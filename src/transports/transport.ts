@@ -1,4 +1,6 @@
+import { TransportError } from '../errors.ts'
 import type { SyncExecutor } from '../services/executor.ts'
+import type { DeviceSyncResult } from '../types.ts'
 
 /** A run as a transport knows it. */
 export interface RunHandle {
@@ -8,13 +10,25 @@ export interface RunHandle {
   provider: string
 }
 
+/** One device to be read again, as a transport knows it. */
+export interface DeviceHandle {
+  tenantId: string
+  connectionId: string
+  provider: string
+  externalId: string
+}
+
+/** What every process of a host gives a transport, whether it executes runs or only starts them. */
+export interface TransportContext {
+  /** Workers that may die with a run before it fails. Failed attempts that the engine sees itself are counted in the run's row. */
+  maxAttempts: number
+  log: TransportLog
+}
+
 export interface WorkerOptions {
   /** Runs executed at the same time in this process. */
   concurrency: number
   workerId: string
-  /** Attempts that may fail before the run fails. */
-  maxAttempts: number
-  retryDelayMs: number
   log: TransportLog
 }
 
@@ -30,17 +44,35 @@ export interface TransportLog {
 export interface SyncTransport {
   /** `direct`, `postgres`, `temporal`, or the name of one's own. */
   readonly kind: string
-  /** Runs survive this process without `reconcile`. */
+  /** The engine keeps what it was given when this process dies. A run it owns is left to it; runs of the others go to whoever asks first. */
   readonly durable: boolean
+  /**
+   * Once, when the plugin is registered: loads the engine's packages. The engine itself may be down: that is found out, and told, when a run
+   * is started. Throws `RMM_ERR_OPTION` when a package is missing.
+   */
+  open? (context: TransportContext): Promise<void>
   /** Inside the transaction that inserts the run, for engines that can join it; `trx` is a Kysely transaction. */
   dispatch? (run: RunHandle, trx: unknown): Promise<void>
-  /** After that commit, and again whenever a run has to be executed (again). Idempotent per run. Throws when the engine cannot be reached. */
-  afterCommit? (run: RunHandle, options?: { delayMs?: number }): Promise<void>
+  /**
+   * After that commit, and again whenever a run has to be executed (again). Idempotent per run. Throws when the engine cannot be reached.
+   * `dispatched`: `dispatch` took part in the commit just before.
+   */
+  afterCommit? (run: RunHandle, options?: { dispatched?: boolean }): Promise<void>
+  /** Reads one device where the runs are executed, for engines that can answer; without it, it is read in the asking process. */
+  device? (device: DeviceHandle): Promise<DeviceSyncResult>
   /** A hint; the truth is the run's cancel flag. */
   cancel (run: RunHandle): Promise<void>
-  /** Whether the engine still knows the run as queued or running. */
+  /** Whether the engine still knows the run as queued or running. Throws when it cannot be asked. */
   owns (run: RunHandle): Promise<boolean>
   startWorker (executor: SyncExecutor, options: WorkerOptions): Promise<void>
   /** Stops taking runs, tells running ones to hand over at the next page, waits `graceMs` for that. */
   stop (options: { graceMs: number }): Promise<void>
+}
+
+/** Share of an engine's time limit after which a worker hands a run over to the next segment: long runs cost no attempts. */
+export const sliceShare = 0.9
+
+/** What a run ends with when its engine gave up on it: its workers died, one after the other. */
+export function workersLost (engine: string): Error {
+  return new TransportError(`The workers that executed this run died or went silent, one after the other, and '${engine}' gave up on it; what was committed stays, and the next sync goes on from there`)
 }

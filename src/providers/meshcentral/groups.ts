@@ -122,27 +122,26 @@ function matches (group: DeviceGroup, name: string | undefined, description: str
   return (name === undefined || group.name === name) && (description === undefined || (group.description ?? '') === description)
 }
 
-/** "ok" is also the answer to values that were ignored: the push of the change, or else the list, tells what is stored. */
+/** The group as the server lists it now; null where it is not there or not visible. */
+export async function findGroup (session: Session, id: string, signal: AbortSignal): Promise<DeviceGroup | null> {
+  return (await listMeshes(session, signal)).filter(mesh => mesh['_id'] === id).map(toGroup)[0] ?? null
+}
+
+/**
+ * The list afterwards tells what is stored: "ok" is also the answer to values that were ignored, and an administrator who
+ * manages all groups may even change one that is deleted.
+ */
 async function rename (client: MeshClient, id: string, change: { name?: string, description?: string }, signal: AbortSignal): Promise<DeviceGroup> {
   const meshname = change.name === undefined ? undefined : wanted(change.name, sanitizeName)
   const desc = change.description === undefined ? undefined : sanitizeDescription(change.description)
   const session = await client.session(signal)
   if (!isId(session.info, 'mesh', id)) throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')
-  let pushed: DeviceGroup | null = null
-  const stop = session.onEvent(event => {
-    if (event['action'] === 'meshchange' && event['meshid'] === id) pushed = toGroup({ ...event, _id: id })
-  })
-  try {
-    const accepted = await sendEdit(session, { meshid: id, ...(meshname === undefined ? {} : { meshname }), ...(desc === undefined ? {} : { desc }) }, signal)
-    if (accepted && pushed && matches(pushed, meshname, desc)) return pushed
-    const stored = (await listMeshes(session, signal)).filter(mesh => mesh['_id'] === id).map(toGroup)[0]
-    if (!stored) throw new ProviderError('gone', 'The device group is not on the MeshCentral server any more, or not visible to the account')
-    if (!accepted) throw new ProviderError('forbidden', editRight)
-    if (!matches(stored, meshname, desc)) throw new ProviderError('protocol', 'MeshCentral accepted the change of the device group but did not store it')
-    return stored
-  } finally {
-    stop()
-  }
+  const accepted = await sendEdit(session, { meshid: id, ...(meshname === undefined ? {} : { meshname }), ...(desc === undefined ? {} : { desc }) }, signal)
+  const stored = await findGroup(session, id, signal)
+  if (!stored) throw new ProviderError('gone', 'The device group is not on the MeshCentral server any more, or not visible to the account')
+  if (!accepted) throw new ProviderError('forbidden', editRight)
+  if (!matches(stored, meshname, desc)) throw new ProviderError('protocol', 'MeshCentral accepted the change of the device group but did not store it')
+  return stored
 }
 
 export const deviceGroups: DeviceGroups<MeshClient> = {

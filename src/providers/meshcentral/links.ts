@@ -1,5 +1,5 @@
 import { ProviderError, type RemoteSession } from '../define.ts'
-import { cut, sanitizeName } from './groups.ts'
+import { cut, findGroup, sanitizeName } from './groups.ts'
 import type { MeshClient } from './client.ts'
 import { isId } from './frames.ts'
 
@@ -23,6 +23,8 @@ function linkOf (client: MeshClient, url: unknown): string {
 
 const sharingOff = 'MeshCentral allows no guest links to devices: set guestDeviceSharing in its config.json to true'
 const shareRights = 'The MeshCentral account may not share this device: it needs the rights "Remote Control" and "Guest Sharing" on the device group, without "Limited Input" and "No Desktop"'
+
+const goneGroup = 'The device group is not on the MeshCentral server any more, or the account is not a member of it (any right on the group is enough)'
 
 /** A guest link to a device's desktop. Throws `ProviderError`: `forbidden` naming the missing right, `gone` for an unknown device. */
 export async function remoteSession (client: MeshClient, externalId: string, options: { minutes: number, viewOnly: boolean, guestName: string }, signal: AbortSignal): Promise<RemoteSession> {
@@ -48,12 +50,12 @@ export async function installLink (client: MeshClient, groupId: string, options:
   const expire = whole(options.hours, 99_999, 'hours')
   const session = await client.session(signal)
   if (!isId(session.info, 'mesh', groupId)) throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')
+  // The server makes links also to groups that are deleted, and an agent installed with one brings the group back.
+  if (await findGroup(session, groupId, signal) === null) throw new ProviderError('gone', goneGroup)
   const askedAt = Date.now()
   const reply = await session.request({ action: 'createInviteLink', meshid: groupId, expire, flags: 0 }, { signal })
   const result = reply['result']
-  if (typeof result === 'string' && /invalid group/i.test(result)) {
-    throw new ProviderError('gone', 'The device group is not on the MeshCentral server any more, or the account is not a member of it (any right on the group is enough)')
-  }
+  if (typeof result === 'string' && /invalid group/i.test(result)) throw new ProviderError('gone', goneGroup)
   if (typeof result === 'string' && !/^ok$/i.test(result)) throw new ProviderError('protocol', `MeshCentral made no install link: ${cut(result, 100)}`)
   return { url: linkOf(client, reply['url']), expiresAt: new Date(askedAt + expire * hourMs) }
 }

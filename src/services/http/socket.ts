@@ -82,7 +82,7 @@ function openWire (deps: SocketDeps, options: Options): Wire {
 }
 
 function dropWire (wire: Wire) {
-
+  wire.raw?.destroy()
   wire.agent.destroy().catch(() => {})
 }
 

@@ -4,6 +4,7 @@ import type { NormalAlert } from '../normalize.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { MergeContext } from './device-merge.ts'
+import { seenSince } from './passes.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
 export type AlertChange = ChangeBatch['alerts'][number]
@@ -88,13 +89,19 @@ async function readAlerts (trx: Db, t: Tables, context: MergeContext, ids: strin
   return rows.map(toAlert)
 }
 
-/** Closes open alerts that the platform no longer knows. */
+/** Closes open alerts that the platform no longer knows, and that nobody saw since. */
 export async function closeAlerts (trx: Db, t: Tables, context: MergeContext, externalIds: string[], observedAt: Date): Promise<AlertChange[]> {
   const closed = await sql<{ id: string }>`update ${t.alert} a set status = 'resolved', resolved_at = ${observedAt.toISOString()}::timestamptz, observed_at = ${observedAt.toISOString()}::timestamptz, hash = 'closed', updated_at = now()
     where a.connection_id = ${context.connectionId} and a.status = 'active' and a.external_id = any(${externalIds}::text[]) and a.observed_at <= ${observedAt.toISOString()}::timestamptz
-    returning a.id`.execute(trx)
+      and not ${seenSince(t, context.connectionId, 'alerts', sql`a.external_id`, observedAt)} returning a.id`.execute(trx)
   if (closed.rows.length === 0) return []
   return (await readAlerts(trx, t, context, closed.rows.map(row => row.id))).map((alert): AlertChange => ({ change: 'resolved', alert }))
+}
+
+/** A read beside the runs has no page that remembers what it saw unchanged: the row has to. */
+export async function touchAlerts (trx: Db, t: Tables, context: MergeContext, externalIds: string[], observedAt: Date): Promise<void> {
+  await sql`update ${t.alert} a set observed_at = ${observedAt.toISOString()}::timestamptz
+    where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and a.observed_at < ${observedAt.toISOString()}::timestamptz`.execute(trx)
 }
 
 /** Open alerts that a complete pass did not see. */

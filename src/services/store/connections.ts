@@ -147,6 +147,7 @@ export async function disconnect (trx: Db, t: Tables, id: string): Promise<void>
 }
 
 export async function purge (trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`delete from ${t.device_status} s using ${t.device} d where d.id = s.device_id and d.connection_id = ${id}`.execute(trx)
   await sql`delete from ${t.connection} where id = ${id}`.execute(trx)
 }
 
@@ -168,6 +169,23 @@ export async function finishConnection (trx: Db, t: Tables, run: { connection_id
 export async function connectionById ({ db, t }: Database, id: string): Promise<ConnectionRow | null> {
   const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id}`.execute(db)
   return rows[0] ?? null
+}
+
+/**
+ * The connections whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
+ */
+export async function takeDue ({ db, t }: Database, limit: number): Promise<Array<ConnectionRow & { full_due: boolean }>> {
+  const { rows } = await sql<ConnectionRow & { full_due: boolean }>`
+    update ${t.connection} c set next_sync_at = ${nextSync(0)} + c.every_minutes * interval '1 minute' * (1 + random() * 0.05)
+    where c.id in (select id from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${limit} for update skip locked)
+    returning c.*, coalesce(c.last_full_sync_at + c.full_every_minutes * interval '1 minute' <= now(), true) as full_due`.execute(db)
+  return rows
+}
+
+/** Every tenant's connections to these providers that have what they need to log in. */
+export async function connectedTo ({ db, t }: Database, providers: readonly string[]): Promise<ConnectionRow[]> {
+  const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where provider = any(${providers}::text[]) and status <> 'disconnected' and sealed_secrets is not null`.execute(db)
+  return rows
 }
 
 /** The secret in force becomes the previous one, good for a while longer. */

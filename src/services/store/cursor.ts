@@ -11,7 +11,8 @@ export function limitOf (query: PageQuery | undefined): number {
 
 const valid = {
   text: (value: string) => value.isWellFormed() && !value.includes('\0'),
-  time: (value: string) => /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(value) && !Number.isNaN(Date.parse(value)),
+  // Exactly as `iso` writes it: a date that only one of JavaScript and PostgreSQL knows is refused here.
+  time: (value: string) => /^[1-9]\d{3}-/.test(value) && !Number.isNaN(Date.parse(value)) && new Date(value).toISOString() === value,
   id: isId,
   number: (value: string) => /^\d{1,15}$/.test(value)
 }

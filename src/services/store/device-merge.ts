@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
-import type { ChangeBatch, MovePolicy } from '../../types.ts'
+import type { ChangeBatch, Device, MovePolicy } from '../../types.ts'
 import { type Assigned, assign } from '../assign.ts'
 import type { NormalDevice } from '../normalize.ts'
 import type { Assignment } from '../tree.ts'
@@ -15,12 +15,17 @@ export interface MergeContext {
 }
 
 export type DeviceChange = ChangeBatch['devices'][number]
+/** As much of a change as its event tells. */
+export interface DeviceEvent {
+  change: DeviceChange['change']
+  device: Pick<Device, 'id' | 'externalId' | 'displayName' | 'clientRef' | 'assetRef'>
+}
 export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped' | 'stale'
 
 export interface DeviceMerge {
   outcomes: Map<string, MergeOutcome>
   /** Every device whose row changed, for the outbox. */
-  events: DeviceChange[]
+  events: DeviceEvent[]
   /** Those of them that concern the host. */
   changes: DeviceChange[]
   held: Array<{ externalId: string, reason: string }>
@@ -66,9 +71,12 @@ interface Compared {
   target: Assignment
 }
 
-interface Write {
+interface Beat {
   id: string
   record: NormalDevice
+}
+
+interface Write extends Beat {
   row: Compared
   to: Assigned
 }
@@ -76,12 +84,13 @@ interface Write {
 /**
  * Merges one page of devices: reads what differs, writes only that. Three to five statements whatever the number of records;
  * none of them writes where nothing changed. Records must be distinct by `externalId`.
+ * `touch` is for reads beside the runs: no page remembers what they saw unchanged, so the heartbeat has to.
  */
-export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, records: NormalDevice[]): Promise<DeviceMerge> {
+export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, records: NormalDevice[], touch = false): Promise<DeviceMerge> {
   const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [] }
-  const differing = new Map((await compare(trx, t, context.connectionId, records)).map(row => [row.external_id, row]))
+  const differing = new Map((await compare(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row]))
   const writes: Write[] = []
-  const beats: NormalDevice[] = []
+  const beats: Beat[] = []
   for (const record of records) {
     const row = differing.get(record.externalId)
     if (row === undefined) {
@@ -95,8 +104,9 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
     const to = assign({ clientRef: row.client_ref, assignment: row.assignment ?? 'unmapped', assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, context.movePolicy)
     if (to.held !== null) merge.held.push({ externalId: record.externalId, reason: to.held })
     const rewrite = !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
-    if (rewrite) writes.push({ id: row.id ?? randomUUID(), record, row, to })
-    if (!row.same_status || rewrite) beats.push(record)
+    const id = row.id ?? randomUUID()
+    if (rewrite) writes.push({ id, record, row, to })
+    if (touch || !row.same_status || rewrite) beats.push({ id, record })
     merge.outcomes.set(record.externalId, to.clientRef === null && to.assignment !== 'held' ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated')
   }
   const fresh = writes.filter(write => write.row.id === null)
@@ -104,14 +114,13 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
   if (fresh.length > 0) await insertDevices(trx, t, context, fresh)
   if (known.length > 0) await updateDevices(trx, t, context, known)
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
-  const stored = new Map(fresh.map(write => [write.record.externalId, freshRow(context, write)]))
-  if (known.length > 0) for (const row of await readBack(trx, t, context, known)) stored.set(row.external_id, row)
-  for (const write of writes) tell(merge, write, stored.get(write.record.externalId))
+  const stored = known.length > 0 ? new Map((await readBack(trx, t, context, known)).map(row => [row.id, row])) : new Map<string, DeviceRow>()
+  for (const write of writes) tell(merge, context, write, stored.get(write.id))
   return merge
 }
 
 /** One row for every record that is new, differs or has no client; what is stored and seen the same way does not come back. */
-async function compare (trx: Db, t: Tables, connectionId: string, records: NormalDevice[]): Promise<Compared[]> {
+async function compare (trx: Db, t: Tables, connectionId: string, records: NormalDevice[], touch: boolean): Promise<Compared[]> {
   const oldest = records.reduce((min, record) => record.observedAt < min ? record.observedAt : min, records[0]!.observedAt)
   const result = await sql<Compared>`
     with later as (
@@ -125,12 +134,13 @@ async function compare (trx: Db, t: Tables, connectionId: string, records: Norma
     from unnest(${records.map(r => r.externalId)}::text[], ${records.map(r => r.organizationExternalId)}::text[], ${records.map(r => r.organizationTold)}::boolean[],
       ${records.map(r => r.hash)}::text[], ${records.map(r => r.status.hash)}::text[], ${records.map(r => r.observedAt.toISOString())}::timestamptz[])
       as r(external_id, organization, told, hash, status_hash, observed_at)
-    left join ${t.device} d on d.connection_id = ${connectionId} and d.external_id = r.external_id
-    left join ${t.device_status} s on s.device_id = d.id
+    -- One index look-up per record, whatever the statistics make the planner believe about the size of a page.
+    left join lateral (select * from ${t.device} d where d.connection_id = ${connectionId} and d.external_id = r.external_id limit 1) d on true
+    left join lateral (select s.hash, s.observed_at from ${t.device_status} s where s.device_id = d.id limit 1) s on true
     left join ${t.organization} o on o.connection_id = ${connectionId} and o.removed_at is null
       and o.external_id = case when r.told then r.organization else d.organization_external_id end
     left join later on later.seen_id = r.external_id
-    where d.id is null or d.client_ref is null or d.hash <> r.hash or s.hash is distinct from r.status_hash or d.removed_at is not null
+    where ${touch} or d.id is null or d.client_ref is null or d.hash <> r.hash or s.hash is distinct from r.status_hash or d.removed_at is not null
       or d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(trx)
   return result.rows.map(row => ({ ...row, target_client: row.target === 'mapped' ? row.target_client : null }))
@@ -145,25 +155,24 @@ async function insertDevices (trx: Db, t: Tables, context: MergeContext, writes:
   await sql`
     insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, ${insertColumns})
     select x.id, ${context.tenantId}, ${context.connectionId}::uuid, ${context.provider}, x."externalId", x."clientRef", x.assignment, x.hash, x."observedAt", ${insertValues}
-    from jsonb_to_recordset(${JSON.stringify(writes.map(toRecord))}::jsonb) as ${recordDefinition}`.execute(trx)
+    from json_to_recordset(${JSON.stringify(writes.map(toRecord))}::json) as ${recordDefinition}`.execute(trx)
 }
 
 async function updateDevices (trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<void> {
   await sql`
     update ${t.device} d set ${updates}, client_ref = x."clientRef", assignment = x.assignment, hash = x.hash, observed_at = x."observedAt",
       removed_at = null, updated_at = now()
-    from jsonb_to_recordset(${JSON.stringify(writes.map(toRecord))}::jsonb) as ${recordDefinition}
+    from json_to_recordset(${JSON.stringify(writes.map(toRecord))}::json) as ${recordDefinition}
     where d.id = x.id and d.connection_id = ${context.connectionId} and d.observed_at <= x."observedAt"`.execute(trx)
 }
 
 /** The heartbeat of these devices, in the narrow table. A null keeps what is known, as everywhere. */
-async function writeStatus (trx: Db, t: Tables, context: MergeContext, beats: NormalDevice[]): Promise<void> {
-  const json = JSON.stringify(beats.map(({ externalId, observedAt, status }) => ({ externalId, observedAt, ...status })))
+async function writeStatus (trx: Db, t: Tables, context: MergeContext, beats: Beat[]): Promise<void> {
+  const json = JSON.stringify(beats.map(({ id, record: { observedAt, status } }) => ({ id, observedAt, ...status })))
   await sql`
     insert into ${t.device_status} as s (device_id, tenant_id, connection_id, online, last_seen_at, uptime_seconds, free_bytes, hash, observed_at)
-    select d.id, ${context.tenantId}, ${context.connectionId}::uuid, x.online, x."lastSeenAt", x."uptimeSeconds", coalesce(x."freeBytes", '[]'), x.hash, x."observedAt"
-    from jsonb_to_recordset(${json}::jsonb) as x("externalId" text, "observedAt" timestamptz, online boolean, "lastSeenAt" timestamptz, "uptimeSeconds" bigint, "freeBytes" jsonb, hash text)
-    join ${t.device} d on d.connection_id = ${context.connectionId} and d.external_id = x."externalId"
+    select x.id, ${context.tenantId}, ${context.connectionId}::uuid, x.online, x."lastSeenAt", x."uptimeSeconds", coalesce(x."freeBytes", '[]'), x.hash, x."observedAt"
+    from json_to_recordset(${json}::json) as x(id uuid, "observedAt" timestamptz, online boolean, "lastSeenAt" timestamptz, "uptimeSeconds" bigint, "freeBytes" jsonb, hash text)
     on conflict (device_id) do update set hash = excluded.hash, observed_at = excluded.observed_at,
       online = coalesce(excluded.online, s.online), last_seen_at = coalesce(excluded.last_seen_at, s.last_seen_at), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),
       free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end
@@ -188,11 +197,12 @@ function freshRow (context: MergeContext, { id, record, to }: Write): DeviceRow 
   return row as DeviceRow
 }
 
-function tell (merge: DeviceMerge, { row, to }: Write, stored: DeviceRow | undefined): void {
-  if (stored === undefined) return
-  const device = toDevice(stored)
+/** The host hears of devices that have, or had, a client; an outgoing event tells of every one. */
+function tell (merge: DeviceMerge, context: MergeContext, write: Write, stored: DeviceRow | undefined): void {
+  const { id, row, to, record: { externalId, displayName } } = write
+  if (row.id !== null && stored === undefined) return
   const appeared = row.id === null || row.removed
-  merge.events.push({ change: appeared ? 'created' : 'updated', device })
+  merge.events.push({ change: appeared ? 'created' : 'updated', device: { id, externalId, displayName, clientRef: to.clientRef, assetRef: row.asset_ref } })
   const concernsHost = to.assignment !== 'held' && (to.clientRef !== null || row.client_ref !== null)
-  if (concernsHost) merge.changes.push({ change: to.change ?? (appeared ? 'created' : 'updated'), device })
+  if (concernsHost) merge.changes.push({ change: to.change ?? (appeared ? 'created' : 'updated'), device: toDevice(stored ?? freshRow(context, write)) })
 }

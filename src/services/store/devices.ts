@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { Device, DeviceDetail, DeviceFilter, List, PageQuery } from '../../types.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
-import type { Database } from './database.ts'
+import type { Database, Db, Tables } from './database.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice, toDeviceDetail } from './device-rows.ts'
 import { isId } from './values.ts'
 
@@ -36,4 +36,12 @@ export async function deviceByExternalId ({ db, t }: Database, tenantId: string,
   const { rows } = await sql<DeviceRow>`select ${deviceSelect}, d.details from ${deviceFrom(t)}
     where d.connection_id = ${connectionId} and d.external_id = ${externalId} and d.tenant_id = ${tenantId}`.execute(db)
   return rows[0] ? toDeviceDetail(rows[0]) : null
+}
+
+/** What the host answered in `onChanges`: its asset for each device. */
+export async function storeAssetRefs (trx: Db, t: Tables, connectionId: string, refs: Record<string, string>): Promise<void> {
+  const pairs = Object.entries(refs)
+  if (pairs.length === 0) return
+  await sql`update ${t.device} d set asset_ref = x.ref from unnest(${pairs.map(([id]) => id)}::uuid[], ${pairs.map(([, ref]) => String(ref))}::text[]) as x(id, ref)
+    where d.id = x.id and d.connection_id = ${connectionId} and d.asset_ref is distinct from x.ref`.execute(trx)
 }

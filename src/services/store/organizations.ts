@@ -94,43 +94,51 @@ export async function mergeOrganizations (trx: Db, t: Tables, context: MergeCont
 }
 
 /**
- * Recomputes paths and clients of the whole tree, writes what changed and re-assigns the devices concerned.
- * Everything it needs is in the database: no call to the platform.
+ * Recomputes paths and clients of the whole tree and writes what changed. Returns the external ids of the organizations whose devices may
+ * belong elsewhere now. Everything it needs is in the database: no call to the platform.
  */
-export async function replaceTree (trx: Db, t: Tables, context: MergeContext): Promise<DeviceChange[]> {
+export async function placeTree (trx: Db, t: Tables, connectionId: string): Promise<Set<string>> {
   const { rows } = await sql<OrganizationRow & { assignment: Assignment }>`
     select id, external_id, name, parent_external_id, path, depth, mode, client_ref, auto_sync, assignment, effective_client_ref, removed_at
-    from ${t.organization} where connection_id = ${context.connectionId}`.execute(trx)
+    from ${t.organization} where connection_id = ${connectionId}`.execute(trx)
   const placed = placeAll(rows.map((row): TreeNode => ({
     externalId: row.external_id, parentExternalId: row.parent_external_id, name: row.name, mode: row.mode,
     clientRef: row.client_ref, autoSync: row.auto_sync, removed: row.removed_at !== null
   })))
-  const moved = rows.map(row => ({ row, to: placed.get(row.external_id)! })).filter(({ row, to }) => row.path !== to.path || Number(row.depth) !== to.depth ||
-    row.assignment !== to.assignment || row.effective_client_ref !== to.effectiveClientRef)
-  if (moved.length > 0) {
+  const pairs = rows.map(row => ({ row, to: placed.get(row.external_id)! }))
+  const decided = pairs.filter(({ row, to }) => row.assignment !== to.assignment || row.effective_client_ref !== to.effectiveClientRef)
+  const moved = pairs.filter(({ row, to }) => row.path !== to.path || Number(row.depth) !== to.depth)
+  const written = [...new Set([...decided, ...moved])]
+  if (written.length > 0) {
     await sql`update ${t.organization} o set path = x.path, depth = x.depth, assignment = x.assignment, effective_client_ref = x."effectiveClientRef"
-      from jsonb_to_recordset(${JSON.stringify(moved.map(({ row, to }) => ({ id: row.id, ...to })))}::jsonb) as x(id uuid, path text, depth int, assignment text, "effectiveClientRef" text)
+      from jsonb_to_recordset(${JSON.stringify(written.map(({ row, to }) => ({ id: row.id, ...to })))}::jsonb) as x(id uuid, path text, depth int, assignment text, "effectiveClientRef" text)
       where o.id = x.id`.execute(trx)
   }
-  return await reassignDevices(trx, t, context)
+  return new Set(decided.map(({ row }) => row.external_id))
 }
 
-/** Moves every device whose organization now says something else about its client. */
-export async function reassignDevices (trx: Db, t: Tables, context: MergeContext): Promise<DeviceChange[]> {
+/**
+ * Moves every device whose organization now says something else about its client. In the organizations of `decided` the operator has
+ * just decided: there devices follow whatever the move policy, which is about the platform's decisions.
+ */
+export async function reassignDevices (trx: Db, t: Tables, context: MergeContext, decided: ReadonlySet<string> = new Set()): Promise<DeviceChange[]> {
   const { rows } = await sql<DeviceRow & { target: Assignment, target_client: string | null, assignment: Assignment }>`
     select ${deviceSelect}, coalesce(o.assignment, 'unmapped') as target, case when o.assignment = 'mapped' then o.effective_client_ref end as target_client
     from ${deviceFrom(t)} left join ${t.organization} o on o.connection_id = d.connection_id and o.external_id = d.organization_external_id and o.removed_at is null
     where d.connection_id = ${context.connectionId} and d.removed_at is null and (d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from case when o.assignment = 'mapped' then o.effective_client_ref end))
     order by d.external_id`.execute(trx)
-  const decided = rows.map(row => ({
-    row, to: assign({ clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, context.movePolicy)
-  })).filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
-  if (decided.length === 0) return []
+  const assigned = rows.map(row => {
+    const policy = decided.has(row.organization_external_id ?? '') ? 'follow' : context.movePolicy
+    return { row, to: assign({ clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, policy) }
+  }).filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
+  if (assigned.length === 0) return []
   await sql`update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
-    from jsonb_to_recordset(${JSON.stringify(decided.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment })))}::jsonb) as x(id uuid, client_ref text, assignment text)
+    from jsonb_to_recordset(${JSON.stringify(assigned.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment })))}::jsonb) as x(id uuid, client_ref text, assignment text)
     where d.id = x.id`.execute(trx)
-  return decided.filter(({ to }) => to.change !== null).map(({ row, to }): DeviceChange => ({
-    change: to.change!, device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() })
-  }))
+  return assigned.flatMap(({ row, to }): DeviceChange[] => {
+    // What happened to a device while it was held was kept from the host; now it has to be told.
+    const change = to.change ?? (row.assignment === 'held' && to.clientRef !== null ? 'updated' : null)
+    return change === null ? [] : [{ change, device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() }) }]
+  })
 }

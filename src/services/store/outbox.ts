@@ -21,8 +21,8 @@ export async function writeEvents (trx: Db, t: Tables, source: EventSource, even
   const json = JSON.stringify(events.map((event, n) => ({ ...event, n })))
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
     select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
-    from jsonb_to_recordset(${json}::jsonb) as x(n int, type text, payload jsonb, key text) order by x.n
-    on conflict (event_key) do nothing`.execute(trx)
+    from json_to_recordset(${json}::json) as x(n int, type text, payload jsonb, key text) order by x.n
+    on conflict (event_key) where event_key is not null do nothing`.execute(trx)
 }
 
 export interface OutboxRow {

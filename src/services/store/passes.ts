@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { Checkpoint } from '../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../types.ts'
 import type { Database, Db, Tables } from './database.ts'
@@ -48,6 +48,11 @@ export interface PageMark {
   seen: string[]
   /** For updates: the device of each record in `seen`. */
   refs?: string[]
+}
+
+/** Whether a page that was read after `since` showed the record. A record that is seen unchanged is not written: only its page knows. */
+export function seenSince (t: Tables, connectionId: string, resource: ResourceName, externalId: RawBuilder<unknown>, since: Date): RawBuilder<boolean> {
+  return sql`exists (select 1 from ${t.page} p where p.connection_id = ${connectionId} and p.resource = ${resource} and p.observed_at > ${since.toISOString()}::timestamptz and ${externalId} = any(p.seen))`
 }
 
 /** Last statement of a page's transaction: what was seen, where to go on, how far the run is. */

@@ -23,21 +23,21 @@ export async function sinkFailures ({ db, t }: Database, name: string): Promise<
   return Number(rows[0]?.failures ?? 0)
 }
 
-/** The oldest events a sink has not taken yet. */
-export async function pendingEvents ({ db, t }: Database, sink: string, limit: number): Promise<RmmEvent[]> {
+/** The oldest events a sink has not taken yet, with their places in the outbox. */
+export async function pendingEvents ({ db, t }: Database, sink: string, limit: number): Promise<Array<{ seq: string, event: RmmEvent }>> {
   const { rows } = await sql<OutboxRow>`select id, seq, type, tenant_id, connection_id, provider, occurred_at, payload from ${t.outbox}
     where published_at is null and ${sink} = any(pending) order by seq limit ${limit}`.execute(db)
-  return rows.map(toEvent)
+  return rows.map(row => ({ seq: String(row.seq), event: toEvent(row) }))
 }
 
-export async function markPublished ({ db, t }: Database, sink: string, ids: string[]): Promise<void> {
+export async function markPublished ({ db, t }: Database, sink: string, seqs: string[]): Promise<void> {
   await sql`update ${t.outbox} set pending = array_remove(pending, ${sink}), published_at = case when array_remove(pending, ${sink}) = '{}' then now() end
-    where id = any(${ids}::uuid[])`.execute(db)
+    where seq = any(${seqs}::bigint[])`.execute(db)
 }
 
 /** Published events are kept for a while for whoever looks into a case, then go. */
 export async function pruneOutbox ({ db, t }: Database, keepHours: number): Promise<void> {
-  await sql`delete from ${t.outbox} where id in (select id from ${t.outbox} where published_at < now() - ${keepHours} * interval '1 hour' limit 5000)`.execute(db)
+  await sql`delete from ${t.outbox} where seq in (select seq from ${t.outbox} where published_at < now() - ${keepHours} * interval '1 hour' limit 5000)`.execute(db)
 }
 
 export async function outboxLag ({ db, t }: Database): Promise<Array<{ sink: string, pending: number, oldestAgeMs: number | null, failures: number, lastError: string | null }>> {

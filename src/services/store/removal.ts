@@ -2,10 +2,10 @@ import { sql } from 'kysely'
 import type { Db, Database, Tables } from './database.ts'
 import type { DeviceChange, MergeContext } from './device-merge.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './device-rows.ts'
-import type { Pass } from './passes.ts'
+import { type Pass, seenSince } from './passes.ts'
 
 export interface Unseen {
-  /** Rows known before the removal. */
+  /** Rows known before the pass began: what it brought itself must not make a loss look small. */
   known: number
   /** Records the pass saw at all. */
   seen: number
@@ -19,28 +19,36 @@ export async function unseen ({ db, t }: Database, connectionId: string, pass: P
   const status = resource === 'devices' ? sql`left join ${t.device_status} s on s.device_id = r.id` : sql``
   const touched = resource === 'devices' ? sql`greatest(r.observed_at, s.observed_at)` : sql`r.observed_at`
   const table = resource === 'devices' ? t.device : t.organization
+  // `except` hashes both sides whatever the planner believes; a join over arrays that it cannot estimate may go row by row.
   const gone = await sql<{ external_id: string }>`
-    with seen as materialized (select distinct unnest(p.seen) as external_id from ${t.page} p where p.pass_id = ${pass.id})
-    select r.external_id from ${table} r ${status} left join seen on seen.external_id = r.external_id
-    where r.connection_id = ${connectionId} and r.removed_at is null and ${touched} < ${started}::timestamptz and seen.external_id is null
-    order by r.external_id`.execute(db)
-  const counts = await sql<{ known: string | number, seen: string | number }>`select (select count(*) from ${table} r where r.connection_id = ${connectionId} and r.removed_at is null) as known,
+    with missing as materialized (
+      select r.external_id from ${table} r where r.connection_id = ${connectionId} and r.removed_at is null
+      except select unnest(p.seen) from ${t.page} p where p.pass_id = ${pass.id}
+    )
+    select r.external_id from missing m join ${table} r on r.connection_id = ${connectionId} and r.external_id = m.external_id ${status}
+    where ${touched} < ${started}::timestamptz order by r.external_id`.execute(db)
+  const counts = await sql<{ known: string | number, seen: string | number }>`select (select count(*) from ${table} r where r.connection_id = ${connectionId} and r.removed_at is null
+      and r.created_at < coalesce((select min(p.created_at) from ${t.page} p where p.pass_id = ${pass.id}), now())) as known,
     (select coalesce(sum(cardinality(p.seen)), 0) from ${t.page} p where p.pass_id = ${pass.id}) as seen`.execute(db)
   return { known: Number(counts.rows[0]!.known), seen: Number(counts.rows[0]!.seen), gone: gone.rows.map(row => row.external_id) }
 }
 
-/** Tombstones devices not written since `before`; their history and links stay. */
+/**
+ * Tombstones devices that nobody saw since `before`, be it changed or not; their history and links stay. The tombstone is an observation
+ * like any other: a page that was read earlier and comes late does not bring the device back.
+ */
 export async function removeDevices (trx: Db, t: Tables, context: MergeContext, externalIds: string[], before: Date): Promise<DeviceChange[]> {
-  const removed = await sql<{ id: string }>`update ${t.device} d set removed_at = now(), updated_at = now()
+  const removed = await sql<{ id: string }>`update ${t.device} d set removed_at = now(), observed_at = ${before.toISOString()}::timestamptz, updated_at = now()
     where d.connection_id = ${context.connectionId} and d.external_id = any(${externalIds}::text[]) and d.removed_at is null
-      and greatest(d.observed_at, (select s.observed_at from ${t.device_status} s where s.device_id = d.id)) <= ${before.toISOString()}::timestamptz returning d.id`.execute(trx)
+      and greatest(d.observed_at, (select s.observed_at from ${t.device_status} s where s.device_id = d.id)) <= ${before.toISOString()}::timestamptz
+      and not ${seenSince(t, context.connectionId, 'devices', sql`d.external_id`, before)} returning d.id`.execute(trx)
   if (removed.rows.length === 0) return []
   const { rows } = await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${removed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(trx)
   return rows.map(row => ({ change: 'removed', device: toDevice(row) }))
 }
 
 export async function removeOrganizations (trx: Db, t: Tables, context: MergeContext, externalIds: string[], before: Date): Promise<number> {
-  const { rows } = await sql`update ${t.organization} o set removed_at = now(), updated_at = now()
+  const { rows } = await sql`update ${t.organization} o set removed_at = now(), observed_at = ${before.toISOString()}::timestamptz, updated_at = now()
     where o.connection_id = ${context.connectionId} and o.external_id = any(${externalIds}::text[]) and o.removed_at is null
       and o.observed_at <= ${before.toISOString()}::timestamptz returning o.id`.execute(trx)
   return rows.length

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { List, PageQuery, ResourceName, Run, RunItem, RunStatus, RunTotals, RunTrigger, SyncMode } from '../../types.ts'
+import { canonical } from '../normalize.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { isId, iso, isoOrNull } from './values.ts'
@@ -103,7 +104,7 @@ export async function insertRunItems (trx: Db, t: Tables, run: { id: string, ten
   if (items.length === 0) return
   await sql`insert into ${t.run_item} (tenant_id, connection_id, run_id, resource, external_id, outcome, reason)
     select ${run.tenantId}, ${run.connectionId}::uuid, ${run.id}::uuid, x.resource, x."externalId", x.outcome, left(x.reason, 2000)
-    from jsonb_to_recordset(${JSON.stringify(items)}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(trx)
+    from jsonb_to_recordset(${JSON.stringify(canonical(items))}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(trx)
 }
 
 export async function requestCancel ({ db, t }: Database, tenantId: string, runId: string): Promise<RunRow | null> {
@@ -111,4 +112,9 @@ export async function requestCancel ({ db, t }: Database, tenantId: string, runI
   const { rows } = await sql<RunRow>`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
     where id = ${runId} and tenant_id = ${tenantId} and status in ('queued', 'running', 'interrupted') returning *`.execute(db)
   return rows[0] ?? null
+}
+
+/** Ended runs go after a while, with their items; a batch at a time. */
+export async function pruneRuns ({ db, t }: Database, keepDays: number): Promise<void> {
+  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepDays} * interval '1 day' limit 1000)`.execute(db)
 }

@@ -1,0 +1,103 @@
+import { pipeline } from 'node:stream/promises'
+import { Readable } from 'node:stream'
+import { sql } from 'kysely'
+import pg from 'pg'
+import { from as copyFrom } from 'pg-copy-streams'
+import type { DeviceRecord } from '../src/index.ts'
+import { type NormalDevice, normalizeDevice } from '../src/services/normalize.ts'
+import { openDatabase } from '../src/services/store/database.ts'
+import type { BenchDatabase } from './database.ts'
+
+const columns = [
+  'external_id', 'organization_external_id', 'display_name', 'asset_type', 'hostname', 'serial_number', 'manufacturer', 'model', 'os_type', 'os_version', 'last_reboot_at', 'current_user_name',
+  'lan_ip', 'wan_ip', 'mac_addresses', 'cpu_model', 'cpu_cores', 'ram_bytes', 'volumes', 'antivirus', 'location', 'tags', 'maintenance_mode', 'details', 'hash', 'observed_at'
+]
+const json = new Set(['mac_addresses', 'volumes', 'antivirus', 'tags', 'details'])
+
+function values (device: NormalDevice): unknown[] {
+  return [device.externalId, device.organizationExternalId, device.displayName, device.assetType, device.hostname, device.serialNumber, device.manufacturer, device.model, device.osType, device.osVersion, device.lastRebootAt,
+    device.currentUser, device.lanIp, device.wanIp, device.macAddresses, device.cpuModel, device.cpuCores, device.ramBytes, device.volumes, device.antivirus, device.location, device.tags, device.maintenanceMode, device.details, device.hash, device.observedAt.toISOString()]
+}
+
+function csv (value: unknown): string {
+  if (value === null || value === undefined) return ''
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return `"${text.replaceAll('"', '""')}"`
+}
+
+export interface Reference {
+  /** COPY into a temp table and one merge of the same rows into a table like ours; normalising and hashing included. */
+  copyAndMerge (devices: DeviceRecord[]): Promise<number>
+  /** What PSA code does: every device found, then written, in a transaction of its own. */
+  oneByOne (devices: DeviceRecord[]): Promise<number>
+  close (): Promise<void>
+}
+
+/** The same table with the same indexes as ours, in the same schema, without the engine around it. */
+export async function startReference (database: BenchDatabase, connectionId: string): Promise<Reference> {
+  const { schema } = database
+  const { db } = await openDatabase(database.orm, schema)
+  const table = `${schema}.reference`
+  await sql.raw(`create table if not exists ${table} (like ${schema}.rmm_device including all)`).execute(db)
+  await sql.raw(`alter table ${table} add foreign key (connection_id) references ${schema}.rmm_connection (id) on delete cascade`).execute(db)
+  const merge = `insert into ${table} as d (tenant_id, connection_id, provider, ${columns.join(', ')}) select 'bench', '${connectionId}'::uuid, 'feed', ${columns.join(', ')} from incoming order by external_id
+    on conflict (connection_id, external_id) do update set ${columns.map(column => `${column} = excluded.${column}`).join(', ')}, updated_at = now() where d.hash <> excluded.hash`
+  const temp = `create temp table incoming (${columns.map(column => `${column} ${typeOf(column)}`).join(', ')}) on commit drop`
+  const rows = (devices: DeviceRecord[]): string => devices.map(device => `${values(normalizeDevice(device, new Date())).map(csv).join(',')}\n`).join('')
+  const timed = async (work: () => Promise<void>): Promise<number> => {
+    const began = performance.now()
+    await work()
+    return performance.now() - began
+  }
+  if (database.kind === 'postgresql') {
+    const client = new pg.Client({ connectionString: process.env['TEST_DATABASE_URL'] })
+    await client.connect()
+    return {
+      copyAndMerge: devices => timed(async () => {
+        await client.query('begin')
+        await client.query(temp)
+        await pipeline(Readable.from([rows(devices)]), client.query(copyFrom(`copy incoming (${columns.join(', ')}) from stdin (format csv)`)))
+        await client.query(merge)
+        await client.query('commit')
+      }),
+      oneByOne: devices => timed(() => oneByOne((text, parameters) => client.query(text, parameters as never), table, connectionId, devices)),
+      close: () => client.end()
+    }
+  }
+  const lite = await (database.orm.em.getConnection() as unknown as { getNativeClient (): Promise<Lite> }).getNativeClient()
+  return {
+    copyAndMerge: devices => timed(() => lite.transaction(async trx => {
+      await trx.query(temp)
+      await trx.query(`copy incoming (${columns.join(', ')}) from '/dev/blob' (format csv)`, [], { blob: new Blob([rows(devices)]) })
+      await trx.query(merge)
+    })),
+    oneByOne: devices => timed(() => oneByOne((text, parameters) => lite.query(text, parameters), table, connectionId, devices)),
+    close: async () => {}
+  }
+}
+
+interface Lite {
+  query (text: string, parameters?: unknown[], options?: object): Promise<{ rows: unknown[] }>
+  transaction (work: (trx: Lite) => Promise<void>): Promise<void>
+}
+
+function typeOf (column: string): string {
+  if (json.has(column)) return 'jsonb'
+  return { last_reboot_at: 'timestamptz', observed_at: 'timestamptz', cpu_cores: 'int', ram_bytes: 'bigint', maintenance_mode: 'boolean' }[column] ?? 'text'
+}
+
+/** Find the organization, find the device, write it, write its status, log it: the five statements and the transaction around them that peers spend on a device. */
+async function oneByOne (query: (text: string, parameters?: unknown[]) => Promise<{ rows: unknown[] }>, table: string, connectionId: string, devices: DeviceRecord[]): Promise<void> {
+  const schema = table.split('.')[0]!
+  for (const device of devices) {
+    const row = values(normalizeDevice(device, new Date())).map(value => typeof value === 'object' && value !== null ? JSON.stringify(value) : value)
+    await query('begin')
+    await query(`select id, effective_client_ref from ${schema}.rmm_organization where connection_id = $1 and external_id = $2`, [connectionId, row[1]])
+    const found = await query(`select * from ${table} where connection_id = $1 and external_id = $2`, [connectionId, row[0]])
+    const id = (found.rows[0] as { id: string } | undefined)?.id
+    if (id === undefined) await query(`insert into ${table} (tenant_id, connection_id, provider, ${columns.join(', ')}) values ('bench', $1, 'feed', ${columns.map((_, n) => `$${n + 2}`).join(', ')})`, [connectionId, ...row])
+    else await query(`update ${table} set ${columns.map((column, n) => `${column} = $${n + 2}`).join(', ')}, updated_at = now() where id = $1`, [id, ...row])
+    await query(`select count(*) from ${schema}.rmm_alert where connection_id = $1 and device_external_id = $2`, [connectionId, row[0]])
+    await query('commit')
+  }
+}

@@ -1,0 +1,117 @@
+import { defineEntity, type EntitySchema } from '@mikro-orm/core'
+import { belongsTo, type Columns, generatedId, int, json, oneOf, sequence, text, texts, time, uuid } from './columns.ts'
+import { RmmConnectionSchema } from './connection.ts'
+
+/** A webhook as it came in. */
+export class RmmDelivery {
+  declare id: string
+  declare tenantId: string
+  declare connectionId: string
+  declare eventId: string
+  declare eventType: string
+  declare occurredAt: Date | null
+  declare hints: unknown[]
+  declare alert: Record<string, unknown> | null
+  declare body: unknown
+  declare status: 'pending' | 'done' | 'ignored' | 'dead'
+  declare attempts: number
+  declare nextAttemptAt: Date
+  declare lastError: string | null
+  declare receivedAt: Date
+  declare processedAt: Date | null
+}
+
+export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
+  class: RmmDelivery,
+  tableName: 'rmm_delivery',
+  schema: '*',
+  properties: {
+    id: generatedId(),
+    tenantId: text('tenant_id'),
+    connectionId: belongsTo(RmmConnectionSchema, 'rmm_delivery', 'connection_id'),
+    eventId: text('event_id'),
+    eventType: text('event_type'),
+    occurredAt: time('occurred_at').nullable(),
+    hints: json<unknown[]>('hints').defaultRaw("'[]'"),
+    alert: json<Record<string, unknown>>('alert').nullable(),
+    body: json<unknown>('body'),
+    status: oneOf('status', ['pending', 'done', 'ignored', 'dead']).default('pending'),
+    attempts: int('attempts').default(0),
+    nextAttemptAt: time('next_attempt_at').defaultRaw('now()'),
+    lastError: text('last_error').nullable(),
+    receivedAt: time('received_at').defaultRaw('now()'),
+    processedAt: time('processed_at').nullable()
+  } satisfies Columns<RmmDelivery>,
+  uniques: [
+    { name: 'rmm_delivery_event_unique', properties: ['connectionId', 'eventId'] }
+  ],
+  indexes: [
+    { name: 'rmm_delivery_list', properties: ['connectionId', 'receivedAt', 'id'] },
+    { name: 'rmm_delivery_pending', properties: ['connectionId', 'nextAttemptAt'], where: "status = 'pending'" }
+  ]
+})
+
+/** An event on its way to the sinks. */
+export class RmmOutbox {
+  declare id: string
+  declare seq: number | null
+  declare tenantId: string
+  declare connectionId: string
+  declare provider: string
+  declare type: string
+  declare payload: Record<string, unknown>
+  declare pending: string[]
+  declare eventKey: string | null
+  declare occurredAt: Date
+  declare publishedAt: Date | null
+}
+
+export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
+  class: RmmOutbox,
+  tableName: 'rmm_outbox',
+  schema: '*',
+  properties: {
+    id: generatedId(),
+    seq: sequence('seq').nullable(),
+    tenantId: text('tenant_id'),
+    connectionId: uuid('connection_id'),
+    provider: text('provider'),
+    type: text('type'),
+    payload: json<Record<string, unknown>>('payload'),
+    pending: texts('pending'),
+    eventKey: text('event_key').nullable(),
+    occurredAt: time('occurred_at').defaultRaw('now()'),
+    publishedAt: time('published_at').nullable()
+  } satisfies Columns<RmmOutbox>,
+  uniques: [
+    { name: 'rmm_outbox_key_unique', properties: ['eventKey'] }
+  ],
+  indexes: [
+    { name: 'rmm_outbox_pending', properties: ['seq'], where: 'published_at is null' },
+    { name: 'rmm_outbox_published', properties: ['publishedAt'] }
+  ]
+})
+
+/** Where events go, and how that goes. */
+export class RmmSink {
+  declare name: string
+  declare worker: string | null
+  declare leaseUntil: Date | null
+  declare failures: number
+  declare nextAt: Date | null
+  declare lastError: string | null
+}
+
+export const RmmSinkSchema: EntitySchema<RmmSink> = defineEntity({
+  class: RmmSink,
+  tableName: 'rmm_sink',
+  schema: '*',
+  properties: {
+    name: text('name').primary(),
+    worker: text('worker').nullable(),
+    leaseUntil: time('lease_until').nullable(),
+    failures: int('failures').default(0),
+    nextAt: time('next_at').nullable(),
+    lastError: text('last_error').nullable()
+  } satisfies Columns<RmmSink>
+})

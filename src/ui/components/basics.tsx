@@ -1,0 +1,122 @@
+import type { ComponentChildren, JSX } from 'preact'
+import { useRef, useState } from 'preact/hooks'
+import { ApiError, type ProblemKind } from '../api.ts'
+import { type Loaded, useUi } from '../context.ts'
+import type { StringKey } from '../strings.ts'
+
+export function Link ({ to, current = false, class: className, children }: { to: string, current?: boolean, class?: string, children: ComponentChildren }) {
+  const { router } = useUi()
+  const follow = (event: JSX.TargetedMouseEvent<HTMLAnchorElement>) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return
+    event.preventDefault()
+    router.go(to)
+  }
+  return <a href={router.href(to)} class={className} aria-current={current ? 'page' : undefined} onClick={follow}>{children}</a>
+}
+
+export function Loading ({ count }: { count?: number | undefined }) {
+  const { t } = useUi()
+  return <p class='muted loading' role='status'>{count ? t('loadingCount', { count }) : t('loading')}</p>
+}
+
+export function Empty ({ children }: { children: ComponentChildren }) {
+  return <p class='empty'>{children}</p>
+}
+
+const texts: Record<ProblemKind, [StringKey, StringKey | null]> = {
+  session: ['sessionTitle', 'sessionText'],
+  forbidden: ['forbiddenTitle', 'forbiddenText'],
+  network: ['networkTitle', 'networkText'],
+  missing: ['missingTitle', null],
+  busy: ['busyTitle', null],
+  refused: ['refusedTitle', null],
+  server: ['serverTitle', null]
+}
+
+/** A failure in words, with a way to try again. */
+export function Problem ({ error, retry }: { error: unknown, retry?: (() => void) | undefined }) {
+  const { t } = useUi()
+  if (!error) return null
+  const kind = error instanceof ApiError ? error.kind : 'server'
+  const [title, text] = texts[kind]
+  const message = kind === 'session' || kind === 'network' ? '' : (error as Error).message
+  return (
+    <div class='notice bad' role='alert'>
+      <div>
+        <strong>{t(title)}</strong>
+        {text && <p>{t(text)}</p>}
+        {message && <p>{message}</p>}
+      </div>
+      {retry && <button type='button' onClick={retry}>{t('retry')}</button>}
+    </div>
+  )
+}
+
+export function Notice ({ tone = 'info', title, children }: { tone?: 'info' | 'ok' | 'warn' | 'bad', title?: string, children?: ComponentChildren }) {
+  return <div class={`notice ${tone}`} role='status'><div>{title && <strong>{title}</strong>}{children}</div></div>
+}
+
+/** What was loaded, or that it is being loaded, or why it could not be. */
+export function Show<T> ({ of: { data, error, reload }, children }: { of: Loaded<T>, children: (data: T) => ComponentChildren }) {
+  return (
+    <>
+      {error !== undefined && <Problem error={error} retry={reload} />}
+      {data !== undefined ? children(data) : error === undefined && <Loading />}
+    </>
+  )
+}
+
+export type Tone = 'ok' | 'warn' | 'bad' | 'plain'
+
+export function Badge ({ tone = 'plain', children }: { tone?: Tone, children: ComponentChildren }) {
+  return <span class={`badge ${tone}`}>{children}</span>
+}
+
+/** How long ago, with the exact time for whoever hovers or reads by machine. */
+export function Ago ({ at }: { at: string | null }) {
+  const { t, fmt } = useUi()
+  return at === null ? <>{t('never')}</> : <time dateTime={at} title={fmt.time(at)}>{fmt.ago(at)}</time>
+}
+
+export function Time ({ at }: { at: string | null }) {
+  const { t, fmt } = useUi()
+  return at === null ? <>{t('never')}</> : <time dateTime={at}>{fmt.time(at)}</time>
+}
+
+/** A value to copy, selectable where the browser does not let us copy. */
+export function Copy ({ label, value }: { label: string, value: string }) {
+  const { t, announce } = useUi()
+  const [state, setState] = useState<'copy' | 'copied' | 'copyFailed'>('copy')
+  const code = useRef<HTMLElement>(null)
+  const copy = async () => {
+    const done = await navigator.clipboard?.writeText(value).then(() => true, () => false) ?? false
+    if (!done) getSelection()?.selectAllChildren(code.current!)
+    setState(done ? 'copied' : 'copyFailed')
+    announce(t(done ? 'copied' : 'copyFailed'))
+  }
+  return (
+    <div class='copy'>
+      <span class='label'>{label}</span>
+      <div class='row'>
+        <code ref={code}>{value}</code>
+        <button type='button' onClick={copy} aria-label={`${t('copy')}: ${label}`}>{t(state === 'copied' ? 'copied' : 'copy')}</button>
+      </div>
+      {state === 'copyFailed' && <span class='muted'>{t('copyFailed')}</span>}
+    </div>
+  )
+}
+
+/** Facts by name; those that are not known are left out. */
+export function Facts ({ items }: { items: Array<[string, ComponentChildren]> }) {
+  const known = items.filter(([, value]) => value !== null && value !== undefined && value !== '')
+  return <dl class='facts'>{known.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+}
+
+export function Card ({ title, actions, children, id }: { title: ComponentChildren, actions?: ComponentChildren, children: ComponentChildren, id?: string }) {
+  return (
+    <section class='card' aria-labelledby={id}>
+      <div class='head'><h2 id={id}>{title}</h2>{actions && <div class='row'>{actions}</div>}</div>
+      {children}
+    </section>
+  )
+}
