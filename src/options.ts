@@ -46,14 +46,18 @@ export interface RmmSyncOptions {
   shutdown?: { graceMs?: number }
   /**
    * Mounts the settings page below `{prefix}/ui/`, behind this guard. `basePath`: the path of the API as the browser sees it,
-   * where it is not the folder above the page. `tokenInLink`: the page takes a bearer token from `#token=…` (docs/settings-page.md).
+   * where it is not the folder above the page. `bearer`: for hosts without cookies, the page takes a bearer token from `#token=…` and asks
+   * for one where it has none (docs/settings-page.md).
    * @default not mounted
    */
-  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[], basePath?: string, tokenInLink?: boolean }
+  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[], basePath?: string, bearer?: boolean }
   /** Called inside the transaction of every committed step. */
   onChanges?: OnChanges
-  /** Finds or creates every client's device group when the process starts. @default false */
-  deviceGroups?: { onStartup?: boolean }
+  /**
+   * When every client's device group is found or made without being asked: when a worker process starts (in the background), and before each
+   * scheduled sync of a connection whose platform has device groups. Groups are never renamed this way. @default { onStartup: false, onSchedule: true }
+   */
+  deviceGroups?: { onStartup?: boolean, onSchedule?: boolean }
   /** Times and limits of the engine. */
   engine?: Partial<Settings>
 }
@@ -73,7 +77,7 @@ export interface ResolvedOptions extends Omit<Required<RmmSyncOptions>, 'publicU
   schedule: { enabled: boolean }
   webhooks: { bodyLimit: number }
   shutdown: { graceMs: number }
-  deviceGroups: { onStartup: boolean }
+  deviceGroups: { onStartup: boolean, onSchedule: boolean }
   engine: Settings
 }
 
@@ -106,12 +110,25 @@ function requireValues (options: RmmSyncOptions): void {
   if (schema !== undefined) requireSchemaName(schema)
   if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations)) refuse('migrations', migrations, "it must be 'check', 'run' or 'off'")
   if (publicUrl !== undefined && (typeof publicUrl !== 'string' || !URL.canParse(publicUrl) || !/^https?:/.test(publicUrl))) refuse('publicUrl', publicUrl, 'it must be an absolute http(s) address, e.g. https://psa.example.com')
+  requireTransports(options.transports)
   if (events !== undefined && (!Array.isArray(events) || events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))) refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length) refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
   if (ui !== undefined && ui?.onRequest === undefined) refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
   if (ui?.basePath !== undefined && (typeof ui.basePath !== 'string' || !/^\/(?!\/)/.test(ui.basePath))) refuse('ui.basePath', ui.basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
+  for (const [key, value] of Object.entries(options.deviceGroups ?? {})) {
+    if (key !== 'onStartup' && key !== 'onSchedule') refuse(`deviceGroups.${key}`, value, 'unknown; it knows onStartup, onSchedule')
+    if (value !== undefined && typeof value !== 'boolean') refuse(`deviceGroups.${key}`, value, 'it must be true or false')
+  }
   const unknownSetting = Object.keys(engine ?? {}).find(key => !(key in defaultSettings))
   if (unknownSetting !== undefined) refuse(`engine.${unknownSetting}`, engine?.[unknownSetting as keyof Settings], `unknown; it knows ${Object.keys(defaultSettings).join(', ')}`)
+}
+
+function requireTransports (transports: RmmSyncOptions['transports']): void {
+  if (transports === undefined) return
+  if (!Array.isArray(transports) || transports.some(transport => typeof transport?.kind !== 'string' || typeof transport.startWorker !== 'function')) refuse('transports', transports, 'pass an array, e.g. [postgresTransport({ orm })]')
+  const kinds = ['direct', ...transports.map(({ kind }) => kind)]
+  const twice = kinds.find((kind, index) => kinds.indexOf(kind) !== index)
+  if (twice !== undefined) refuse('transports', kinds.slice(1).join(), `'${twice}' is there twice${twice === 'direct' ? ' (direct is always registered)' : ''}`)
 }
 
 function requireNumbers (options: RmmSyncOptions): void {
@@ -148,7 +165,7 @@ export function resolveOptions (options: RmmSyncOptions): ResolvedOptions {
     shutdown: { graceMs: options.shutdown?.graceMs ?? 10_000 },
     ui: options.ui,
     onChanges: options.onChanges,
-    deviceGroups: { onStartup: options.deviceGroups?.onStartup ?? false },
+    deviceGroups: { onStartup: options.deviceGroups?.onStartup ?? false, onSchedule: options.deviceGroups?.onSchedule ?? true },
     engine: { ...defaultSettings, ...options.engine }
   }
 }

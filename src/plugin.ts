@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyTypeProvider, RawServerBase, RawServerDefault } from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyRegisteredError } from './errors.ts'
 import { checkMigrations, requireIgnoredSchema, runMigrations } from './migrations/run.ts'
@@ -11,6 +11,7 @@ import { uiRoutes } from './routes/ui.ts'
 import type { Core } from './services/core.ts'
 import { emitterSink } from './services/events.ts'
 import { createServices, type Services } from './services/index.ts'
+import { errorForLog } from './services/log-error.ts'
 import { createRegistry } from './services/registry.ts'
 import { openDatabase } from './services/store/database.ts'
 import { createTicker } from './services/ticker.ts'
@@ -18,9 +19,15 @@ import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
 import type { SyncTransport } from './transports/transport.ts'
 
+export type RmmSyncPlugin = (instance: FastifyInstance<any, any, any, any, any>, options: RmmSyncOptions) => Promise<void>
+
 declare module 'fastify' {
   interface FastifyInstance {
     rmm: Rmm
+  }
+  // Fastify's own signatures take no `prefix` but text; ours may also be `false`.
+  interface FastifyRegister<T = void, RawServer extends RawServerBase = RawServerDefault, TypeProviderDefault extends FastifyTypeProvider = FastifyTypeProvider, LoggerDefault extends FastifyBaseLogger = FastifyBaseLogger> {
+    (plugin: RmmSyncPlugin, options: RmmSyncOptions): T
   }
 }
 
@@ -39,7 +46,7 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
     sinks: [emitterSink, ...options.events.map(sink => sink.name)],
     isPublic: options.publicUrl !== undefined,
     hooksUrl: `${options.publicUrl?.replace(/\/+$/, '') ?? ''}${base}/hooks/`,
-    log: app.log.child({ plugin: 'rmm-sync' }),
+    log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
     settings: options.engine,
     worker: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     now: () => new Date(),
@@ -49,13 +56,18 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
 
 /** Arms background work when the host is ready, and takes it down again when it closes. */
 function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOptions, services: Services, transports: ReadonlyMap<string, SyncTransport>, stopping: AbortController): void {
-  const { sync, events, executor, inbox, listeners } = services
-  const ticker = createTicker(core, sync, events, { schedules: options.schedule.enabled, duties: [inbox.drain, listeners.tend] })
+  const { sync, events, executor, inbox, listeners, provisioning } = services
+  const ticker = createTicker(core, sync, events, {
+    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend]
+  })
   app.addHook('onReady', async () => {
     if (!options.worker.enabled) return
-    const worker = { concurrency: options.worker.concurrency, workerId: core.worker, maxAttempts: core.settings.maxAttempts, retryDelayMs: core.settings.retryDelayMs, log: core.log }
+    const worker = { concurrency: options.worker.concurrency, workerId: core.worker, log: core.log }
     for (const transport of transports.values()) await transport.startWorker(executor, worker)
+    inbox.start()
+    events.start()
     ticker.start()
+    if (options.deviceGroups.onStartup) provisioning.start()
   })
   // Before the server waits for open connections: event streams end here.
   app.addHook('preClose', async () => stopping.abort())
@@ -65,7 +77,7 @@ function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOption
     for (const transport of transports.values()) {
       await transport.stop(options.shutdown).catch(error => core.log.warn({ err: error, transport: transport.kind }, 'stopping the transport failed'))
     }
-    await Promise.all([inbox.stop(), listeners.stop()])
+    await Promise.all([inbox.stop(), listeners.stop(), provisioning.stop()])
     await events.close()
   })
 }
@@ -77,6 +89,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   const core = await createCore(app, options, stopping.signal)
   const transports = new Map<string, SyncTransport>([directTransport(), ...options.transports].map(transport => [transport.kind, transport]))
   const chosen = new Map(options.providers.map(({ id }) => [id, resolveTransport(id, [...transports.keys()], options.transport, process.env)]))
+  for (const transport of transports.values()) await transport.open?.({ maxAttempts: core.settings.maxAttempts, log: core.log })
   const services = createServices(core, transports, provider => transports.get(chosen.get(provider) ?? 'direct')!, options.events)
   app.decorate('rmm', services.rmm)
   if (options.prefix !== false) {
@@ -87,9 +100,6 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   addLifecycle(app, core, options, services, transports, stopping)
 }
 
-/** Fastify types `prefix` as text only; ours may also be `false`. */
-type RegisterOptions = Omit<RmmSyncOptions, 'prefix'> & { prefix?: any }
-
 /** Keeps a PSA in step with its RMM platforms. Register it on the host's root instance; everything it offers is `app.rmm` and its routes. */
-export const rmmSync: FastifyPluginAsync<RegisterOptions> = fp(plugin as FastifyPluginAsync<RegisterOptions>, { name: 'rmm-sync', fastify: '5.x' })
+export const rmmSync: RmmSyncPlugin = fp(plugin, { name: 'rmm-sync', fastify: '5.x' })
 export default rmmSync

@@ -60,6 +60,8 @@ export interface Rmm {
     rotate (tenantId: string, connectionId: string, options?: { graceMinutes?: number }): Promise<WebhookSecret>
     deliveries (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>>
     replay (tenantId: string, deliveryId: string): Promise<Delivery>
+    /** Deliveries of all tenants that wait, the age of the oldest, and how many were given up; for metrics. */
+    backlog (): Promise<{ pending: number, oldestAgeMs: number | null, dead: number }>
   }
   events: {
     /** In-process subscription, fed from the outbox after commit. Returns the unsubscribe function. */

@@ -248,6 +248,8 @@ export interface Alert {
   externalId: string
   deviceId: string | null
   deviceExternalId: string | null
+  /** The device's name; null where it is not in the inventory. */
+  deviceName?: string | null
   name: string
   description: string | null
   severity: AlertSeverity
@@ -373,11 +375,20 @@ export interface RmmEvent {
   payload: Record<string, unknown>
 }
 
+/** What a sink took of a batch that it did not take whole. Of one connection it may only be the first ones, or their order is lost. */
+export interface Taken {
+  /** Ids of the events that need not come again. */
+  ids: string[]
+  /** Why the others were not taken; without it they only have not had their turn yet. */
+  error?: unknown
+}
+
 /** Receives the outbox. Called with events in order per connection, at least once; throwing means "try these again". */
 export interface EventSink {
   /** Identifies the sink across restarts and processes; unique within one registration. */
   name: string
-  publish (events: RmmEvent[], signal: AbortSignal): Promise<void>
+  /** Resolves when all were taken, or with what was. `signal` aborts when the time is up or the host closes: then resolve with what was taken so far. */
+  publish (events: RmmEvent[], signal: AbortSignal): Promise<void | Taken>
   close? (): Promise<void>
 }
 

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Connection } from '../../src/index.ts'
 import { type FakeMeshCentral, type FakeMeshGroup, type FakeMeshNode, meshInterfaces, meshRights, startFakeMeshCentral, windowsHardware } from '../../src/testing/fake-mesh/index.ts'
 import { home } from './people.ts'
+import type { Kept } from './settings.ts'
 import { type Stage, syncNow } from './story.ts'
 import { bold, green, say, table, yellow } from './terminal.ts'
 
@@ -11,8 +12,8 @@ interface Memory { agentCertHash: string, groups: FakeMeshGroup[], nodes: FakeMe
  * A MeshCentral in this process, which remembers its groups and devices in `file` between starts. At first it has one group
  * that fits a client, two that fit one client equally well, and one of somebody's own.
  */
-export async function startMesh (password: string, file: string): Promise<FakeMeshCentral> {
-  const fake = await startFakeMeshCentral({ username: 'psa-sync', password, groups: 0, devices: 0 })
+export async function startMesh ({ meshPassword: password, meshPort: port }: Kept, file: string): Promise<FakeMeshCentral> {
+  const fake = await startFakeMeshCentral({ port, username: 'psa-sync', password, groups: 0, devices: 0 })
   const { world, account } = fake
   if (!existsSync(file)) {
     for (const name of ['Harbour Dental Ltd Devices', 'Juniper Accounting Devices', 'juniper accounting devices', 'Test lab']) world.addGroup(name, { account: fake.other })
@@ -46,7 +47,7 @@ function installAgents (fake: FakeMeshCentral, groupIds: string[]): void {
   for (const [n, meshid] of groupIds.entries()) {
     for (const place of [1, 2]) {
       const node = fake.world.addNode({ meshid, name: `mesh-pc-${n + 1}-${place}`, rname: `mesh-pc-${n + 1}-${place}`, osdesc: 'Microsoft Windows 11 Pro - 24H2/26100', agent: { ver: 0, id: 4, caps: 31 } })
-      equip(fake, node, n * 2 + place)
+      equip(fake, node, fake.world.nodes.size - 1)
     }
   }
 }

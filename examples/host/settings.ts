@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
 /** What the environment and the arguments say. */
@@ -37,29 +37,36 @@ export function readSettings (env: NodeJS.ProcessEnv, args: readonly string[]): 
   }
 }
 
-/** What must survive a restart and is not in the database: keys, and how often this PSA was started. */
+/** What must survive a restart and is not in the database: keys, and what the fakes need to be the same again. */
 export interface Kept {
   /** 32 bytes in base64: seals the secrets of connections. */
   boxKey: string
   /** API key of the fake Level. */
   levelKey: string
+  levelPort: number
   /** Password of the fake MeshCentral. */
   meshPassword: string
+  meshPort: number
+  /** How often this PSA was started, this time included. */
   starts: number
 }
 
-/** Reads the kept values, made at the first start, and counts this start. Only the owner can read the file. */
+/** Reads the kept values, made at the first start, and counts this start. */
 export function openKept (dataFolder: string): Kept {
-  mkdirSync(dataFolder, { recursive: true, mode: 0o700 })
   const file = join(dataFolder, 'keys.json')
-  const fresh = (): Kept => ({ boxKey: randomBytes(32).toString('base64'), levelKey: randomBytes(24).toString('base64url'), meshPassword: randomBytes(24).toString('base64url'), starts: 0 })
-  const kept = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as Kept : fresh()
+  const kept: Kept = existsSync(file)
+    ? JSON.parse(readFileSync(file, 'utf8'))
+    : { boxKey: randomBytes(32).toString('base64'), levelKey: randomBytes(24).toString('base64url'), levelPort: 0, meshPassword: randomBytes(24).toString('base64url'), meshPort: 0, starts: 0 }
   kept.starts++
-  // Written aside and renamed: a power cut leaves the old keys or the new ones, never half a file.
-  writeFileSync(`${file}.new`, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 })
-  chmodSync(`${file}.new`, 0o600)
-  renameSync(`${file}.new`, file)
+  keep(dataFolder, kept)
   return kept
+}
+
+/** Only the owner can read the file. Written aside and renamed: a power cut leaves the old keys or the new ones, never half a file. */
+export function keep (dataFolder: string, kept: Kept): void {
+  const file = join(dataFolder, 'keys.json')
+  writeFileSync(`${file}.new`, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 })
+  renameSync(`${file}.new`, file)
 }
 
 /** PGlite does not notice a second process on its files, and both would ruin them. Returns the function that lets go. */

@@ -36,13 +36,14 @@ export async function connect ({ app }: Stage, input: CreateConnection & { name:
 /** Level's part of the story: map at the first start, sync, and say what came of it. */
 export async function tellLevel (stage: Stage, connection: Connection): Promise<void> {
   const { app } = stage
-  const first = connection.lastSyncAt === null
-  if (first) {
+  const first = connection.counts.devices === 0
+  // Also where the first start was ended before it came to mapping.
+  if (connection.counts.mappedOrganizations === 0) {
     const { run } = await app.rmm.sync.start(home, connection.id, { resources: ['organizations'] })
     await app.rmm.sync.settled(home, run.id, stage.signal)
     await map(stage, connection)
   }
-  const expected = first ? sum(await organizations(stage, connection), ({ deviceCount }) => deviceCount) : connection.counts.devices
+  const expected = first ? sum(await organizations(stage, connection.id), ({ deviceCount }) => deviceCount) : connection.counts.devices
   say(`\n${bold(first ? 'First sync' : 'Sync')} of everything:`)
   const run = await syncNow(stage, connection, expected)
   if (run === undefined) return
@@ -56,7 +57,7 @@ export async function syncNow ({ app, signal }: Stage, connection: Connection, e
   return signal.aborted ? undefined : ended
 }
 
-const organizations = ({ app }: Stage, { id }: Connection): Promise<Organization[]> => everything(query => app.rmm.organizations.list(home, id, query))
+const organizations = ({ app }: Stage, connectionId: string): Promise<Organization[]> => everything(query => app.rmm.organizations.list(home, connectionId, query))
 const sum = <T>(items: T[], of: (item: T) => number): number => items.reduce((total, item) => total + of(item), 0)
 
 /** What the operator decides who reads the suggestions: group name to client, or null for "none of ours". */
@@ -66,15 +67,16 @@ const goodEnough = 0.9
 
 async function map (stage: Stage, connection: Connection): Promise<void> {
   const { organizations: mapping } = stage.app.rmm
-  const groups = await organizations(stage, connection)
+  const groups = await organizations(stage, connection.id)
   const suggestions = await everything(query => mapping.suggestions(home, connection.id, query))
   const rivals = (organizationId: string) => suggestions.filter(other => other.organizationId === organizationId).length
   const good = suggestions.filter(({ organizationId, score }) => score >= goodEnough && rivals(organizationId) === 1)
   const decided = groups.filter(({ name, depth }) => depth === 0 && name in byHand)
-  await mapping.map(home, connection.id, [
+  const decisions = [
     ...good.map(({ organizationId, clientRef }) => ({ organizationId, mode: 'mapped' as const, clientRef })),
     ...decided.map(({ id, name }) => byHand[name] === null ? { organizationId: id, mode: 'excluded' as const } : { organizationId: id, mode: 'mapped' as const, clientRef: byHand[name] as string })
-  ])
+  ]
+  if (decisions.length > 0) await mapping.map(home, connection.id, decisions)
   const nameOf = new Map(groups.map(({ id, path }) => [id, path]))
   say(`\n${bold('Mapping')}: ${groups.length} groups, ${good.length} good suggestions taken, ${decided.length} decided by hand, the rest inherits or stays unmapped`)
   table([
@@ -90,14 +92,21 @@ async function report (stage: Stage, run: Run, first: boolean): Promise<void> {
   const items = await everything(query => stage.app.rmm.sync.items(home, run.id, query))
   if (items.length > 0) {
     say(`\n${bold('Not taken, and why')} (GET /rmm/runs/${run.id}/items)`)
-    table(items.slice(0, 20).map(({ resource, externalId, outcome, reason }) => [outcome, resource, readable(externalId), reason]), 28)
+    table(items.slice(0, 20).map(({ resource, externalId, outcome, reason }) => [outcome, resource, externalId ?? '(no usable id)', reason]), 28)
     if (items.length > 20) say(`  … and ${items.length - 20} more`)
   }
+  await reportUnmapped(stage, run.connectionId)
   await reportAssets(stage, run, first)
 }
 
-/** Ids are the platform's and may hold anything: a terminal must not act on them. */
-const readable = (id: string | null) => id === null ? '(no usable id)' : id.replace(/\p{Cc}/gu, '?')
+async function reportUnmapped (stage: Stage, connectionId: string): Promise<void> {
+  const groups = (await organizations(stage, connectionId)).filter(({ depth, effectiveClientRef }) => depth === 0 && effectiveClientRef === null)
+  if (groups.length === 0) return
+  say(`\n${bold('Kept in the inventory, but no client\'s')}: devices in no group, and those of`)
+  table(groups.slice(0, 10).map(({ name, deviceCount, descendantDeviceCount, mapping }) => [name, `${deviceCount + descendantDeviceCount} devices`, mapping.mode === 'excluded' ? 'excluded by hand' : 'not mapped yet']))
+  if (groups.length > 10) say(`  … and ${groups.length - 10} more groups`)
+  say(`  PUT /rmm/connections/${connectionId}/mappings maps them.`)
+}
 
 /** The host's own table, written by `onChanges` in the same transactions as the devices. */
 async function reportAssets ({ orm }: Stage, run: Run, first: boolean): Promise<void> {

@@ -13,18 +13,24 @@ export function say (text = ''): void {
   stdout.write(`${text}\n`)
 }
 
-/** Rows under each other, columns as wide as their widest cell; a long cell is cut. */
+/** Names and ids are a platform's and may hold anything: a terminal must not act on them. */
+const readable = (cell: string) => cell.replace(/\p{Cc}/gu, '?')
+
+/** Rows under each other, columns as wide as their widest cell; a long cell is cut, but for the last one. */
 export function table (rows: string[][], widest = 46): void {
   const cut = (cell: string) => cell.length > widest ? `${cell.slice(0, widest - 1)}…` : cell
-  const cells = rows.map(row => row.map((cell, column) => column === row.length - 1 ? cell : cut(cell)))
+  const cells = rows.map(row => row.map((cell, column) => column === row.length - 1 ? readable(cell) : cut(readable(cell))))
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map(row => (row[column] ?? '').length)))
-  for (const row of cells) say(`  ${row.map((cell, column) => column === row.length - 1 ? cell : cell.padEnd(widths[column]!)).join('  ')}`)
+  for (const row of cells) say(`  ${row.map((cell, column) => column === row.length - 1 ? cell : cell.padEnd(widths[column]!)).join('  ')}`.trimEnd())
 }
 
 /** What a watched run has done so far, against what is expected of its devices. */
 export function describe ({ progress }: Run): string {
   return progress.filter(item => item.pages > 0).map(item => `${item.resource} ${item.processed}${item.complete ? ' ✓' : ''}`).join('  ') || 'starting'
 }
+
+/** What fits beside a bar: the resource being read and the one before. */
+const latest = (run: Run) => describe(run).split('  ').slice(-2).join('  ')
 
 /**
  * Draws a run until it ends and returns its final state: a bar in a terminal, a line per step anywhere else.
@@ -35,7 +41,7 @@ export async function draw (runs: AsyncIterable<Run>, expected: number): Promise
   for await (const run of runs) {
     last = run
     if (!stdout.isTTY) say(`  ${describe(run)}`)
-    else stdout.write(`\r\x1b[2K  ${bar(share(run, expected))} ${describe(run).slice(0, Math.max(20, (stdout.columns ?? 80) - 32))}`)
+    else stdout.write(`\r\x1b[2K  ${bar(share(run, expected))} ${latest(run).slice(0, Math.max(20, (stdout.columns || 80) - 32))}`)
   }
   if (stdout.isTTY) say()
   return last

@@ -1,4 +1,5 @@
 import { type FakeLevel, levelId, seedLevel, startFakeLevel } from '../../src/testing/index.ts'
+import type { Kept } from './settings.ts'
 
 /** How technicians named the top groups in Level; `people.ts` has the same companies as book-keeping spells them. */
 const topGroups = [
@@ -10,14 +11,17 @@ const blockSize = 7
 const groupId = (index: number) => levelId('Group', 7101 + index)
 const deviceId = (index: number) => levelId('Device', 100001 + index)
 const devices = 1000
+/** Those below the first eleven names. */
+const clientGroups = new Set(Array.from({ length: 11 * blockSize }, (_, index) => groupId(index)))
 
 /**
  * A Level account of 1,000 devices in a tree of three levels, in this process, with what real accounts have too: devices whose
  * values have the wrong type, one whose id cannot be one, an update that names no device. At every start after the first the
  * account has lived on a little, always in the same way.
  */
-export async function startWorld (apiKey: string, starts: number): Promise<FakeLevel> {
+export async function startWorld ({ levelKey: apiKey, levelPort: port, starts }: Kept): Promise<FakeLevel> {
   const fake = await startFakeLevel({
+    port,
     apiKey,
     // Nobody knows this one: it only takes the place of the well-known default.
     readOnlyKey: `${apiKey}-read-only`,
@@ -34,12 +38,13 @@ export async function startWorld (apiKey: string, starts: number): Promise<FakeL
 
 /** What happened in the account between two starts: renamed, moved, replaced, gone, broken down. */
 function liveOn (fake: FakeLevel, start: number): void {
-  // Each start takes other devices: 37 has no factor in common with 1,000.
+  // Each start takes other devices, of groups that belong to a client: changes elsewhere would not be seen in the PSA.
   const alive = (n: number) => {
-    for (let step = 0; ; step++) {
+    for (let step = 0; step < devices; step++) {
       const id = deviceId((start * 370 + n * 37 + step) % devices)
-      if (fake.devices.get(id)?.group_id) return id
+      if (clientGroups.has(fake.devices.get(id)?.group_id ?? '')) return id
     }
+    throw new Error('the fake account has no devices left')
   }
   for (const n of [0, 1, 2]) fake.devices.patch(alive(n), { nickname: `Till ${start}-${n + 1}` })
   for (const n of [3, 4]) fake.devices.move(alive(n), groupId(n * blockSize))

@@ -6,7 +6,7 @@ import { type EntitySchema, p } from '@mikro-orm/core'
  */
 export const uuid = (column: string) => p.uuid().fieldName(column)
 export const generatedId = () => p.uuid().fieldName('id').primary().defaultRaw('gen_random_uuid()')
-export const sequence = (column: string) => p.bigint('number').fieldName(column).generated('by default as identity')
+export const sequence = (column: string) => p.bigint('number').fieldName(column).autoincrement().generated('by default as identity')
 export const text = (column: string) => p.text().fieldName(column)
 export const int = (column: string) => p.integer().fieldName(column)
 export const bool = (column: string) => p.boolean().fieldName(column)

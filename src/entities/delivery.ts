@@ -53,8 +53,8 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
 
 /** An event on its way to the sinks. */
 export class RmmOutbox {
+  declare seq: number
   declare id: string
-  declare seq: number | null
   declare tenantId: string
   declare connectionId: string
   declare provider: string
@@ -71,8 +71,8 @@ export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
   tableName: 'rmm_outbox',
   schema: '*',
   properties: {
-    id: generatedId(),
-    seq: sequence('seq').nullable(),
+    seq: sequence('seq').primary(),
+    id: uuid('id').defaultRaw('gen_random_uuid()'),
     tenantId: text('tenant_id'),
     connectionId: uuid('connection_id'),
     provider: text('provider'),
@@ -84,11 +84,11 @@ export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
     publishedAt: time('published_at').nullable()
   } satisfies Columns<RmmOutbox>,
   uniques: [
-    { name: 'rmm_outbox_key_unique', properties: ['eventKey'] }
+    { name: 'rmm_outbox_key_unique', properties: ['eventKey'], where: 'event_key is not null' }
   ],
   indexes: [
     { name: 'rmm_outbox_pending', properties: ['seq'], where: 'published_at is null' },
-    { name: 'rmm_outbox_published', properties: ['publishedAt'] }
+    { name: 'rmm_outbox_published', properties: ['publishedAt'], where: 'published_at is not null' }
   ]
 })
 

@@ -115,7 +115,7 @@ export const RmmDeviceStatusSchema: EntitySchema<RmmDeviceStatus> = defineEntity
   tableName: 'rmm_device_status',
   schema: '*',
   properties: {
-    deviceId: belongsTo(RmmDeviceSchema, 'rmm_device_status', 'device_id').primary(),
+    deviceId: uuid('device_id').primary(),
     tenantId: text('tenant_id'),
     connectionId: uuid('connection_id'),
     online: bool('online').nullable(),

@@ -67,6 +67,8 @@ export class RmmClientGroup {
   declare externalId: string
   declare name: string
   declare clientName: string
+  /** The installation the id is of; null where the platform does not tell. */
+  declare server: string | null
   declare missingSince: Date | null
   declare createdAt: Date
   declare updatedAt: Date
@@ -84,6 +86,7 @@ export const RmmClientGroupSchema: EntitySchema<RmmClientGroup> = defineEntity({
     externalId: text('external_id'),
     name: text('name'),
     clientName: text('client_name'),
+    server: text('server').nullable(),
     missingSince: time('missing_since').nullable(),
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')

@@ -49,7 +49,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     status: oneOf('status', ['queued', 'running', 'succeeded', 'failed', 'interrupted', 'cancelled']).default('queued'),
     attempt: int('attempt').default(0),
     failures: int('failures').default(0),
-    fence: bigint('fence').default(0),
+    fence: bigint('fence').defaultRaw('0'),
     worker: text('worker').nullable(),
     leaseUntil: time('lease_until').nullable(),
     notBefore: time('not_before').nullable(),

@@ -247,6 +247,7 @@ export const init: Migration = {
       external_id text not null,
       name text not null,
       client_name text not null,
+      server text null,
       missing_since timestamptz(3) null,
       created_at timestamptz(3) not null default now(),
       updated_at timestamptz(3) not null default now()

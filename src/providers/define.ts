@@ -14,11 +14,11 @@ export interface Page<R> {
   /** Clock read *before* the request that produced this page; decides which of two writes is newer. */
   observedAt: Date
   records: R[]
-  rejected?: RejectedRecord[]
+  rejected?: RejectedRecord[] | undefined
   /** Only where deletes are explicit: ids the platform says are gone. */
-  deletedIds?: string[]
+  deletedIds?: string[] | undefined
   /** Committed together with the records; absent or null = start over next time. */
-  checkpoint?: Checkpoint | null
+  checkpoint?: Checkpoint | null | undefined
 }
 
 export interface Resource<Client, R> {
@@ -37,9 +37,9 @@ export interface Resource<Client, R> {
 export interface OrganizationRecord {
   externalId: string
   name: string
-  parentExternalId?: string | null
-  deviceCount?: number | null
-  descendantDeviceCount?: number | null
+  parentExternalId?: string | null | undefined
+  deviceCount?: number | null | undefined
+  descendantDeviceCount?: number | null | undefined
 }
 
 /**
@@ -50,36 +50,36 @@ export interface OrganizationRecord {
 export interface DeviceRecord {
   externalId: string
   displayName: string
-  organizationExternalId?: string | null
-  assetType?: 'workstation' | 'server' | null
-  hostname?: string | null
-  serialNumber?: string | null
-  manufacturer?: string | null
-  model?: string | null
-  osType?: string | null
-  osVersion?: string | null
-  lastRebootAt?: Date | null
-  currentUser?: string | null
-  lanIp?: string | null
-  wanIp?: string | null
-  macAddresses?: string[] | null
-  cpuModel?: string | null
-  cpuCores?: number | null
-  ramBytes?: number | null
+  organizationExternalId?: string | null | undefined
+  assetType?: 'workstation' | 'server' | null | undefined
+  hostname?: string | null | undefined
+  serialNumber?: string | null | undefined
+  manufacturer?: string | null | undefined
+  model?: string | null | undefined
+  osType?: string | null | undefined
+  osVersion?: string | null | undefined
+  lastRebootAt?: Date | null | undefined
+  currentUser?: string | null | undefined
+  lanIp?: string | null | undefined
+  wanIp?: string | null | undefined
+  macAddresses?: string[] | null | undefined
+  cpuModel?: string | null | undefined
+  cpuCores?: number | null | undefined
+  ramBytes?: number | null | undefined
   /** `freeBytes` is volatile: it is stored with the heartbeat. */
-  volumes?: Array<{ name: string, totalBytes: number | null, freeBytes: number | null }> | null
-  antivirus?: { provider: string | null, status: string | null } | null
-  location?: string | null
-  tags?: string[] | null
-  maintenanceMode?: boolean | null
+  volumes?: Array<{ name: string, totalBytes: number | null, freeBytes: number | null }> | null | undefined
+  antivirus?: { provider: string | null, status: string | null } | null | undefined
+  location?: string | null | undefined
+  tags?: string[] | null | undefined
+  maintenanceMode?: boolean | null | undefined
   /** Platform facts without a column of their own; JSON, stable key order not required. */
-  details?: Record<string, unknown> | null
+  details?: Record<string, unknown> | null | undefined
   /** Volatile. */
-  online?: boolean | null
+  online?: boolean | null | undefined
   /** Volatile. */
-  lastSeenAt?: Date | null
+  lastSeenAt?: Date | null | undefined
   /** Volatile. */
-  uptimeSeconds?: number | null
+  uptimeSeconds?: number | null | undefined
 }
 
 export interface UpdateRecord {
@@ -89,16 +89,21 @@ export interface UpdateRecord {
 
 export interface AlertRecord {
   externalId: string
-  deviceExternalId?: string | null
+  deviceExternalId?: string | null | undefined
   name: string
-  description?: string | null
+  description?: string | null | undefined
   severity: AlertSeverity
   /** The platform's own word. */
-  providerSeverity?: string | null
+  providerSeverity?: string | null | undefined
   status: 'active' | 'resolved'
   startedAt: Date
-  resolvedAt?: Date | null
-  details?: Record<string, unknown> | null
+  resolvedAt?: Date | null | undefined
+  details?: Record<string, unknown> | null | undefined
+  /**
+   * The platform did not tell the alert's id: `externalId` stands for device and condition. Such an alert is never asked for on the
+   * platform; it ends with a resolved event, by hand, or by becoming the platform's own alert of the same device and name.
+   */
+  derived?: boolean | undefined
 }
 
 /** "Look at this again": never data to write, always a reason to read. */
@@ -114,6 +119,8 @@ export interface DeviceGroup {
   id: string
   name: string
   description: string | null
+  /** When it was made, where the platform tells: of two groups that are meant to be one, the older is kept. */
+  createdAt?: Date | null | undefined
 }
 
 export interface DeviceGroups<Client> {
@@ -139,8 +146,10 @@ export interface WebhookEvent {
   /** When the platform says it happened, if it does. */
   occurredAt: Date | null
   hints: Hint[]
+  /** The id was made from what the event is about: after an event of another type about the same alert it is a new event, not a repetition. */
+  derivedId?: boolean | undefined
   /** An alert that the payload alone describes well enough to be shown until it was re-read. */
-  alert?: AlertRecord
+  alert?: AlertRecord | undefined
 }
 
 export interface ProviderWebhook {
@@ -261,8 +270,11 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   remoteSession? (client: Client, externalId: string, options: { minutes: number, viewOnly: boolean, guestName: string }, signal: AbortSignal): Promise<RemoteSession>
   installLink? (client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>
   webhook?: ProviderWebhook
-  /** Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects and reconciles. */
-  listen? (client: Client, signal: AbortSignal): AsyncIterable<Hint>
+  /**
+   * Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects. Calls `subscribed` once pushes arrive: only
+   * then the engine reads what changed while nobody listened. Where it is never called, the first hint counts.
+   */
+  listen? (client: Client, signal: AbortSignal, subscribed?: () => void): AsyncIterable<Hint>
   /** Safe to call twice. */
   close? (client: Client): Promise<void>
 }

@@ -8,8 +8,8 @@ export interface UiOptions {
   onRequest: onRequestHookHandler | onRequestHookHandler[]
   /** Path of the API as the browser sees it. Default: the folder above the page. */
   basePath?: string
-  /** Takes a bearer token from the page's `#token=…`. Default false. */
-  tokenInLink?: boolean
+  /** The page takes a bearer token from `#token=…`, and asks for one where it has none. Default false: cookies. */
+  bearer?: boolean
 }
 
 interface Asset { body: Buffer, type: string, etag: string }
@@ -34,7 +34,7 @@ async function loadFiles (): Promise<UiFiles> {
 const escaped = (text: string) => text.replace(/[&<>"]/g, char => `&#${char.charCodeAt(0)};`)
 
 /** Every address is relative: the page works below any prefix and behind a proxy that serves it on another path. */
-function page ({ basePath = '..', tokenInLink = false }: UiOptions): string {
+function page ({ basePath = '..', bearer = false }: UiOptions): string {
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -44,7 +44,7 @@ function page ({ basePath = '..', tokenInLink = false }: UiOptions): string {
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="page.css">
 <script type="module" src="rmm-settings.js"></script>
-<rmm-settings base="${escaped(basePath)}" routing="hash"${tokenInLink ? ' token-in-link' : ''}></rmm-settings>
+<rmm-settings base="${escaped(basePath)}" routing="hash"${bearer ? ' bearer' : ''}></rmm-settings>
 <noscript>The settings page needs JavaScript.</noscript>
 </html>
 `
@@ -55,6 +55,9 @@ function asset (body: string | Uint8Array, type: string): Asset {
   return { body: bytes, type, etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 27)}"` }
 }
 
+/** Known to @fastify/swagger only, whose types are not there when the package is built. */
+const hidden: object = { hide: true }
+
 /**
  * The settings page: static files without data, behind the host's guard. Register it with a `prefix`, in a scope of its
  * own and outside that of the API. Rejects where the files are neither built nor can be.
@@ -63,7 +66,7 @@ export async function uiRoutes (app: FastifyInstance, options: UiOptions): Promi
   const files = await loadFiles()
   for (const hook of [options.onRequest].flat()) app.addHook('onRequest', hook)
   const index = asset(page(options), 'text/html; charset=utf-8')
-  app.get('/', { schema: { hide: true } }, (request, reply) => {
+  app.get('/', { schema: hidden }, (request, reply) => {
     const path = request.url.split('?')[0]!
     // Relative addresses need the slash; a relative redirect leaves what a proxy put in front of the path alone.
     if (!path.endsWith('/')) return reply.code(302).header('location', `${path.split('/').at(-1)}/`).send()
@@ -71,7 +74,7 @@ export async function uiRoutes (app: FastifyInstance, options: UiOptions): Promi
   })
   for (const [name, type] of [['rmm-settings.js', 'text/javascript; charset=utf-8'], ['page.css', 'text/css; charset=utf-8']] as const) {
     const file = asset(files[name], type)
-    app.get(`/${name}`, { schema: { hide: true } }, (request, reply) => answer(request, reply, file))
+    app.get(`/${name}`, { schema: hidden }, (request, reply) => answer(request, reply, file))
   }
 }
 

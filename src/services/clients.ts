@@ -1,6 +1,7 @@
 import { ConnectionCheckError, ConnectionDisconnectedError, InternalError, PlatformBusyError, PlatformError, PlatformForbiddenError } from '../errors.ts'
 import { ProviderError, type RmmProvider } from '../providers/define.ts'
 import type { Core } from './core.ts'
+import { publishRequest } from './diagnostics.ts'
 import { createEgress, createRateLimiter, hostsOf, type RateLimiter } from './http/index.ts'
 import type { ConnectionRow } from './store/connections.ts'
 
@@ -33,13 +34,14 @@ export function createClientFactory (core: Core): ClientFactory {
   const limiters = new Map<string, RateLimiter>()
 
   async function openWith (provider: RmmProvider, connectionId: string, config: Record<string, unknown>, secrets: Record<string, unknown>, signal: AbortSignal): Promise<OpenClient> {
-    let limiter = limiters.get(connectionId)
-    if (limiter === undefined) limiters.set(connectionId, limiter = createRateLimiter(provider.limits))
+    const limiter = limiters.get(connectionId) ?? createRateLimiter(provider.limits)
+    limiters.set(connectionId, limiter)
     const log = core.log.child({ connectionId, provider: provider.id })
     const ca = provider.ca?.(config)
     const egress = createEgress({
       hosts: hostsOf(provider, config), allowPrivateNetwork: provider.allowPrivateNetwork === true, ...(ca === undefined ? {} : { ca }),
-      limiter, log, signal, redact: secretValues(secrets)
+      limiter, log, signal, redact: secretValues(secrets),
+      onRequest: info => publishRequest(() => ({ connectionId, provider: provider.id, ...info }))
     })
     try {
       const client: unknown = await provider.open({ config, secrets, log, signal, fetch: egress.fetch, webSocket: egress.webSocket })

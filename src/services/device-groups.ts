@@ -1,65 +1,85 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, NotSupportedError, PlatformError } from '../errors.ts'
-import { type DeviceGroup, type DeviceGroups, ProviderError } from '../providers/define.ts'
+import { type DeviceGroups, ProviderError } from '../providers/define.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../types.ts'
-import { addMoves, applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
-import { describe, type GroupStep, groupName, marker, planGroups } from './group-plan.ts'
+import { type GroupLink, type GroupStep, planGroups } from './group-plan.ts'
+import { execute, foresee, type GroupSession } from './group-run.ts'
+import { hostsOf } from './http/index.ts'
 import { act, audit } from './inventory.ts'
-import { contextOf } from './reread.ts'
-import { devicesPerGroup, markMissing, type NewLink, readLinks, rememberServer, writeLinks } from './store/client-groups.ts'
-import { type ConnectionRow, connectionRow } from './store/connections.ts'
-import { holdConnection } from './store/leases.ts'
+import { devicesPerGroup, readGroups, readLink } from './store/client-groups.ts'
+import { type ConnectionRow, connectionRow, setStatus } from './store/connections.ts'
 import { dropLease, takeLease } from './store/named-lease.ts'
-import { placeTree, reassignDevices } from './store/organizations.ts'
 
-const leaseMs = 60_000
-const waitForLeaseMs = 30_000
-/** Requests under way at once; a platform tells every session about every new group, so more is not faster. */
-const inFlight = 8
-/** Links stored in one transaction: a run that dies repeats at most these, and finds them by their marks. */
-const chunkSize = 40
+/** A holder that died keeps the others out for this long. */
+const leaseMs = 20_000
+const askAgainMs = 250
+/** What nobody waits for may take. */
+const backgroundMs = 15 * 60_000
+/** For what is under way when the time is up, so that its outcome is known and stored. */
+const graceMs = 10_000
 const defaultLinkHours = 24
-const runMs = 15 * 60_000
 
 interface Target {
   row: ConnectionRow
   groups: DeviceGroups<unknown>
 }
 
-interface Session extends Target {
-  client: unknown
-  signal: AbortSignal
-  steps: GroupStep[]
-  rename: boolean
+interface Work {
+  clients: Client[]
+  rename?: boolean
+  insist?: string
+  budgetMs: number
 }
 
-export function createDeviceGroups (core: Core, clients: ClientFactory): Rmm['deviceGroups'] {
+interface Planned extends GroupSession {
+  links: GroupLink[]
+  complete: boolean
+}
+
+export interface DeviceGroupsService {
+  rmm: Rmm['deviceGroups']
+  /** `syncAll` for nobody who waits. Null: another process is at it. */
+  background (row: ConnectionRow): Promise<DeviceGroupSync | null>
+}
+
+export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceGroupsService {
   const { database, directory } = core
 
   async function target (tenantId: string, connectionId: string): Promise<Target> {
     const row = await connectionRow(database, tenantId, connectionId)
     if (row === null) throw new NotFoundError('Connection')
-    const provider = core.registry.get(row.provider)
-    if (provider?.deviceGroups === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} has no device groups to make; map its organizations instead`)
-    return { row, groups: provider.deviceGroups }
+    return { row, groups: groupsOf(row) }
   }
 
-  /** One at a time per connection, in all processes: the platform itself does not refuse a second group of the same name. */
-  async function exclusively<T> (row: ConnectionRow, work: () => Promise<T>): Promise<T> {
-    const name = `groups:${row.id}`
+  function groupsOf (row: ConnectionRow): DeviceGroups<unknown> {
+    const provider = core.registry.get(row.provider)
+    if (provider?.deviceGroups === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} has no device groups to make; map its organizations instead`)
+    return provider.deviceGroups
+  }
+
+  /**
+   * One at a time per server, in all processes and for all tenants: the platform refuses neither a second group of the same name nor a
+   * second mark on one group. Null where the lease was not to be had in time.
+   */
+  async function exclusively<T> (row: ConnectionRow, waitMs: number, work: (lost: AbortSignal) => Promise<T>): Promise<T | null> {
+    const hosts = hostsOf(core.registry.get(row.provider)!, row.config).sort().join()
+    const name = `groups:${createHash('sha256').update(`${row.provider}\0${hosts}`).digest('hex')}`
     const holder = `${core.worker}:${randomUUID()}`
-    const giveUp = Date.now() + waitForLeaseMs
+    const giveUp = Date.now() + waitMs
     while (!await takeLease(database, name, holder, leaseMs)) {
-      if (Date.now() > giveUp) throw new ConflictError('The device groups of this connection are being synced already; try again when that has ended')
-      await delay(250, undefined, { signal: core.signal })
+      if (Date.now() >= giveUp) return null
+      await delay(askAgainMs, undefined, { signal: core.signal })
     }
-    const keep = setInterval(() => { takeLease(database, name, holder, leaseMs).catch(() => {}) }, leaseMs / 3).unref()
+    const lost = new AbortController()
+    const keep = setInterval(() => {
+      takeLease(database, name, holder, leaseMs).then(held => { if (!held) lost.abort() }, error => core.log.debug({ err: error }, 'the lease of the device groups could not be renewed'))
+    }, leaseMs / 4).unref()
     try {
-      return await work()
+      return await work(lost.signal)
     } finally {
       clearInterval(keep)
       await dropLease(database, name, holder)
@@ -67,52 +87,34 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): Rmm['de
   }
 
   /** One log-in, one list, one plan. */
-  async function withPlan<T> ({ row, groups }: Target, all: Client[], rename: boolean, work: (session: Session) => Promise<T>): Promise<T> {
-    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(runMs)])
+  async function withPlan<T> ({ row, groups }: Target, { clients: all, rename = false, insist, budgetMs }: Work, work: (planned: Planned) => Promise<T>, lost?: AbortSignal): Promise<T> {
+    const deadline = Date.now() + budgetMs
+    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(budgetMs + graceMs), ...(lost === undefined ? [] : [lost])])
     try {
       const open = await clients.open(row, signal)
       try {
-        const { groups: listed, server } = await groups.list(open.client, signal)
-        const before = row.state['server']
-        const migrated = typeof before === 'string' && server !== null && before !== server
-        const steps = planGroups({ tenantId: row.tenant_id, clients: all, links: await readLinks(database, row.id), groups: listed, migrated, sanitizeName: groups.sanitizeName })
-        const result = await work({ row, groups, client: open.client, signal, steps, rename })
-        if (server !== null && before !== server) await rememberServer(database, row.id, server)
-        return result
+        const listed = await groups.list(open.client, signal)
+        const { links, mappings } = await readGroups(database, row.id)
+        const steps = planGroups({ ...listed, tenantId: row.tenant_id, clients: all, links, mappings, insist, sanitizeName: groups.sanitizeName })
+        return await work({ row, groups, client: open.client, signal, server: listed.server, complete: listed.complete, links, steps, rename, deadline })
       } finally {
         await open.close()
       }
     } catch (error) {
+      if (error instanceof ProviderError && error.kind === 'auth') await setStatus(database, row.id, 'error', error.message)
+      if (signal.aborted && !core.signal.aborted && error === signal.reason) throw new PlatformError('The platform did not answer in time; what was done until then is kept, try again')
       throw toRouteError(error, 'action')
     }
   }
 
-  async function store (session: Session, done: Done[]): Promise<void> {
-    const links = done.flatMap(({ link }) => link ?? [])
-    const context = contextOf(session.row)
-    await database.transaction(async trx => {
-      if (!await holdConnection(trx, database.t, session.row.id)) throw new NotFoundError('Connection')
-      await writeLinks(trx, database.t, context, links)
-      const changes = noChanges()
-      if (links.length > 0) addMoves(changes, await reassignDevices(trx, database.t, context, await placeTree(trx, database.t, session.row.id)))
-      await applyChanges(core, trx, context, changes, done.flatMap(({ result }) => eventOf(result)))
-    })
-  }
-
-  async function execute (session: Session, steps: GroupStep[]): Promise<DeviceGroupResult[]> {
-    const results: DeviceGroupResult[] = []
-    const quiet = steps.filter(step => !writes(step, session.rename))
-    results.push(...quiet.map(step => describeStep(step, session.rename)))
-    const missing = steps.flatMap(step => step.kind === 'missing' ? step.client.id : [])
-    if (missing.length > 0) await markMissing(database, session.row.id, missing, core.now())
-    const busy = steps.filter(step => writes(step, session.rename))
-    for (let at = 0; at < busy.length; at += chunkSize) {
-      const done = await pooled(busy.slice(at, at + chunkSize), step => perform(session, step))
-      await store(session, done)
-      results.push(...done.map(({ result }) => result))
-    }
-    const order = new Map(steps.map((step, n) => [step.client.id, n]))
-    return results.sort((a, b) => order.get(a.clientRef)! - order.get(b.clientRef)!)
+  async function syncAll (where: Target, { dryRun, rename, budgetMs, waitMs }: { dryRun: boolean, rename: boolean, budgetMs: number, waitMs: number }): Promise<DeviceGroupSync | null> {
+    const all = await directory.clients(where.row.tenant_id)
+    if (all.length === 0) return summarize([], { dryRun, complete: true, drifted: 0 })
+    const run = (lost?: AbortSignal) => withPlan(where, { clients: all, rename, budgetMs }, async session => {
+      const results = dryRun ? session.steps.map(step => foresee(step, rename)) : (await execute(core, session, session.steps)).map(({ result }) => result)
+      return summarize(results, { dryRun, complete: session.complete, drifted: session.steps.filter(step => step.kind === 'existing' && step.rename !== null).length })
+    }, lost)
+    return dryRun ? await run() : await exclusively(where.row, waitMs, run)
   }
 
   async function client (tenantId: string, clientRef: string): Promise<Client> {
@@ -121,122 +123,84 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): Rmm['de
     return found
   }
 
+  async function ensure (where: Target, wanted: Client) {
+    const all = await directory.clients(where.row.tenant_id)
+    const budgetMs = core.settings.interactiveMs
+    const done = await exclusively(where.row, budgetMs, lost => withPlan(where, { clients: [...all, wanted], insist: wanted.id, budgetMs }, async session => {
+      const step = session.steps.find(step => step.client.id === wanted.id)!
+      if (step.kind === 'conflict' || step.kind === 'failed') throw new ConflictError(step.reason)
+      const [performed] = await execute(core, session, [step])
+      if (step.kind === 'missing') throw new ConflictError(step.reason)
+      if (performed!.cause !== undefined) throw performed!.cause
+      return performed!.result
+    }, lost))
+    return done ?? busy()
+  }
+
   return {
-    async syncAll (tenantId, connectionId, { dryRun = false, rename = false } = {}) {
-      const where = await target(tenantId, connectionId)
-      const all = await directory.clients(tenantId)
-      const results = await exclusively(where.row, () => withPlan(where, all, rename, async session =>
-        dryRun ? session.steps.map(step => describeStep(step, rename)) : await execute(session, session.steps)))
-      return summarize(results, dryRun)
+    async background (row) {
+      return await syncAll({ row, groups: groupsOf(row) }, { dryRun: false, rename: false, budgetMs: backgroundMs, waitMs: 0 })
     },
-    async ensure (tenantId, connectionId, clientRef) {
-      const where = await target(tenantId, connectionId)
-      const wanted = await client(tenantId, clientRef)
-      const all = await directory.clients(tenantId)
-      const known = all.some(({ id }) => id === clientRef) ? all : [...all, wanted]
-      const [result] = await exclusively(where.row, () => withPlan(where, known, false, session => execute(session, session.steps.filter(step => step.client.id === clientRef))))
-      const { outcome, groupId, name, error } = result!
-      if (outcome === 'conflict') throw new ConflictError(error!)
-      if (groupId === null || outcome === 'failed') throw new PlatformError(error ?? 'The group could not be made')
-      return { success: true, clientRef, name, groupId, created: outcome === 'created', linked: outcome === 'linked', message: sentence(result!) }
-    },
-    async status (tenantId, connectionId) {
-      const where = await target(tenantId, connectionId)
-      const all = await directory.clients(tenantId)
-      const [links, counts] = [new Map((await readLinks(database, connectionId)).map(link => [link.clientRef, link])), await devicesPerGroup(database, connectionId)]
-      const steps = await withPlan(where, all, false, async session => session.steps)
-      const items = steps.map(step => {
-        const link = links.get(step.client.id)
-        const exists = step.kind === 'existing'
-        const drift = exists ? step.drift : step.kind === 'missing' ? 'the group is no longer in the list; the next sync confirms that it is gone' : step.kind === 'conflict' || step.kind === 'failed' ? step.reason : null
-        const setupComplete = exists && step.marked
-        return {
-          clientRef: step.client.id, name: step.client.name, hasGroup: link !== undefined, groupId: link?.externalId ?? null, groupName: exists ? step.group.name : link?.name ?? null,
-          groupExists: exists, setupComplete, linkedDevices: counts.get(link?.externalId ?? '') ?? 0, needsSync: !setupComplete || drift !== null, drift
-        }
-      })
-      return { success: true, totalClients: items.length, needsSync: items.filter(item => item.needsSync).length, clients: items }
-    },
-    async installLink (tenantId, connectionId, clientRef, { hours = defaultLinkHours } = {}) {
-      const { row } = await target(tenantId, connectionId)
-      const provider = core.registry.get(row.provider)!
-      if (provider.installLink === undefined) throw new NotSupportedError(`${provider.name} has no install links`)
-      await client(tenantId, clientRef)
-      const link = (await readLinks(database, connectionId)).find(link => link.clientRef === clientRef)
-      if (link === undefined) throw new ConflictError('This client has no device group yet; ensure it first')
-      const { url, expiresAt } = await act(core, clients, row, (open, signal) => provider.installLink!(open, link.externalId, { hours }, signal))
-      await audit(core, row, { type: 'RMM_INSTALL_LINK_CREATED', payload: { clientRef, groupId: link.externalId, expiresAt: expiresAt.toISOString() } })
-      return { url, expiresAt: expiresAt.toISOString() }
+    rmm: {
+      async syncAll (tenantId, connectionId, { dryRun = false, rename = false } = {}) {
+        const { interactiveMs } = core.settings
+        return await syncAll(await target(tenantId, connectionId), { dryRun, rename, budgetMs: interactiveMs, waitMs: interactiveMs }) ?? busy()
+      },
+      async ensure (tenantId, connectionId, clientRef) {
+        const where = await target(tenantId, connectionId)
+        const { groupId, name, outcome } = await ensure(where, await client(tenantId, clientRef))
+        if (groupId === null) throw new PlatformError('The group could not be made')
+        return { success: true, clientRef, name, groupId, created: outcome === 'created', linked: outcome === 'linked', message: sentence(outcome, name) }
+      },
+      async status (tenantId, connectionId) {
+        const where = await target(tenantId, connectionId)
+        const all = await directory.clients(tenantId)
+        const counts = await devicesPerGroup(database, connectionId)
+        const items = await withPlan(where, { clients: all, budgetMs: core.settings.interactiveMs }, async ({ steps, links }) => {
+          const byClient = new Map(links.map(link => [link.clientRef, link]))
+          return steps.map(step => statusOf(step, byClient.get(step.client.id), counts))
+        })
+        return { success: true, totalClients: items.length, needsSync: items.filter(item => item.needsSync).length, clients: items }
+      },
+      async installLink (tenantId, connectionId, clientRef, { hours = defaultLinkHours } = {}) {
+        const { row } = await target(tenantId, connectionId)
+        const provider = core.registry.get(row.provider)!
+        if (provider.installLink === undefined) throw new NotSupportedError(`${provider.name} has no install links`)
+        await client(tenantId, clientRef)
+        const link = await readLink(database, row.id, clientRef)
+        if (link === null) throw new ConflictError('This client has no device group yet; ensure it first')
+        const { url, expiresAt } = await act(core, clients, row, (open, signal) => provider.installLink!(open, link.externalId, { hours }, signal))
+        await audit(core, row, { type: 'RMM_INSTALL_LINK_CREATED', payload: { clientRef, groupId: link.externalId, expiresAt: expiresAt.toISOString() } })
+        return { url, expiresAt: expiresAt.toISOString() }
+      }
     }
   }
 }
 
-interface Done { result: DeviceGroupResult, link?: NewLink }
-
-function writes (step: GroupStep, rename: boolean): boolean {
-  return step.kind === 'create' || step.kind === 'link' || (step.kind === 'existing' && (!step.marked || (rename && step.drift !== null)))
+function busy (): never {
+  throw new ConflictError('The device groups of this server are being synced already; try again when that has ended')
 }
 
-/** One step on the platform; its failure is its own. */
-async function perform (session: Session, step: GroupStep): Promise<Done> {
-  const { client } = step
-  try {
-    const group = await change(session, step)
-    const outcome = step.kind === 'create' ? 'created' : step.kind === 'link' ? 'linked' : session.rename && step.kind === 'existing' && step.drift !== null ? 'renamed' : 'existing'
-    return { result: { clientRef: client.id, name: group.name, groupId: group.id, outcome }, link: { clientRef: client.id, externalId: group.id, name: group.name, clientName: client.name } }
-  } catch (error) {
-    // A lost connection concerns all of them; the run ends and the next one goes on.
-    if (session.signal.aborted || (error instanceof ProviderError && error.kind === 'auth')) throw error
-    return { result: { clientRef: client.id, name: client.name, groupId: null, outcome: 'failed', error: (error as Error).message } }
+function statusOf (step: GroupStep, link: GroupLink | undefined, counts: ReadonlyMap<string, number>) {
+  const exists = step.kind === 'existing'
+  const drift = exists ? step.drift : 'reason' in step ? step.reason : null
+  const setupComplete = exists && step.marked
+  return {
+    clientRef: step.client.id, name: step.client.name, hasGroup: link !== undefined, groupId: link?.externalId ?? null, groupName: exists ? step.group.name : link?.name ?? null,
+    groupExists: exists, setupComplete, linkedDevices: counts.get(link?.externalId ?? '') ?? 0, needsSync: !setupComplete || drift !== null, drift
   }
 }
 
-async function change (session: Session, step: GroupStep): Promise<DeviceGroup> {
-  const { groups, client: open, signal, row } = session
-  const mark = marker(row.tenant_id, step.client.id)
-  if (step.kind === 'create') return await groups.create(open, { name: step.name, description: describe(null, mark) }, signal)
-  if (step.kind !== 'link' && step.kind !== 'existing') throw new TypeError(`nothing to do for ${step.kind}`)
-  const name = session.rename && step.kind === 'existing' && step.drift !== null ? { name: groupName(step.client, groups.sanitizeName) } : {}
-  const description = step.group.description?.includes(mark) ? {} : { description: describe(step.group.description, mark) }
-  if (!('name' in name) && !('description' in description)) return step.group
-  return await groups.rename(open, step.group.id, { ...name, ...description }, signal)
-}
-
-/** What a step would do, or why it does nothing. */
-function describeStep (step: GroupStep, rename: boolean): DeviceGroupResult {
-  const base = { clientRef: step.client.id, name: step.client.name }
-  switch (step.kind) {
-    case 'existing': return { ...base, name: step.group.name, groupId: step.group.id, outcome: rename && step.drift !== null ? 'renamed' : 'existing' }
-    case 'link': return { ...base, name: step.group.name, groupId: step.group.id, outcome: 'linked' }
-    case 'create': return { ...base, name: step.name, groupId: null, outcome: 'created' }
-    case 'conflict': return { ...base, groupId: null, outcome: 'conflict', error: step.reason }
-    case 'missing': return { ...base, groupId: step.link.externalId, outcome: 'failed', error: 'the group is not in the list any more; if the next sync does not see it either, a new one is made' }
-    case 'failed': return { ...base, groupId: null, outcome: 'failed', error: step.reason }
-  }
-}
-
-function summarize (results: DeviceGroupResult[], dryRun: boolean): DeviceGroupSync {
+function summarize (results: DeviceGroupResult[], { dryRun, complete, drifted }: { dryRun: boolean, complete: boolean, drifted: number }): DeviceGroupSync {
   const count = (outcome: DeviceGroupResult['outcome']): number => results.filter(result => result.outcome === outcome).length
   const counts = { created: count('created'), linked: count('linked'), existing: count('existing'), renamed: count('renamed'), conflicts: count('conflict'), failed: count('failed') }
   const told = Object.entries(counts).filter(([, number]) => number > 0).map(([what, number]) => `${number} ${what}`).join(', ') || 'no clients'
-  return { success: counts.failed === 0 && counts.conflicts === 0, message: dryRun ? `Dry run, nothing was changed: ${told}` : told, totalClients: results.length, ...counts, results }
+  const stale = drifted - counts.renamed
+  const names = stale > 0 ? `. ${stale} no longer named after their client; "rename" gives them its name` : ''
+  const hidden = complete ? '' : '. The account does not see all groups of the server: groups that others made may stay hidden'
+  return { success: counts.failed === 0 && counts.conflicts === 0, message: `${dryRun ? 'Dry run, nothing was changed: ' : ''}${told}${names}${hidden}`, totalClients: results.length, ...counts, results }
 }
 
-function sentence ({ outcome, name }: DeviceGroupResult): string {
-  return { created: `Created the group "${name}"`, linked: `Linked the group "${name}"`, renamed: `Renamed the group to "${name}"` }[outcome as string] ?? `The group "${name}" is there`
-}
-
-function eventOf ({ outcome, clientRef, groupId, name }: DeviceGroupResult) {
-  const type = ({ created: 'RMM_DEVICE_GROUP_CREATED', linked: 'RMM_DEVICE_GROUP_LINKED', renamed: 'RMM_DEVICE_GROUP_RENAMED' } as const)[outcome as 'created']
-  return type === undefined ? [] : [{ type, payload: { clientRef, groupId, name } }]
-}
-
-/** Works through items a few at a time, results in order. */
-async function pooled<T, R> (items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results = new Array<R>(items.length)
-  let next = 0
-  await Promise.all(Array.from({ length: Math.min(inFlight, items.length) }, async () => {
-    for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at]!)
-  }))
-  return results
+function sentence (outcome: DeviceGroupResult['outcome'], name: string): string {
+  return { created: `Created the group "${name}"`, linked: `Linked the group "${name}"` }[outcome as 'created'] ?? `The group "${name}" is there`
 }

@@ -1,28 +1,28 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Rmm } from '../rmm.ts'
 import type { EventSink, RmmEvent, RmmEventType } from '../types.ts'
 import type { Core } from './core.ts'
-import { claimSink, markPublished, outboxLag, pendingEvents, pruneOutbox, releaseSink, sinkFailures } from './store/relay.ts'
+import { createSinkRelay } from './relay.ts'
+import { outboxLag, pruneOutbox } from './store/relay.ts'
 
 export const emitterSink = 'emitter'
 
-const batchSize = 500
-const publishMs = 30_000
-const longestRetryMs = 60_000
 const keepHours = 72
 
 export type EventsService = Rmm['events'] & {
+  /** From now on committed events leave at once. Processes that never start leave them to those that did. */
+  start (): void
   /** Hands every sink what it has not taken yet. Returns when nothing is left or a sink failed. */
   relay (): Promise<void>
   prune (): Promise<void>
   close (): Promise<void>
 }
 
-/** Takes events out of the outbox, in order, to every sink on its own: one that is down delays only itself. */
+/** Takes events out of the outbox, in order, to every sink on its own. */
 export function createEvents (core: Core, hostSinks: readonly EventSink[]): EventsService {
   const listeners = new Map<RmmEventType | '*', Set<(event: RmmEvent) => void | Promise<void>>>()
   const sinks: EventSink[] = [...hostSinks]
   if (core.sinks.includes(emitterSink)) sinks.push({ name: emitterSink, publish: emit })
+  const relays = sinks.map(sink => createSinkRelay(core, sink))
   const { database, log } = core
 
   async function emit (events: RmmEvent[]): Promise<void> {
@@ -32,29 +32,10 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
           await listener(event)
         } catch (error) {
           // A listener is the host's own code in the same process: repeating the event would not mend it.
-          log.error({ err: error, eventId: event.id, type: event.type }, 'an event listener failed')
+          log.error({ err: error, eventId: event.id, type: event.type, connectionId: event.connectionId }, 'an event listener failed')
         }
       }
     }
-  }
-
-  async function relayTo (sink: EventSink): Promise<void> {
-    if (!await claimSink(database, sink.name, core.worker, publishMs * 2)) return
-    let outcome: { error: string | null, retryMs: number } = { error: null, retryMs: 0 }
-    try {
-      while (!core.signal.aborted) {
-        const pending = await pendingEvents(database, sink.name, batchSize)
-        if (pending.length === 0) break
-        await publish(sink, pending.map(({ event }) => event), core.signal)
-        await markPublished(database, sink.name, pending.map(({ seq }) => seq))
-        if (pending.length === batchSize) await claimSink(database, sink.name, core.worker, publishMs * 2)
-      }
-    } catch (error) {
-      const failures = await sinkFailures(database, sink.name)
-      outcome = { error: (error as Error).message.slice(0, 500), retryMs: Math.min(1000 * 2 ** Math.min(failures, 10), longestRetryMs) * (0.5 + Math.random() / 2) }
-      log.warn({ err: error, sink: sink.name, failures: failures + 1 }, 'the sink did not take its events; they stay in the outbox')
-    }
-    await releaseSink(database, sink.name, core.worker, outcome)
   }
 
   return {
@@ -64,35 +45,17 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
       return () => { set.delete(listener) }
     },
     lag: () => outboxLag(database),
+    start () {
+      database.onEvents(() => { for (const relay of relays) relay.kick() })
+    },
     async relay () {
-      await Promise.all(sinks.map(sink => relayTo(sink)))
+      await Promise.all(relays.map(relay => relay.relay()))
     },
     prune: () => pruneOutbox(database, keepHours),
     async close () {
-      for (const sink of sinks) await sink.close?.()
+      await Promise.all(relays.map(relay => relay.stop()))
+      // One sink that cannot close must not keep the others open.
+      for (const sink of sinks) await Promise.resolve(sink.close?.()).catch(error => log.warn({ err: error, sink: sink.name }, 'closing the sink failed'))
     }
   }
-}
-
-/** A sink that never answers must not keep its events for ever. */
-async function publish (sink: EventSink, events: RmmEvent[], shutdown: AbortSignal): Promise<void> {
-  const timer = new AbortController()
-  const signal = AbortSignal.any([shutdown, timer.signal])
-  const tooLong = delay(publishMs, undefined, { signal: timer.signal, ref: false }).then(() => {
-    throw new Error(`no answer within ${publishMs} ms`)
-  })
-  try {
-    await Promise.race([sink.publish(events, signal), tooLong])
-  } finally {
-    timer.abort()
-    tooLong.catch(() => {})
-  }
-}
-
-/**
- * A sink that calls a function of the host with events in order. When it throws, the same events come again later,
- * so it has to tolerate an event it has seen (by `id`).
- */
-export function callbackSink (callback: (events: RmmEvent[], signal: AbortSignal) => void | Promise<void>, options: { name?: string } = {}): EventSink {
-  return { name: options.name ?? 'callback', publish: async (events, signal) => { await callback(events, signal) } }
 }

@@ -4,6 +4,7 @@ import { NotFoundError } from '../errors.ts'
 import type { DeviceSyncResult, ResourceName, Run, RunStatus } from '../types.ts'
 import type { ClientFactory } from './clients.ts'
 import type { Core } from './core.ts'
+import { publishRun, type RunMessage } from './diagnostics.ts'
 import { classify, type Failure } from './failures.ts'
 import { type Reading, readResource } from './read-resource.ts'
 import type { ReRead } from './reread.ts'
@@ -91,18 +92,18 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
     if (again) {
       const delayMs = failure.retryAfterMs ?? settings.retryDelayMs * (1 + Math.random())
       const status = failure.kind === 'interrupted' ? 'interrupted' : 'queued'
-      await releaseRun(database, attempt, { status, delayMs, error, failed: failure.kind !== 'interrupted' })
-      return { status: 'yield', reason: 'retry', delayMs }
+      const released = await releaseRun(database, attempt, { status, delayMs, error, failed: failure.kind !== 'interrupted' })
+      return released ? { status: 'yield', reason: 'retry', delayMs } : { status: 'held' }
     }
-    return { status: 'done', state: await end(run, attempt, { status: 'failed', summary: failure.message, error }), error }
+    return { status: 'done', state: await end(run, attempt, failed(failure)), error }
   }
 
   async function conclude (run: RunRow, attempt: Attempt, cause: AbortCause | undefined, error: unknown): Promise<SegmentResult> {
-    if (cause === 'cancelled') return { status: 'done', state: await end(run, attempt, { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }), error: null }
-    if (cause === 'lost' || (error as { code?: string }).code === 'RMM_ERR_STALE_ATTEMPT') return { status: 'held' }
+    if (cause === 'cancelled') return { status: 'done', state: await end(run, attempt, cancelled), error: null }
+    if (cause === 'lost' || isStale(error)) return { status: 'held' }
     if (cause === 'shutdown') {
-      await releaseRun(database, attempt, { status: 'interrupted', delayMs: 0, error: null, failed: false })
-      return { status: 'yield', reason: 'shutdown', delayMs: 0 }
+      const released = await releaseRun(database, attempt, { status: 'interrupted', delayMs: 0, error: null, failed: false })
+      return released ? { status: 'yield', reason: 'shutdown', delayMs: 0 } : { status: 'held' }
     }
     const failure = classify(error)
     core.log.warn({ err: error, runId: run.id, connectionId: run.connection_id }, 'sync attempt failed')
@@ -113,6 +114,7 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
     try {
       return await attemptRun(runId, context)
     } catch (error) {
+      if (isStale(error)) return { status: 'held' }
       if (classify(error).kind !== 'interrupted') throw error
       // The database would not even take the end of the attempt. It costs none: by then the lease has run out.
       core.log.warn({ err: error, runId }, 'the run goes on when the database is back')
@@ -132,16 +134,25 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
     context.signal.addEventListener('abort', onShutdown, { once: true })
     if (context.signal.aborted) onShutdown()
     const lease = keepLease(core, attempt, stop.signal, abort)
+    const began = performance.now()
+    const tell = (phase: RunMessage['phase'], status: RunStatus | null = null): void => publishRun(() => ({
+      phase, runId, ...source(run), trigger: run.trigger, mode: run.mode, status, durationMs: phase === 'started' ? 0 : performance.now() - began
+    }))
+    const told = (result: SegmentResult): SegmentResult => {
+      tell(result.status === 'done' ? 'ended' : 'yielded', result.status === 'done' ? result.state : null)
+      return result
+    }
+    tell('started')
     try {
       if (run.cancel_requested_at !== null) abort('cancelled')
       stop.signal.throwIfAborted()
       if (Number(run.attempt) > maxClaims) throw new AbandonedError()
       await start(run, attempt)
       const how = await readAll(run, attempt, stop.signal, () => context.heartbeat?.())
-      return { status: 'done', state: await end(run, attempt, how), error: null }
+      return told({ status: 'done', state: await end(run, attempt, how), error: null })
     } catch (error) {
       if ((error as { cancelled?: boolean }).cancelled === true) cause ??= 'cancelled'
-      return await conclude(run, attempt, cause, error)
+      return told(await conclude(run, attempt, cause, error))
     } finally {
       context.signal.removeEventListener('abort', onShutdown)
       stop.abort()
@@ -159,12 +170,19 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
     async settleFailed (runId, error, kind) {
       const run = await runById(core.database, runId)
       if (run === null) return
-      const failure = classify(error)
-      const how: RunEnd = kind === 'cancelled' ? { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }
-        : { status: 'failed', summary: failure.message, error: { code: failure.code, message: failure.message } }
-      await end(run, null, how)
+      await end(run, null, kind === 'cancelled' ? cancelled : failed(classify(error)))
     }
   }
+}
+
+const cancelled: RunEnd = { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }
+
+function failed ({ code, message }: Failure): RunEnd {
+  return { status: 'failed', summary: message, error: { code, message } }
+}
+
+function isStale (error: unknown): boolean {
+  return (error as { code?: unknown }).code === 'RMM_ERR_STALE_ATTEMPT'
 }
 
 /** A run whose workers die again and again must not take the whole service with it for ever. */

@@ -13,6 +13,7 @@ import { createInbox, type Inbox } from './inbox.ts'
 import { createInventory } from './inventory.ts'
 import { createListeners, type Listeners } from './listeners.ts'
 import { createOrganizations } from './organizations.ts'
+import { createProvisioning, type Provisioning } from './provisioning.ts'
 import { createReRead } from './reread.ts'
 import { createSync, type SyncService } from './sync.ts'
 import { createWebhooks } from './webhooks.ts'
@@ -25,6 +26,7 @@ export interface Services {
   executor: SyncExecutor
   inbox: Inbox
   listeners: Listeners
+  provisioning: Provisioning
 }
 
 export function createServices (core: Core, transports: ReadonlyMap<string, SyncTransport>, transportOf: (provider: string) => SyncTransport, sinks: readonly EventSink[]): Services {
@@ -36,6 +38,7 @@ export function createServices (core: Core, transports: ReadonlyMap<string, Sync
   const inbox = createInbox(core, hints, reread)
   const events = createEvents(core, sinks)
   const listeners = createListeners(core, clients, hints, sync)
+  const deviceGroups = createDeviceGroups(core, clients)
   const rmm: Rmm = {
     providers: { list: tenantId => core.registry.list(tenantId) },
     connections: createConnections(core, clients, listeners.drop),
@@ -43,9 +46,9 @@ export function createServices (core: Core, transports: ReadonlyMap<string, Sync
     sync,
     inventory: createInventory(core, clients),
     alerts: createAlerts(core, clients, reread),
-    deviceGroups: createDeviceGroups(core, clients),
+    deviceGroups: deviceGroups.rmm,
     webhooks: createWebhooks(core, inbox),
     events
   }
-  return { rmm, sync, events, executor, inbox, listeners }
+  return { rmm, sync, events, executor, inbox, listeners, provisioning: createProvisioning(core, deviceGroups) }
 }

@@ -200,7 +200,8 @@ export function normalizeAlert (record: AlertRecord, observedAt: Date): NormalAl
     status: record.status,
     startedAt: time(record.startedAt) ?? observedAt.toISOString(),
     resolvedAt: record.status === 'resolved' ? time(record.resolvedAt) ?? observedAt.toISOString() : null,
-    details: record.details ? canonical(record.details) : {}
+    // Kept among the details: a mark on few rows, and it goes when the platform's own record takes the row over.
+    details: canonical({ ...record.details, ...(record.derived ? { derived: true } : {}) })
   }
   // Where the platform gave no time, ours must not make the alert look changed at every read.
   const told = { ...alert, startedAt: time(record.startedAt), resolvedAt: time(record.resolvedAt) }

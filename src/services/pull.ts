@@ -1,5 +1,5 @@
 /** Pages read but not committed yet. Bounded: a slow database slows the reading down, it does not fill the memory. */
-const maxAheadPages = 16
+const maxAheadPages = 8
 
 /**
  * Reads ahead while the caller commits: everything that arrived meanwhile comes as one batch, up to `maxRecords`.

@@ -1,8 +1,9 @@
 import { MassRemovalError } from '../errors.ts'
 import { ProviderError, type RmmProvider } from '../providers/define.ts'
-import type { ResourceName, RunItem, SyncMode } from '../types.ts'
+import type { ResourceName, RunItem, SyncMode, RunTotals } from '../types.ts'
 import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
+import { publishPage } from './diagnostics.ts'
 import { type AnyRecord, type AnyResource, newestOf, type Normal, normalizeRecords, type PreparedPage, preparePages } from './prepare.ts'
 import { readAhead } from './pull.ts'
 import { closeAlerts, mergeAlerts, unseenAlerts } from './store/alerts.ts'
@@ -66,7 +67,7 @@ async function readPages (reading: Reading, resource: AnyResource, name: Resourc
     return pass
   } catch (error) {
     // The platform no longer takes the place where an earlier attempt stopped: from the beginning, once.
-    const refused = error instanceof ProviderError && (error.kind === 'gone' || error.kind === 'protocol')
+    const refused = error instanceof ProviderError && error.kind === 'gone'
     if (fresh || taken || pass.checkpoint === null || !refused) throw error
     return await readPages(reading, resource, name, true)
   }
@@ -88,6 +89,7 @@ async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[])
   const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
   const state = advance(reading.state, pass.resource, pages.length, processed)
   state.totals.failed += items.length
+  const began = performance.now()
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
     const changes = await merge(reading, trx, pass.resource, newestOf(pages), state, items)
@@ -95,6 +97,11 @@ async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[])
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
     await markPages(trx, t, attempt, pass, pages.map(page => page.mark), pages.at(-1)!.checkpoint, state)
+  })
+  publishPage(() => {
+    const outcomes = Object.fromEntries(Object.entries(state.totals).map(([outcome, count]) => [outcome, count - reading.state.totals[outcome as keyof RunTotals]])) as unknown as RunTotals
+    const { tenantId, connectionId, provider } = context
+    return { runId: attempt.runId, tenantId, connectionId, provider, resource: pass.resource, pages: pages.length, records: processed, outcomes, durationMs: performance.now() - began }
   })
   reading.state = state
 }

@@ -6,6 +6,7 @@ import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../t
 import type { Core } from './core.ts'
 import type { ReRead } from './reread.ts'
 import { type ConnectionRow, connectionRow } from './store/connections.ts'
+import { rehomeRun } from './store/leases.ts'
 import { activeRun, deleteQueuedRun, findRun, insertRun, listRunItems, listRuns, requestCancel, type RunRow, toRun } from './store/runs.ts'
 import type { SyncExecutor } from './executor.ts'
 
@@ -13,7 +14,7 @@ export type SyncService = Rmm['sync'] & {
   /** Starts, or attaches to, the one active run of a connection. */
   request (row: ConnectionRow, request: SyncRequest, trigger: RunTrigger): Promise<{ run: Run, deduplicated: boolean }>
   /** Gives a waiting run to its transport (again). */
-  dispatch (handle: RunHandle & { transport: string }): Promise<void>
+  dispatch (handle: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'>
 }
 
 const endedStates: readonly string[] = ['succeeded', 'failed', 'cancelled']
@@ -72,7 +73,7 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
   /** An engine that cannot be reached leaves no orphan behind. */
   async function launch (run: RunRow, transport: SyncTransport): Promise<Run> {
     try {
-      await transport.afterCommit?.(handleOf(run))
+      await transport.afterCommit?.(handleOf(run), { dispatched: transport.dispatch !== undefined })
     } catch (error) {
       await deleteQueuedRun(database, run.id)
       throw unreachable(transport, error)
@@ -80,10 +81,21 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
     return toRun(run)
   }
 
-  async function dispatch (run: RunHandle & { transport: string }): Promise<void> {
-    const transport = transports.get(run.transport)
-    if (transport === undefined || await transport.owns(run)) return
+  /** A run of a transport that this host no longer registers would wait for ever: the one in its place executes it. */
+  async function homeOf (run: RunHandle & { transport: string }): Promise<SyncTransport> {
+    const home = transports.get(run.transport)
+    if (home !== undefined) return home
+    const transport = transportOf(run.provider)
+    core.log.info({ runId: run.runId, from: run.transport, to: transport.kind }, 'the transport of a waiting run is not registered any more; another takes it over')
+    await rehomeRun(database, run.runId, transport.kind)
+    return transport
+  }
+
+  async function dispatch (run: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'> {
+    const transport = await homeOf(run)
+    if (await transport.owns(run)) return transport.durable ? 'owned' : 'dispatched'
     await transport.afterCommit?.(run)
+    return 'dispatched'
   }
 
   async function * watch (tenantId: string, runId: string, signal: AbortSignal): AsyncGenerator<Run> {
@@ -107,7 +119,10 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
       return await request(await connection(tenantId, connectionId), input, 'manual')
     },
     async device (tenantId, connectionId, externalId) {
-      return await reread.device(await connection(tenantId, connectionId), externalId)
+      const row = await connection(tenantId, connectionId)
+      const transport = transportOf(row.provider)
+      if (transport.device === undefined) return await reread.device(row, externalId)
+      return await transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
     },
     async runs (tenantId, connectionId, query) {
       await connection(tenantId, connectionId)

@@ -1,11 +1,19 @@
 import type { RunTrigger } from '../types.ts'
 import type { Core } from './core.ts'
 import type { EventsService } from './events.ts'
-import { takeDue } from './store/connections.ts'
+import type { Provisioning } from './provisioning.ts'
+import { scheduleNext, takeDue } from './store/connections.ts'
 import { pruneDeliveries } from './store/deliveries.ts'
-import { adoptableRuns } from './store/leases.ts'
+import { adoptableRuns, leaveRuns } from './store/leases.ts'
 import { pruneRuns } from './store/runs.ts'
 import type { SyncService } from './sync.ts'
+
+export interface TickerOptions {
+  schedules: boolean
+  /** What comes before a scheduled sync, and calls `start` afterwards; false where nothing does. */
+  before?: Provisioning['before']
+  duties: Array<() => Promise<void>>
+}
 
 export interface Ticker {
   start (): void
@@ -16,13 +24,15 @@ export interface Ticker {
 
 const dueAtOnce = 100
 const adoptAtOnce = 50
+/** After this an engine is asked again whether it still has a run that nobody executes. */
+const ownedForMs = 30_000
 const pruneEveryTicks = 200
 
 /**
  * The one clock of the engine, in every process: due schedules, runs nobody works on, events nobody took, deliveries to process.
  * Who acts is decided in PostgreSQL, so any number of processes may tick.
  */
-export function createTicker (core: Core, sync: SyncService, events: EventsService, { schedules, duties }: { schedules: boolean, duties: Array<() => Promise<void>> }): Ticker {
+export function createTicker (core: Core, sync: SyncService, events: EventsService, { schedules, before, duties }: TickerOptions): Ticker {
   let timer: NodeJS.Timeout | undefined
   let round: Promise<void> = Promise.resolve()
   let rounds = 0
@@ -37,7 +47,7 @@ export function createTicker (core: Core, sync: SyncService, events: EventsServi
   }
 
   async function tick (): Promise<void> {
-    if (schedules) await safely('starting due syncs', () => startDue(core, sync))
+    if (schedules) await safely('starting due syncs', () => startDue(core, sync, before))
     await safely('adopting waiting runs', () => adopt(core, sync))
     await Promise.all([safely('relaying events', events.relay), ...duties.map(duty => safely('background work', duty))])
     if (rounds++ % pruneEveryTicks === 0) await safely('pruning', () => prune(core, events))
@@ -62,20 +72,31 @@ export function createTicker (core: Core, sync: SyncService, events: EventsServi
   }
 }
 
-async function startDue (core: Core, sync: SyncService): Promise<void> {
+async function startDue (core: Core, sync: SyncService, before: TickerOptions['before']): Promise<void> {
   for (const row of await takeDue(core.database, dueAtOnce)) {
     if (core.registry.get(row.provider) === undefined) continue
-    await sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
+    const start = (): Promise<void> => sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
+      .then(() => scheduleNext(core.database, row.id))
       .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
+    if (before?.(row, start) !== true) await start()
   }
 }
 
 async function adopt (core: Core, sync: SyncService): Promise<void> {
+  const owned: string[] = []
+  // An engine that is down is asked once per tick, not once per run.
+  const down = new Set<string>()
   for (const run of await adoptableRuns(core.database, adoptAtOnce)) {
-    if (core.registry.get(run.provider) === undefined) continue
-    await sync.dispatch({ runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider, transport: run.transport })
-      .catch(error => core.log.warn({ err: error, runId: run.id }, 'a waiting run could not be dispatched'))
+    if (core.registry.get(run.provider) === undefined || down.has(run.transport)) continue
+    try {
+      const taken = await sync.dispatch({ runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider, transport: run.transport })
+      if (taken === 'owned') owned.push(run.id)
+    } catch (error) {
+      down.add(run.transport)
+      core.log.warn({ err: error, runId: run.id, transport: run.transport }, 'a waiting run could not be dispatched')
+    }
   }
+  await leaveRuns(core.database, owned, ownedForMs)
 }
 
 const keepRunsDays = 30

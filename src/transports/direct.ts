@@ -61,7 +61,8 @@ export function directTransport (): SyncTransport {
     kind: 'direct',
     durable: false,
     async afterCommit (run) {
-      if (!stopping.signal.aborted) enqueue(run)
+      // A process that executes nothing keeps nothing either: the ticker of one that does finds the run.
+      if (worker !== undefined && !stopping.signal.aborted) enqueue(run)
     },
     async cancel () {},
     async owns (run) {

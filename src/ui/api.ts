@@ -111,11 +111,17 @@ function signedOut (response: Response): boolean {
 
 async function problemOf (response: Response): Promise<ApiError> {
   if (signedOut(response)) return new ApiError('session', 401, 'SIGNED_OUT', '')
-  const body: { code?: unknown, message?: unknown } | null = await response.json().catch(() => null)
+  const body = await response.json().catch(() => null) as { code?: unknown, message?: unknown, error?: unknown } | null
   const kind = kinds[response.status] ?? (response.status < 500 || response.status === 502 ? 'refused' : 'server')
   // A proxy in front of a server that is restarting answers 502 or 504 with a page of its own.
   if (body === null && response.status >= 502) return new ApiError('network', response.status, 'GATEWAY', '')
-  return new ApiError(kind, response.status, String(body?.code ?? ''), typeof body?.message === 'string' ? body.message : '')
+  return new ApiError(kind, response.status, String(body?.code ?? ''), messageOf(body))
+}
+
+/** Ours, or what a host's own error format has in its place. */
+function messageOf (body: { message?: unknown, error?: unknown } | null): string {
+  const inner = body?.error as { message?: unknown } | null | undefined
+  return [body?.message, inner?.message, inner].find((text): text is string => typeof text === 'string') ?? ''
 }
 
 function pause (ms: number, signal: AbortSignal): Promise<void> {

@@ -23,21 +23,22 @@ export interface AppProps {
   routing: 'hash' | 'memory'
   /** Whether the page's title is ours to set. */
   titled: boolean
+  /** Takes a token that the operator enters; undefined where tokens are the host's business. */
+  enter: Ui['enter']
 }
 
 /** More clients than this are looked up by type-ahead only; their references stand in for their names. */
 const mostNames = 10_000
 
-export function App ({ api, t, fmt, locale, routing, titled }: AppProps) {
+export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) {
   const router = useRouter(routing)
   const [said, announce] = useState('')
-  const ui = useMemo((): Ui => ({ api, t, fmt, router, locale, announce }), [api, t, fmt, router, locale])
+  const ui = useMemo((): Ui => ({ api, t, fmt, router, locale, announce, enter }), [api, t, fmt, router, locale, enter])
   const providers = useLoad('providers', async signal => (await api.get<{ items: ProviderInfo[] }>('providers', {}, signal)).items)
   const byId = useMemo(() => new Map(providers.data?.map(provider => [provider.id, provider])), [providers.data])
   const place = router.path.join('/')
   const main = useRef<HTMLElement>(null)
   const first = useRef(true)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new place is the reason to move the focus
   useEffect(() => {
     if (first.current) first.current = false
     else main.current?.focus()
@@ -50,8 +51,8 @@ export function App ({ api, t, fmt, locale, routing, titled }: AppProps) {
         <ClientNamesProvider api={api}>
           <div class='shell' lang={locale}>
             <button type='button' class='skip' onClick={() => main.current?.focus()}>{t('skip')}</button>
-            <header class='top'>
-              <nav aria-label={t('navigation')}>
+            <header>
+              <nav class='tabs' aria-label={t('navigation')}>
                 <NavLink to='' at={['', 'connect', 'connections']}>{t('connections')}</NavLink>
                 <NavLink to='devices' at={['devices']}>{t('devices')}</NavLink>
                 <NavLink to='alerts' at={['alerts']}>{t('alerts')}</NavLink>

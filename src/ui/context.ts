@@ -15,6 +15,7 @@ export interface Ui {
   locale: string
   /** Says something to screen readers. */
   announce (text: string): void
+  enter: ((token: string) => void) | undefined
 }
 
 export const UiContext = createContext<Ui>(null as unknown as Ui)
@@ -33,7 +34,6 @@ export interface Loaded<T> {
 export function useLoad<T> (key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
   const [state, setState] = useState<{ key: string, data?: T, error?: unknown, loading: boolean }>({ key, loading: true })
   const [turn, setTurn] = useState(0)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for what load closes over
   useEffect(() => {
     const leaving = new AbortController()
     setState(before => before.key === key ? { ...before, loading: true } : { key, loading: true })

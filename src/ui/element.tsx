@@ -6,16 +6,17 @@ import { type Strings, translator } from './strings.ts'
 import base from './styles/base.css'
 import controls from './styles/controls.css'
 import layout from './styles/layout.css'
+import lists from './styles/lists.css'
 
 const sheet = new CSSStyleSheet()
-sheet.replaceSync(base + controls + layout)
+sheet.replaceSync(base + controls + layout + lists)
 
 const storedToken = 'rmm-settings-token'
 
 /**
  * `<rmm-settings base="/rmm">`: the settings page as an element. Attributes: `base` (the path of the API), `routing="hash"` (keep
  * the place in the address; default: in memory), `lang` (default: the browser's), `theme="light|dark"` (default: the
- * browser's), `token-in-link` (take a bearer token from `#token=…`). Properties: `token` (text or function), `strings`.
+ * browser's), `bearer` (take a bearer token from `#token=…`, and ask for one when the session has ended). Properties: `token` (text or function), `strings`.
  * Dispatches `rmm-unauthorized` when the server says that nobody is signed in.
  */
 export class RmmSettings extends HTMLElement {
@@ -53,11 +54,15 @@ export class RmmSettings extends HTMLElement {
       this[name] = value as never
     }
     if (this.shadowRoot === null) this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet]
-    if (this.hasAttribute('token-in-link')) this.#token ??= tokenFromLink()
+    if (this.hasAttribute('bearer')) {
+      this.#token ??= tokenFromLink()
+      addEventListener('hashchange', reloadForToken)
+    }
     this.#update()
   }
 
   disconnectedCallback (): void {
+    removeEventListener('hashchange', reloadForToken)
     queueMicrotask(() => { if (!this.isConnected && this.shadowRoot) render(null, this.shadowRoot) })
   }
 
@@ -82,6 +87,7 @@ export class RmmSettings extends HTMLElement {
     render(
       <App
         key={url.href} base={url.href} locale={locale} routing={hash ? 'hash' : 'memory'} titled={hash}
+        enter={this.hasAttribute('bearer') ? token => { this.#token = keepToken(token) } : undefined}
         api={this.#api(url)} t={translator(this.#strings, locale)} fmt={formatter(locale)}
       />, root)
   }
@@ -112,9 +118,20 @@ function tokenFromLink (): string | null {
   const token = new URLSearchParams(location.hash.slice(1)).get('token')
   if (token) {
     history.replaceState(history.state, '', location.pathname + location.search)
-    sessionStorage.setItem(storedToken, token)
+    keepToken(token)
   }
   return sessionStorage.getItem(storedToken)
+}
+
+/** A link with a token that is opened where the page is open already. */
+function reloadForToken (): void {
+  if (location.hash.startsWith('#token=')) location.reload()
+}
+
+/** For this tab, until it is closed. */
+function keepToken (token: string): string {
+  sessionStorage.setItem(storedToken, token)
+  return token
 }
 
 if (!customElements.get('rmm-settings')) customElements.define('rmm-settings', RmmSettings)

@@ -14,7 +14,7 @@ export interface Router {
   answer (leave: boolean): void
 }
 
-const fromHash = () => /^#\/?([^#]*)$/.exec(location.hash)?.[1] ?? ''
+const fromHash = () => /^#\/([^#]*)$/.exec(location.hash)?.[1] ?? ''
 
 /**
  * `hash`: the place is in the address (`#/…`), so that it can be linked to and the back button works.

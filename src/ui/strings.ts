@@ -36,6 +36,8 @@ export const strings = {
   // Failures
   sessionTitle: 'Your session has ended',
   sessionText: 'Sign in again, for example in another tab, then try again. What you typed is still here.',
+  sessionTokenText: 'Enter your access token to go on. It stays in this tab only. What you typed is still here.',
+  token: 'Access token',
   forbiddenTitle: 'You are not allowed to do this',
   forbiddenText: 'Your account lacks the permission. Ask an administrator, then try again.',
   networkTitle: 'The server cannot be reached',
@@ -139,6 +141,7 @@ export const strings = {
   filterChanged: 'Changed',
   countGroups: '{count} groups',
   countGroups_one: '{count} group',
+  countBelow: '{count} with the groups below',
   groupList: 'Groups',
   expand: 'Expand {name}',
   collapse: 'Collapse {name}',
@@ -183,7 +186,6 @@ export const strings = {
   acceptLabel: 'Accept {client} for {group}',
   acceptAll: 'Accept all {count}',
   acceptAllHelp: 'Groups with more than one candidate are left for you to choose.',
-  reason_same: 'same name',
   // Sync
   syncStart: 'Start a sync',
   syncRead: 'Read',

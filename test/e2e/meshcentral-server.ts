@@ -114,7 +114,8 @@ export class RealMesh {
   async start (): Promise<void> {
     const args = ['--disable-proto=delete', this.module, '--datapath', this.data, '--filespath', join(this.dir, 'files'), '--npmpath', '/bin/true', '--launch', String(process.pid)]
     // The server ends when its stdin does: with this process, whatever happens to it.
-    const child = this.child = spawn(process.execPath, args, { cwd: this.dir, env: cleanEnv(), stdio: ['pipe', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, args, { cwd: this.dir, env: cleanEnv(), stdio: ['pipe', 'pipe', 'pipe'] })
+    this.child = child
     const keep = (chunk: Buffer) => { this.log = (this.log + chunk.toString('utf8')).slice(-4000) }
     child.stdout!.on('data', keep)
     child.stderr!.on('data', keep)

@@ -359,9 +359,14 @@ t.test('pushes end with the socket, and begin again after a pause', async t => {
   const stop = new AbortController()
   const hints: Hint[] = []
   const again = (async () => { for await (const hint of provider.listen!(client, stop.signal)) hints.push(hint) })()
-  await until('a session', async () => { try { return (await client.session(signal)).ended === null } catch { return false } })
-  const group = await groups.create(await open(t), { name: 'Seen by the listener', description: '' }, signal)
-  await until('the hint of the group', async () => hints.some(hint => hint.resource === 'organizations' && hint.externalId === group.id))
+  // It waits a little before it subscribes again: change something until it is heard.
+  const admin = await open(t)
+  const group = await groups.create(admin, { name: 'Heard', description: '' }, signal)
+  let change = 0
+  await until('the hint of the group', async () => {
+    await groups.rename(admin, group.id, { name: `Heard ${change++}` }, signal)
+    return hints.some(hint => hint.resource === 'organizations' && hint.externalId === group.id)
+  })
   stop.abort()
   await again
   t.pass('the listener ends without an error when it is told to')

@@ -23,14 +23,15 @@ const planned = (text: string) => text.split('\n').map(line => line.trim()).filt
 const hostOf = (database: EmptyDatabase, config: object = {}) => database.connect(withRmmSync({ entities: [Asset], ...config }, { schema }))
 
 async function tablesIn (orm: MikroORM, name = schema): Promise<string[]> {
-  const rows = await orm.em.getConnection().execute<Array<{ table_name: string }>>('select table_name from information_schema.tables where table_schema = ? order by 1', [name])
+  const rows: Array<{ table_name: string }> = await orm.em.getConnection().execute('select table_name from information_schema.tables where table_schema = ? order by 1', [name])
   return rows.map(row => row.table_name)
 }
 
-function register (t: Test, orm: MikroORM, options: object) {
+async function register (t: Test, orm: MikroORM, options: object): Promise<void> {
   const app = Fastify()
   t.teardown(() => app.close())
-  return app.register(rmmSync, { orm, schema, providers: [], tenant: () => 't1', authorize: () => {}, secrets, ...options } as never).ready()
+  await app.register(rmmSync, { orm, schema, providers: [], tenant: () => 't1', authorize: () => {}, secrets, ...options } as never)
+  await app.ready()
 }
 
 interface Exit { code: number | null, out: string, err: string }

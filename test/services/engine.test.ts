@@ -2,8 +2,9 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { ProviderError } from '../../src/providers/define.ts'
 import type { ChangeBatch } from '../../src/types.ts'
-import { clients } from '../helper.ts'
 import { alert, createScript, device, devices, fastEngine, group, list, page, scriptedHost } from './scripted.ts'
+
+t.setTimeout(120_000)
 
 /** One page per transaction, whatever has been read ahead. */
 const pageByPage = { ...fastEngine, batchRecords: 1 }
@@ -89,6 +90,7 @@ t.test('unchanged rows are not rewritten, heartbeats are kept fresh beside them'
   h.script.alerts = list([alert('x')])
   await h.sync()
   const versions = async (table: 'device' | 'device_status' | 'alert' | 'organization') => (await h.rows(table, table === 'device_status' ? 'device_id' : 'external_id')).map(row => row.version)
+  const told = (await h.told()).filter(type => type.startsWith('RMM_DEVICE'))
   const before = { device: await versions('device'), status: await versions('device_status'), alert: await versions('alert'), organization: await versions('organization') }
   h.script.devices = list(devices(30, { uptimeSeconds: 65, lastSeenAt: ago(60_000) }))
   t.match(await h.sync(), { summary: /^Nothing changed/, totals: { unchanged: 30, updated: 0 } })
@@ -100,7 +102,7 @@ t.test('unchanged rows are not rewritten, heartbeats are kept fresh beside them'
   t.strictSame(await versions('device'), before.device, 'a heartbeat is no change of the device')
   t.notSame(await versions('device_status'), before.status)
   t.match((await h.app.rmm.inventory.list('t1')).items[0], { online: false, lastSeenAt: now.toISOString() })
-  t.strictSame((await h.told()).filter(type => type.startsWith('RMM_DEVICE')).length, 30, 'and no event')
+  t.strictSame((await h.told()).filter(type => type.startsWith('RMM_DEVICE')), told, 'and no event')
 })
 
 t.test('null never erases, and a sparse record keeps what is known', async t => {
@@ -240,9 +242,9 @@ t.test('duplicates on a page and across pages land once, as the newest observati
     page([device('a', { displayName: 'one' }), device('a', { displayName: 'two' })], { observedAt: ago(3_000) }),
     page([device('a', { displayName: 'three' })], { observedAt: ago(2_000) }),
     page([device('a', { displayName: 'late' })], { observedAt: ago(5_000) }))
-  t.match(await h.sync(), { status: 'succeeded', progress: [{}, { pages: 3 }, {}, {}] })
+  t.match(await h.sync({ resources: ['devices'] }), { status: 'succeeded', progress: [{ pages: 3 }] })
   t.strictSame((await h.rows('device')).map(row => row.display_name), ['three'])
-  t.strictSame((await h.told()).filter(type => type.startsWith('RMM_DEVICE')), ['RMM_DEVICE_CREATED a'])
+  t.strictSame((await h.told()).filter(type => type.startsWith('RMM_DEVICE_CREATED')), ['RMM_DEVICE_CREATED a'])
 })
 
 t.test('explicit deletes remove what they name, and a complete list removes nothing more', async t => {
@@ -334,7 +336,5 @@ t.test('single reads tell what they did', async t => {
   await t.rejects(read('never seen'), { code: 'RMM_ERR_NOT_FOUND', statusCode: 404 })
   h.script.one.set('a', new ProviderError('unreachable', 'the line broke'))
   await t.rejects(read('a'), { code: 'RMM_ERR_PLATFORM', message: 'the line broke' })
-  const before = await h.rows('run', 'id')
-  t.equal(before.length, 1, 'none of them is a run')
-  t.equal(clients.length, 3)
+  t.equal((await h.rows('run', 'id')).length, 1, 'none of them is a run')
 })

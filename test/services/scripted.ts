@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
 import { type AlertRecord, type Checkpoint, defineProvider, type DeviceRecord, type OrganizationRecord, type Page, type RmmProvider, type UpdateRecord } from '../../src/providers/define.ts'
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
-import type { ResourceName, SyncRequest } from '../../src/types.ts'
+import type { ResourceName, Run, SyncRequest } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
 
 export type Pages<R> = (from: Checkpoint | null, signal: AbortSignal) => AsyncIterable<Page<R>>
@@ -100,12 +101,21 @@ export function createScript ({ deletes = 'snapshot', noSingleReads = false }: S
 
 export const fastEngine = { tickMs: 100, leaseMs: 2_000, retryDelayMs: 10 }
 
+/** Waits for the end of a run; looks more often than `settled`, as many short runs are waited for. */
+export async function ended (host: Host, runId: string): Promise<Run> {
+  for (;;) {
+    const run = await host.app.rmm.sync.get('t1', runId)
+    if (run.finishedAt !== null) return run
+    await delay(5)
+  }
+}
+
 export interface ScriptedHost extends Host {
   script: Script
   connectionId: string
   database: Database
   /** Starts a sync and waits for its end. */
-  sync (request?: SyncRequest): Promise<Awaited<ReturnType<Host['app']['rmm']['sync']['get']>>>
+  sync (request?: SyncRequest): Promise<Run>
   /** Maps organizations by external id: a client, `null` for excluded, `undefined` for inherit. */
   map (mapping: Record<string, string | null | undefined>): Promise<void>
   rows<T = any> (table: keyof Database['t'], order?: string): Promise<T[]>
@@ -125,7 +135,7 @@ export async function scriptedHost (t: Test, { mapped = true, script = createScr
     ...host, script, connectionId, database,
     async sync (request) {
       const { run } = await app.rmm.sync.start('t1', connectionId, request)
-      return await app.rmm.sync.settled('t1', run.id)
+      return await ended(host, run.id)
     },
     async map (mapping) {
       const ids = new Map((await scripted.rows('organization')).map(row => [row.external_id, row.id]))

@@ -23,9 +23,9 @@ const nativeHints: Record<string, Pick<Hint, 'resource' | 'kind'>> = {
 }
 
 /**
- * Deliveries of one automation event within this time are one event; after it the same condition counts as new.
- * Nothing in the body tells a repeated delivery from the same condition coming back, so only time can. Too short
- * costs a second harmless re-read, too long hides an alert that came back until the next sync.
+ * Deliveries of one automation event within this time are one event; after it the same condition counts as new, and before it
+ * where the opposite event came in between (`derivedId`). Nothing in the body tells a repeated delivery from the same condition
+ * coming back. Too short costs a second harmless re-read, too long hides an alert that came back until the next sync.
  */
 const sameEventMs = 5 * 60_000
 
@@ -102,9 +102,10 @@ function parseAutomation (body: Raw, type: string): WebhookEvent {
     status: resolved ? 'resolved' : 'active',
     startedAt: now,
     resolvedAt: resolved ? now : null,
-    details: { source: 'automation', ...(hostname ? { deviceHostname: hostname } : {}) }
+    details: { source: 'automation', ...(hostname ? { deviceHostname: hostname } : {}) },
+    ...(alertId ? {} : { derived: true })
   }
-  return { id, type, occurredAt: null, hints, alert }
+  return { id, type, occurredAt: null, hints, alert, derivedId: true }
 }
 
 function parse (request: WebhookRequest): WebhookEvent {

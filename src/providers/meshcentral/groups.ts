@@ -63,9 +63,9 @@ export const organizations: Resource<MeshClient, OrganizationRecord> = {
 }
 
 function toGroup (mesh: Frame): DeviceGroup | null {
-  const { _id, name, desc, mtype } = mesh
+  const { _id, name, desc, mtype, creation } = mesh
   if (mtype !== agentGroup || typeof _id !== 'string' || typeof name !== 'string') return null
-  return { id: _id, name, description: typeof desc === 'string' && desc !== '' ? desc : null }
+  return { id: _id, name, description: typeof desc === 'string' && desc !== '' ? desc : null, ...(typeof creation === 'number' ? { createdAt: new Date(creation) } : {}) }
 }
 
 /** True where no group of the server can be hidden from the account. */

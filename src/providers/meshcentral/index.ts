@@ -88,7 +88,7 @@ export function meshcentral (options: MeshCentralOptions = {}): RmmProvider<Mesh
     deviceGroups,
     remoteSession,
     installLink,
-    listen: (client, signal) => listen(client, debounceMs, signal),
+    listen: (client, signal, subscribed) => listen(client, debounceMs, signal, subscribed),
     close: async client => client.close()
   }) as RmmProvider<MeshConfig, MeshSecrets, MeshClient>
 }

@@ -129,7 +129,7 @@ async function recheck (client: MeshClient, session: Session, queue: HintQueue, 
  * grace. Ends when `signal` fires or the client is closed, throws `ProviderError` when the socket is lost. Called again after
  * a loss it waits first: 0.5 to 1 s, doubling up to a minute.
  */
-export async function * listen (client: MeshClient, debounceMs: number, signal: AbortSignal): AsyncGenerator<Hint> {
+export async function * listen (client: MeshClient, debounceMs: number, signal: AbortSignal, subscribed?: () => void): AsyncGenerator<Hint> {
   const wait = client.backoffMs()
   if (wait > 0) await delay(wait, undefined, { signal, ref: false }).catch(() => {})
   if (signal.aborted) return
@@ -144,6 +144,7 @@ export async function * listen (client: MeshClient, debounceMs: number, signal: 
     const current = session
     const unsettledUntil = state.presence.connected(Date.now())
     unsubscribe = session.onEvent(event => take(queue, current, event))
+    subscribed?.()
     void session.over.then(() => { over.abort() })
     if (unsettledUntil !== null) recheck(client, session, queue, unsettledUntil, stop).catch(error => { client.ctx.log.debug({ err: error }, 'devices were not looked at again after a lost connection') })
     while (!stop.aborted) yield * await queue.next(stop)

@@ -90,8 +90,8 @@ function maySeeDetails ({ info, account }: Session, node: RawNode): boolean {
 }
 
 /**
- * Hardware and network of one device. Per device and not by `getDeviceDetails`: that walks the whole list for every call, and
- * crashes the server where one of the named devices has just been removed or the list is paged.
+ * Hardware and network of one device. Per device and not by `getDeviceDetails`: that walks the whole list for every call, its
+ * reply carries no mark of the request, and it crashes the server (1.1.55) while the list is paged.
  */
 export async function readDetails (session: Session, node: RawNode, signal: AbortSignal): Promise<NodeDetails> {
   if (!isAgentNode(node)) return { sysinfo: null, network: null, told: true }

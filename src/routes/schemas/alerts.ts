@@ -10,6 +10,7 @@ export const AlertSchema = Type.Object({
   externalId: Text('The platform\'s id.'),
   deviceId: NullableText('Our id of the device, where it is in the inventory.'),
   deviceExternalId: NullableText('The platform\'s id of the device.'),
+  deviceName: Type.Optional(NullableText('The name of the device, where it is in the inventory.')),
   name: Text('What it is about.'),
   description: NullableText('More about it.'),
   severity: OneOf(severities, 'How bad it is, the same words for every platform.'),

@@ -15,6 +15,8 @@ export interface RequestInfo {
   durationMs: number
   /** Null where no answer came. */
   status: number | null
+  /** Waited for the rate limit before it went out. */
+  waitedMs: number
 }
 
 export interface FetchDeps {
@@ -97,7 +99,7 @@ async function readBody (body: AsyncIterable<Buffer>, host: string, maxBytes: nu
   return Buffer.concat(chunks)
 }
 
-async function exchange (deps: FetchDeps, call: Call, attempt: number): Promise<FetchResponse> {
+async function exchange (deps: FetchDeps, call: Call, attempt: number, waitedMs: number): Promise<FetchResponse> {
   const { url, method, options } = call
   const started = deps.now()
   const deadline = new AbortController()
@@ -121,7 +123,7 @@ async function exchange (deps: FetchDeps, call: Call, attempt: number): Promise<
   } finally {
     clearTimeout(timer)
     const durationMs = deps.now() - started
-    deps.onRequest?.({ host: url.host, method, attempt, durationMs, status })
+    deps.onRequest?.({ host: url.host, method, attempt, durationMs, status, waitedMs })
     deps.log.debug({ host: url.host, method, path: deps.redact(url.pathname), status, attempt, durationMs }, 'platform request')
   }
 }
@@ -141,9 +143,10 @@ function judge (deps: FetchDeps, call: Call, response: FetchResponse): Outcome {
 
 /** One try, with a permit held from start to the last byte. */
 async function attemptOnce (deps: FetchDeps, call: Call, attempt: number, backoffMs: number): Promise<Outcome> {
+  const asked = deps.now()
   const permit: Permit = await deps.limiter.acquire(call.signal, deps.retry.maxWaitMs)
   try {
-    const response = await exchange(deps, call, attempt)
+    const response = await exchange(deps, call, attempt, deps.now() - asked)
     const outcome = judge(deps, call, response)
     if (response.status === 429) permit.throttled(('waitMs' in outcome ? outcome.waitMs : null) ?? backoffMs)
     return outcome

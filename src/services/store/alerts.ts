@@ -3,6 +3,7 @@ import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../typ
 import type { NormalAlert } from '../normalize.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
+import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
 import type { MergeContext } from './device-merge.ts'
 import { seenSince } from './passes.ts'
 import { isId, iso, isoOrNull } from './values.ts'
@@ -15,6 +16,8 @@ interface AlertRow {
   external_id: string
   device_id: string | null
   device_external_id: string | null
+  /** Only where the device was joined. */
+  device_name?: string | null
   name: string
   description: string | null
   severity: Alert['severity']
@@ -27,14 +30,14 @@ interface AlertRow {
 export function toAlert (row: AlertRow): Alert {
   return {
     id: row.id, connectionId: row.connection_id, externalId: row.external_id, deviceId: row.device_id, deviceExternalId: row.device_external_id,
-    name: row.name, description: row.description, severity: row.severity, providerSeverity: row.provider_severity, status: row.status,
+    ...(row.device_name === undefined ? {} : { deviceName: row.device_name }), name: row.name, description: row.description, severity: row.severity, providerSeverity: row.provider_severity, status: row.status,
     startedAt: iso(row.started_at), resolvedAt: isoOrNull(row.resolved_at)
   }
 }
 
 /** The device is found by its external id when asked, so an alert may arrive before its device. */
 function select (t: Tables) {
-  return sql`select a.*, d.id as device_id from ${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
+  return sql`select a.*, d.id as device_id, d.display_name as device_name from ${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
 }
 
 export async function listAlerts ({ db, t }: Database, tenantId: string, query: PageQuery & AlertFilter = {}): Promise<List<Alert>> {
@@ -57,11 +60,16 @@ export async function findAlert ({ db, t }: Database, tenantId: string, id: stri
   return rows[0] ? toAlert(rows[0]) : null
 }
 
-/** Merges one page of alerts; a late page never overwrites a newer row, and a resolved alert stays resolved until a newer read says otherwise. */
-export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, records: NormalAlert[]): Promise<AlertChange[]> {
-  const before = await sql<{ external_id: string, status: string }>`select a.external_id, a.status from ${t.alert} a
-    where a.connection_id = ${context.connectionId} and a.external_id = any(${records.map(record => record.externalId)}::text[])`.execute(trx)
-  const known = new Map(before.rows.map(row => [row.external_id, row.status]))
+/**
+ * Merges alerts; a late record never overwrites a newer row, and a resolved alert stays resolved until a newer read says otherwise.
+ * Open derived alerts go over to the platform's own ones.
+ */
+export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, given: NormalAlert[]): Promise<AlertChange[]> {
+  const records = await withoutTwins(trx, t, context.connectionId, given)
+  const before = await sql<KnownAlert>`select a.id, a.external_id, a.status, a.device_external_id, a.name, a.started_at, a.details->'derived' is not null as derived from ${t.alert} a
+    where a.connection_id = ${context.connectionId} and (a.external_id = any(${records.map(record => record.externalId)}::text[]) or (a.status = 'active' and a.details->'derived' is not null))`.execute(trx)
+  const known = new Map(before.rows.map(row => [row.external_id, row]))
+  const ended = await adoptDerived(trx, t, known, records)
   const written = await sql<{ id: string }>`
     insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at)
     select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt"
@@ -72,16 +80,24 @@ export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, re
     order by x."externalId"
     on conflict (connection_id, external_id) do update set device_external_id = coalesce(excluded.device_external_id, a.device_external_id), name = excluded.name,
       description = coalesce(excluded.description, a.description), severity = excluded.severity, provider_severity = coalesce(excluded.provider_severity, a.provider_severity),
-      status = excluded.status, started_at = least(excluded.started_at, a.started_at), resolved_at = excluded.resolved_at, details = excluded.details,
+      status = excluded.status, started_at = case when a.status = 'resolved' and excluded.status = 'active' then excluded.started_at else least(excluded.started_at, a.started_at) end, resolved_at = excluded.resolved_at, details = excluded.details,
       hash = excluded.hash, observed_at = excluded.observed_at, updated_at = now()
     where a.observed_at <= excluded.observed_at
     returning a.id`.execute(trx)
-  if (written.rows.length === 0) return []
-  return (await readAlerts(trx, t, context, written.rows.map(row => row.id))).map((alert): AlertChange => {
-    const was = known.get(alert.externalId)
+  const over = await endAlerts(trx, t, context, ended)
+  if (written.rows.length === 0) return over
+  const merged = (await readAlerts(trx, t, context, written.rows.map(row => row.id))).map((alert): AlertChange => {
+    const was = known.get(alert.externalId)?.status
     if (alert.status === 'resolved') return { change: was === 'active' ? 'resolved' : 'updated', alert }
     return { change: was === 'active' ? 'updated' : 'triggered', alert }
   })
+  return [...over, ...merged]
+}
+
+async function endAlerts (trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<AlertChange[]> {
+  if (ids.length === 0) return []
+  await sql`update ${t.alert} set status = 'resolved', resolved_at = now(), hash = 'closed', updated_at = now() where id = any(${ids}::uuid[])`.execute(trx)
+  return (await readAlerts(trx, t, context, ids)).map((alert): AlertChange => ({ change: 'resolved', alert }))
 }
 
 async function readAlerts (trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<Alert[]> {
@@ -104,9 +120,9 @@ export async function touchAlerts (trx: Db, t: Tables, context: MergeContext, ex
     where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and a.observed_at < ${observedAt.toISOString()}::timestamptz`.execute(trx)
 }
 
-/** Open alerts that a complete pass did not see. */
+/** Open alerts that a complete pass did not see. Derived ones are in no list of the platform. */
 export async function unseenAlerts ({ db, t }: Database, connectionId: string, pass: { id: string, startedAt: Date }): Promise<string[]> {
-  const { rows } = await sql<{ external_id: string }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active'
+  const { rows } = await sql<{ external_id: string }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active' and a.details->'derived' is null
     and a.observed_at < ${pass.startedAt.toISOString()}::timestamptz
     and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(db)
   return rows.map(row => row.external_id)

@@ -3,32 +3,53 @@ import type { GroupLink } from '../group-plan.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { numberOrNull } from './values.ts'
 
-export async function readLinks ({ db, t }: Database, connectionId: string): Promise<GroupLink[]> {
-  const { rows } = await sql<{ client_ref: string, external_id: string, name: string, client_name: string, missing_since: unknown }>`
-    select client_ref, external_id, name, client_name, missing_since from ${t.client_group} where connection_id = ${connectionId}`.execute(db)
-  return rows.map(row => ({ clientRef: row.client_ref, externalId: row.external_id, name: row.name, clientName: row.client_name, missingSince: row.missing_since === null ? null : new Date(row.missing_since as string) }))
+type LinkRow = Omit<GroupLink, 'missingSince'> & { missingSince: string | null }
+
+/** What is known of a connection's groups: the clients' links, and what an operator has decided by hand (null: excluded). One statement. */
+export async function readGroups ({ db, t }: Database, connectionId: string): Promise<{ links: GroupLink[], mappings: Map<string, string | null> }> {
+  const { rows } = await sql<{ links: LinkRow[], mappings: Array<{ id: string, client: string | null }> }>`
+    select (select coalesce(jsonb_agg(jsonb_build_object('clientRef', client_ref, 'externalId', external_id, 'name', name, 'clientName', client_name, 'server', server, 'missingSince', missing_since)), '[]')
+        from ${t.client_group} where connection_id = ${connectionId}) as links,
+      (select coalesce(jsonb_agg(jsonb_build_object('id', external_id, 'client', case when mode = 'mapped' then client_ref end)), '[]')
+        from ${t.organization} where connection_id = ${connectionId} and mode <> 'inherit' and removed_at is null) as mappings`.execute(db)
+  const { links, mappings } = rows[0]!
+  return {
+    links: links.map(link => ({ ...link, missingSince: link.missingSince === null ? null : new Date(link.missingSince) })),
+    mappings: new Map(mappings.map(({ id, client }) => [id, client]))
+  }
 }
 
-export interface NewLink { clientRef: string, externalId: string, name: string, clientName: string }
+/** The group of one client, or null. */
+export async function readLink ({ db, t }: Database, connectionId: string, clientRef: string): Promise<{ externalId: string } | null> {
+  const { rows } = await sql<{ externalId: string }>`select external_id as "externalId" from ${t.client_group} where connection_id = ${connectionId} and client_ref = ${clientRef}`.execute(db)
+  return rows[0] ?? null
+}
+
+export type NewLink = Omit<GroupLink, 'missingSince'>
 
 /**
- * Stores links and maps each group's organization to its client, unless an operator has mapped it otherwise.
- * A group that this client held before is let go; one that another client holds stays with that client (unique index).
+ * Stores links and maps each group's organization to its client, unless an operator has decided otherwise.
+ * What the client held before is let go, and so is what another client's stored link says about the same group: the plan has seen that it no longer holds.
  */
-export async function writeLinks (trx: Db, t: Tables, connection: { tenantId: string, connectionId: string }, links: NewLink[]): Promise<void> {
+export async function writeLinks (trx: Db, t: Tables, connection: { tenantId: string, connectionId: string }, links: NewLink[], at: Date): Promise<void> {
   if (links.length === 0) return
-  const records = sql`jsonb_to_recordset(${JSON.stringify(links)}::jsonb) as x("clientRef" text, "externalId" text, name text, "clientName" text)`
-  await sql`insert into ${t.client_group} as g (tenant_id, connection_id, client_ref, external_id, name, client_name)
-    select ${connection.tenantId}, ${connection.connectionId}::uuid, x."clientRef", x."externalId", x.name, x."clientName" from ${records} order by x."clientRef"
-    on conflict (connection_id, client_ref) do update set external_id = excluded.external_id, name = excluded.name, client_name = excluded.client_name, missing_since = null, updated_at = now()`.execute(trx)
+  const { tenantId, connectionId } = connection
+  const records = sql`jsonb_to_recordset(${JSON.stringify(links)}::jsonb) as x("clientRef" text, "externalId" text, name text, "clientName" text, server text)`
+  await sql`delete from ${t.client_group} g using ${records} where g.connection_id = ${connectionId} and g.external_id = x."externalId" and g.client_ref <> x."clientRef"`.execute(trx)
+  await sql`insert into ${t.client_group} as g (tenant_id, connection_id, client_ref, external_id, name, client_name, server)
+    select ${tenantId}, ${connectionId}::uuid, x."clientRef", x."externalId", x.name, x."clientName", x.server from ${records} order by x."clientRef"
+    on conflict (connection_id, client_ref) do update set external_id = excluded.external_id, name = excluded.name, client_name = excluded.client_name, server = excluded.server,
+      missing_since = null, updated_at = now()`.execute(trx)
   await sql`insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, path, mode, client_ref, hash, observed_at)
-    select ${connection.tenantId}, ${connection.connectionId}::uuid, x."externalId", x.name, x.name, 'mapped', x."clientRef", '', now() from ${records} order by x."externalId"
+    select ${tenantId}, ${connectionId}::uuid, x."externalId", x.name, x.name, 'mapped', x."clientRef", '', ${at.toISOString()}::timestamptz from ${records} order by x."externalId"
     on conflict (connection_id, external_id) do update set mode = 'mapped', client_ref = excluded.client_ref, removed_at = null, updated_at = now() where o.mode = 'inherit'`.execute(trx)
 }
 
-export async function markMissing ({ db, t }: Database, connectionId: string, clientRefs: string[], at: Date | null): Promise<void> {
-  await sql`update ${t.client_group} set missing_since = ${at === null ? sql`null` : sql`coalesce(missing_since, ${at.toISOString()}::timestamptz)`}, updated_at = now()
-    where connection_id = ${connectionId} and client_ref = any(${clientRefs}::text[])`.execute(db)
+/** Groups that a healthy list did not show (`since` stays what it was), or shows again. */
+export async function markMissing ({ db, t }: Database, connectionId: string, missing: string[], seen: string[], at: Date): Promise<void> {
+  if (missing.length + seen.length === 0) return
+  await sql`update ${t.client_group} set missing_since = case when client_ref = any(${missing}::text[]) then coalesce(missing_since, ${at.toISOString()}::timestamptz) end, updated_at = now()
+    where connection_id = ${connectionId} and client_ref = any(${[...missing, ...seen]}::text[])`.execute(db)
 }
 
 /** Devices per group: what an operator wants to know before touching one. */
@@ -36,9 +57,4 @@ export async function devicesPerGroup ({ db, t }: Database, connectionId: string
   const { rows } = await sql<{ external_id: string, devices: string | number }>`select organization_external_id as external_id, count(*) as devices from ${t.device}
     where connection_id = ${connectionId} and removed_at is null and organization_external_id is not null group by 1`.execute(db)
   return new Map(rows.map(row => [row.external_id, numberOrNull(row.devices)!]))
-}
-
-/** What a provider's server is remembered by; a change means that the ids of before say nothing. */
-export async function rememberServer ({ db, t }: Database, connectionId: string, server: string): Promise<void> {
-  await sql`update ${t.connection} set state = state || ${JSON.stringify({ server })}::jsonb where id = ${connectionId} and state->>'server' is distinct from ${server}`.execute(db)
 }

@@ -173,13 +173,18 @@ export async function connectionById ({ db, t }: Database, id: string): Promise<
 
 /**
  * The connections whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
+ * It moves a minute only: a sync that could not be started, or whose process died over it, is due again then. `scheduleNext` sets the real date.
  */
 export async function takeDue ({ db, t }: Database, limit: number): Promise<Array<ConnectionRow & { full_due: boolean }>> {
   const { rows } = await sql<ConnectionRow & { full_due: boolean }>`
-    update ${t.connection} c set next_sync_at = ${nextSync(0)} + c.every_minutes * interval '1 minute' * (1 + random() * 0.05)
+    update ${t.connection} c set next_sync_at = now() + interval '1 minute'
     where c.id in (select id from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${limit} for update skip locked)
     returning c.*, coalesce(c.last_full_sync_at + c.full_every_minutes * interval '1 minute' <= now(), true) as full_due`.execute(db)
   return rows
+}
+
+export async function scheduleNext ({ db, t }: Database, connectionId: string): Promise<void> {
+  await sql`update ${t.connection} set next_sync_at = now() + every_minutes * interval '1 minute' * (1 + random() * 0.05) where id = ${connectionId} and schedule_enabled`.execute(db)
 }
 
 /** Every tenant's connections to these providers that have what they need to log in. */

@@ -19,6 +19,10 @@ export interface Database {
   /** Runs one statement outside any transaction. Never use it while holding one of ours: PGlite has a single session. */
   db: Db
   transaction<T> (work: (trx: Db) => Promise<T>): Promise<T>
+  /** Calls `listener` after every commit that wrote events. */
+  onEvents (listener: () => void): void
+  /** Tells those listeners of events that were written outside a transaction of ours. */
+  announce (): void
   /** The host's entity manager joined to our open transaction. */
   hostEntityManager (trx: Db): EntityManager
 }
@@ -26,6 +30,13 @@ export interface Database {
 interface ControlledDb extends Db {
   commit (): { execute (): Promise<unknown> }
   rollback (): { execute (): Promise<unknown> }
+}
+
+const wroteEvents = new WeakSet<object>()
+
+/** Events were written in this transaction: whoever waits for them is told when it has committed. */
+export function tellAfterCommit (trx: Db): void {
+  wroteEvents.add(trx)
 }
 
 export function tablesOf (schema: string): Tables {
@@ -43,8 +54,12 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
     throw new OptionError("option 'orm' must be a MikroORM 7 instance on @mikro-orm/postgresql or @mikro-orm/pglite")
   }
   const fresh = await sessionFactory(connection as { getClient (): Db, getNativeClient? (): Promise<unknown> })
+  const listeners: Array<() => void> = []
+  const announce = (): void => { for (const listener of listeners) listener() }
   return {
     schema,
+    announce,
+    onEvents (listener) { listeners.push(listener) },
     t: tablesOf(schema),
     db: fresh(),
     async transaction (work) {
@@ -52,6 +67,7 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
       try {
         const result = await work(trx)
         await trx.commit().execute()
+        if (wroteEvents.has(trx)) announce()
         return result
       } catch (error) {
         // A broken connection cannot roll back; what made it break is the error worth telling.

@@ -79,9 +79,21 @@ export async function adoptableRuns ({ db, t }: Database, limit: number): Promis
     select id, tenant_id, connection_id, provider, transport, status from (
       select r.*, row_number() over (partition by tenant_id order by queued_at, id) as turn from ${t.run} r
       where (status = 'queued' and coalesce(not_before, queued_at + interval '2 seconds') <= now())
-        or (status = 'interrupted' and coalesce(not_before, now()) <= now()) or (status = 'running' and lease_until < now())
+        or (status = 'interrupted' and coalesce(not_before, now()) <= now()) or (status = 'running' and lease_until < now() and coalesce(not_before, lease_until) <= now())
     ) waiting order by turn, queued_at, id limit ${limit}`.execute(db)
   return rows
+}
+
+/** Runs that a durable engine still has are not looked at again for a while: they must not hide those behind them. */
+export async function leaveRuns ({ db, t }: Database, runIds: string[], ms: number): Promise<void> {
+  if (runIds.length === 0) return
+  await sql`update ${t.run} set not_before = now() + ${ms} * interval '1 millisecond'
+    where id = any(${runIds}::uuid[]) and (status in ('queued', 'interrupted') or (status = 'running' and lease_until < now()))`.execute(db)
+}
+
+/** A run whose transport is no longer registered goes to the one that is. */
+export async function rehomeRun ({ db, t }: Database, runId: string, transport: string): Promise<void> {
+  await sql`update ${t.run} set transport = ${transport} where id = ${runId} and status in ('queued', 'running', 'interrupted')`.execute(db)
 }
 
 export interface PageProgress {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { RmmEvent, RmmEventType } from '../../types.ts'
-import type { Db, Tables } from './database.ts'
+import { type Db, type Tables, tellAfterCommit } from './database.ts'
 import { iso } from './values.ts'
 
 export interface NewEvent {
@@ -18,6 +18,7 @@ export interface EventSource { tenantId: string, connectionId: string, provider:
  */
 export async function writeEvents (trx: Db, t: Tables, source: EventSource, events: NewEvent[], sinks: string[]): Promise<void> {
   if (events.length === 0) return
+  tellAfterCommit(trx)
   const json = JSON.stringify(events.map((event, n) => ({ ...event, n })))
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
     select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}

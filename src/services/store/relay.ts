@@ -4,7 +4,10 @@ import type { Database } from './database.ts'
 import { type OutboxRow, toEvent } from './outbox.ts'
 import { numberOrNull } from './values.ts'
 
-/** One process at a time serves a sink; a lease rather than a lock, so that no transaction stays open while the sink is slow. */
+/**
+ * One process at a time serves a sink; a lease rather than a lock, so that no transaction stays open while the sink is slow.
+ * False: another process has it, or it is not time yet to try it again.
+ */
 export async function claimSink ({ db, t }: Database, name: string, worker: string, leaseMs: number): Promise<boolean> {
   const { rows } = await sql`insert into ${t.sink} as s (name, worker, lease_until) values (${name}, ${worker}, now() + ${leaseMs} * interval '1 millisecond')
     on conflict (name) do update set worker = excluded.worker, lease_until = excluded.lease_until
@@ -12,7 +15,18 @@ export async function claimSink ({ db, t }: Database, name: string, worker: stri
   return rows.length > 0
 }
 
-export async function releaseSink ({ db, t }: Database, name: string, worker: string, outcome: { error: string | null, retryMs: number }): Promise<void> {
+/** False: the lease ran out and another process took the sink over. */
+export async function renewSink ({ db, t }: Database, name: string, worker: string, leaseMs: number): Promise<boolean> {
+  const { rows } = await sql`update ${t.sink} set lease_until = now() + ${leaseMs} * interval '1 millisecond' where name = ${name} and worker = ${worker} returning name`.execute(db)
+  return rows.length > 0
+}
+
+/** Gives the sink back. `error` null: it took everything; undefined: nothing was learned about it. */
+export async function releaseSink ({ db, t }: Database, name: string, worker: string, outcome: { error: string | null | undefined, retryMs: number }): Promise<void> {
+  if (outcome.error === undefined) {
+    await sql`update ${t.sink} set lease_until = null where name = ${name} and worker = ${worker}`.execute(db)
+    return
+  }
   const failed = outcome.error !== null
   await sql`update ${t.sink} set lease_until = null, failures = ${failed ? sql`failures + 1` : sql`0`}, last_error = ${outcome.error},
     next_at = ${failed ? sql`now() + ${outcome.retryMs} * interval '1 millisecond'` : sql`null`} where name = ${name} and worker = ${worker}`.execute(db)

@@ -164,7 +164,6 @@ export const handlers: Record<string, Handler> = {
   getDeviceDetails (command, { world, session, crash }) {
     const ids = command['nodeids']
     if (!Array.isArray(ids) && session.page.visible !== null) return crash('getDeviceDetails while paged')
-    if (Array.isArray(ids) && ids.length > 1 && ids.some(id => !world.nodes.has(String(id)))) return crash('getDeviceDetails of a removed node')
     const chosen = world.visibleNodes(session.account).filter(node => !Array.isArray(ids) || ids.includes(node._id))
     const data = chosen.map(node => ({ node: { ...world.listed(node), meshid: node.meshid }, sys: { hardware: world.sysinfo.get(node._id) }, net: { netif2: world.network.get(node._id) } }))
     session.send({ action: 'getDeviceDetails', type: 'json', data: JSON.stringify(data) })

@@ -1,12 +1,12 @@
-import type { ComponentChildren, JSX } from 'preact'
-import { useRef, useState } from 'preact/hooks'
+import type { ComponentChildren } from 'preact'
+import { useId, useRef, useState } from 'preact/hooks'
 import { ApiError, type ProblemKind } from '../api.ts'
 import { type Loaded, useUi } from '../context.ts'
 import type { StringKey } from '../strings.ts'
 
 export function Link ({ to, current = false, class: className, children }: { to: string, current?: boolean, class?: string, children: ComponentChildren }) {
   const { router } = useUi()
-  const follow = (event: JSX.TargetedMouseEvent<HTMLAnchorElement>) => {
+  const follow = (event: MouseEvent) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return
     event.preventDefault()
     router.go(to)
@@ -35,9 +35,10 @@ const texts: Record<ProblemKind, [StringKey, StringKey | null]> = {
 
 /** A failure in words, with a way to try again. */
 export function Problem ({ error, retry }: { error: unknown, retry?: (() => void) | undefined }) {
-  const { t } = useUi()
+  const { t, enter } = useUi()
   if (!error) return null
   const kind = error instanceof ApiError ? error.kind : 'server'
+  if (kind === 'session' && enter && retry) return <TokenForm enter={enter} retry={retry} />
   const [title, text] = texts[kind]
   const message = kind === 'session' || kind === 'network' ? '' : (error as Error).message
   return (
@@ -48,6 +49,34 @@ export function Problem ({ error, retry }: { error: unknown, retry?: (() => void
         {message && <p>{message}</p>}
       </div>
       {retry && <button type='button' onClick={retry}>{t('retry')}</button>}
+    </div>
+  )
+}
+
+/** For hosts that know their users by a token: the way back in. */
+function TokenForm ({ enter, retry }: { enter: (token: string) => void, retry: () => void }) {
+  const { t } = useUi()
+  const [token, setToken] = useState('')
+  const id = useId()
+  const use = () => {
+    enter(token.trim())
+    retry()
+  }
+  // Not a form: it may be shown inside of one.
+  return (
+    <div class='notice warn' role='alert'>
+      <div>
+        <strong>{t('sessionTitle')}</strong>
+        <p>{t('sessionTokenText')}</p>
+        <label for={id}>{t('token')}</label>
+        <div class='row'>
+          <input
+            id={id} class='grow' type='password' autocomplete='off' value={token} onInput={event => setToken(event.currentTarget.value)}
+            onKeyDown={event => { if (event.key === 'Enter') { event.preventDefault(); use() } }}
+          />
+          <button type='button' disabled={token.trim() === ''} onClick={use}>{t('retry')}</button>
+        </div>
+      </div>
     </div>
   )
 }
@@ -75,12 +104,12 @@ export function Badge ({ tone = 'plain', children }: { tone?: Tone, children: Co
 /** How long ago, with the exact time for whoever hovers or reads by machine. */
 export function Ago ({ at }: { at: string | null }) {
   const { t, fmt } = useUi()
-  return at === null ? <>{t('never')}</> : <time dateTime={at} title={fmt.time(at)}>{fmt.ago(at)}</time>
+  return at === null ? <span>{t('never')}</span> : <time dateTime={at} title={fmt.time(at)}>{fmt.ago(at)}</time>
 }
 
 export function Time ({ at }: { at: string | null }) {
   const { t, fmt } = useUi()
-  return at === null ? <>{t('never')}</> : <time dateTime={at}>{fmt.time(at)}</time>
+  return at === null ? <span>{t('never')}</span> : <time dateTime={at}>{fmt.time(at)}</time>
 }
 
 /** A value to copy, selectable where the browser does not let us copy. */

@@ -23,7 +23,6 @@ export function usePaged<T> (path: string, query: Query = {}): Paged<T> {
   const [state, setState] = useState<{ items: T[], cursor: string | null, error?: unknown, loading: boolean, started: boolean }>({ items: [], cursor: null, loading: true, started: false })
   const [ask, setAsk] = useState<{ cursor: string | null, turn: number }>({ cursor: null, turn: 0 })
   const cursor = ask.cursor
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for path and query
   useEffect(() => {
     const leaving = new AbortController()
     setState(before => ({ ...before, error: undefined, loading: true }))

@@ -1,0 +1,152 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import t from 'tap'
+
+/**
+ * Who may import whom. A file obeys the first rule whose `of` its path starts with; a target is a path below `src` or a package.
+ * `values` are allowed at run time, `types` only as types.
+ */
+interface Rule { of: string, values: RegExp[], types?: RegExp[], why: string }
+
+const pureNode = /^node:(crypto|util|url|path|buffer|timers\/promises|events|stream)$/
+const own = /^(errors|types|rmm|options)\.ts$/
+
+const rules: Rule[] = [
+  {
+    of: 'providers/',
+    why: 'a provider knows its platform and the interface, nothing of the host',
+    values: [/^providers\//, /^@sinclair\/typebox/, pureNode],
+    types: [/^types\.ts$/]
+  },
+  {
+    of: 'routes/',
+    why: 'routes speak HTTP and call one service; the database is not theirs',
+    values: [/^routes\//, own, /^ui\//, /^(fastify|@fastify\/.+|@sinclair\/typebox.*|ajv|ajv-formats|undici)$/, pureNode, /^node:(http|fs|fs\/promises)$/],
+    types: [/^services\/(?!store\/)/, /^providers\/define\.ts$/]
+  },
+  {
+    of: 'services/store/',
+    why: 'the only place that speaks SQL',
+    values: [/^services\/(store\/|normalize\.ts|tree\.ts|assign\.ts)/, own, /^kysely$/, pureNode],
+    types: [/^@mikro-orm\/core$/, /^(services|providers)\//]
+  },
+  {
+    of: 'services/http/',
+    why: 'the egress of providers: the network, and nothing else',
+    values: [/^services\/http\//, /^providers\/define\.ts$/, own, /^undici$/, pureNode, /^node:(net|tls|dns|zlib)$/],
+    types: [/^node:/, /^fastify$/, /^services\/core\.ts$/]
+  },
+  {
+    of: 'services/',
+    why: 'the domain knows no HTTP server, no ORM and no SQL',
+    values: [/^services\//, /^providers\/(define|hmac)\.ts$/, own, /^@sinclair\/typebox/, /^(ajv|ajv-formats|undici)$/, pureNode, /^node:(os|perf_hooks)$/],
+    types: [/^(fastify|@mikro-orm\/core)$/, /^transports\/transport\.ts$/]
+  },
+  {
+    of: 'transports/postgres',
+    why: 'a transport knows the executor and its engine',
+    values: [/^transports\//, own, /^pg-boss$/, pureNode],
+    types: [/^services\/executor\.ts$/]
+  },
+  {
+    of: 'transports/temporal',
+    why: 'a transport knows the executor and its engine',
+    values: [/^transports\//, own, /^@temporalio\//, pureNode, /^node:(module|fs|fs\/promises|os)$/],
+    types: [/^services\/executor\.ts$/]
+  },
+  {
+    of: 'transports/',
+    why: 'a transport knows the executor, nothing else',
+    values: [/^transports\//, own, pureNode],
+    types: [/^services\/executor\.ts$/]
+  },
+  { of: 'entities/', why: 'tables as the host may read them', values: [/^entities\//, /^@mikro-orm\/core$/], types: [/^types\.ts$/] },
+  {
+    of: 'migrations/',
+    why: 'SQL and its runner',
+    values: [/^migrations\//, own, /^kysely$/],
+    types: [/^@mikro-orm\/core$/, /^services\/store\/database\.ts$/]
+  },
+  {
+    of: 'testing/',
+    why: 'what tests of providers and hosts need, without the host',
+    values: [/^testing\//, /^providers\//, /^services\/(http\/|secrets\.ts)/, own, /^(@sinclair\/typebox.*|undici|ws|ajv|ajv-formats)$/, /^node:/],
+    types: [/./]
+  },
+  { of: 'ui/build.ts', why: 'makes the page when the package is built', values: [/^node:/, /^esbuild$/, /^ui\//] },
+  { of: 'ui/', why: 'runs in a browser', values: [/^ui\//, /^preact/, /^services\/tree\.ts$/], types: [/^types\.ts$/] }
+]
+
+interface Import { target: string, names: string[], typeOnly: boolean }
+
+const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+
+function importsOf (file: string, source: string): Import[] {
+  const code = withoutComments(source)
+  const statements = [...code.matchAll(/^(?:import|export)\s+(?!default\b|const\b|function\b|async\b|class\b|interface\b)(type\s)?([^;'"`()=]*?)\s*from\s+'([^']+)'/gm)].map(([, type, clause, from]) => {
+    const names = /{([\s\S]*)}/.exec(clause!)?.[1]?.split(',').map(name => name.trim()).filter(Boolean) ?? [clause!.trim()]
+    return { target: from!, names, typeOnly: type !== undefined || (clause!.startsWith('{') && names.every(name => name.startsWith('type '))) }
+  })
+  const others = [...code.matchAll(/\bimport\s*\(\s*'([^']+)'|^import\s+'([^']+)'/gm)].map(([, dynamic, bare]) => ({ target: (dynamic ?? bare)!, names: ['*'], typeOnly: false }))
+  return [...statements, ...others].map(found => ({ ...found, target: found.target.startsWith('.') ? posix.join(posix.dirname(file), found.target) : found.target }))
+}
+
+/** `node:net` also holds what only computes with addresses. */
+const addressMath = new Set(['BlockList', 'isIP', 'isIPv4', 'isIPv6', 'SocketAddress'])
+const isAddressMath = ({ target, names }: Import) => target === 'node:net' && names.every(name => addressMath.has(name))
+
+function violations (file: string, source: string): string[] {
+  const rule = rules.find(({ of }) => file.startsWith(of))
+  if (rule === undefined) return []
+  const imported = importsOf(file, source).filter(found => !isAddressMath(found))
+    .filter(({ target, typeOnly }) => ![...rule.values, ...typeOnly ? rule.types ?? [] : []].some(allowed => allowed.test(target)))
+    .map(({ target, typeOnly }) => `${file} imports ${target}${typeOnly ? ' (types)' : ''}: ${rule.why}`)
+  return [...imported, ...file.startsWith('providers/') ? globalsIn(source).map(name => `${file} uses ${name}: ${rule.why}`) : []]
+}
+
+/** What the runtime hands to everybody. `fetch` is fine where it is the one that was given: taken apart from a context. */
+function globalsIn (source: string): string[] {
+  const code = withoutComments(source)
+  const given = /[{,]\s*fetch\s*[,}]/.test(code)
+  const found = code.matchAll(/(?<![.\w'])(?:process|globalThis)\b|(?<![.\w'])fetch\s*\(|new WebSocket\b/g)
+  return [...found].map(([name]) => name).filter(name => !given || !name.startsWith('fetch'))
+}
+
+const src = new URL('../src/', import.meta.url)
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).map(file => file.replaceAll('\\', '/')).filter(file => /\.tsx?$/.test(file))
+const read = (file: string) => readFileSync(new URL(file, src), 'utf8')
+
+t.test('every file imports only what its layer may know', t => {
+  t.ok(files.length > 100, `${files.length} files`)
+  t.same(files.flatMap(file => violations(file, read(file))), [])
+  t.end()
+})
+
+t.test('only the store and the migrations speak SQL; only they and the entities touch MikroORM at run time', t => {
+  const users = (pattern: RegExp) => files.filter(file => importsOf(file, read(file)).some(({ target, typeOnly }) => !typeOnly && pattern.test(target)))
+  t.same(users(/^kysely$/).filter(file => !/^(services\/store|migrations)\//.test(file)), [])
+  t.same(users(/^@mikro-orm\//).filter(file => !file.startsWith('entities/')), ['cli.ts'], 'the command line makes an ORM of its own')
+  t.end()
+})
+
+t.test('what is for tests is not loaded by the plugin', t => {
+  t.same(files.filter(file => !file.startsWith('testing/') && importsOf(file, read(file)).some(({ target }) => target.startsWith('testing/'))), [])
+  t.end()
+})
+
+t.test('the rules notice what they forbid', t => {
+  const caught = (file: string, source: string) => violations(file, source).length === 1
+  t.ok(caught('providers/x.ts', "import { sql } from 'kysely'"))
+  t.ok(caught('providers/x.ts', "import {\n  a,\n  b\n} from '../services/core.ts'"))
+  t.ok(caught('providers/x/y.ts', "import { connect } from 'node:net'"))
+  t.ok(caught('providers/x.ts', "import type { FastifyRequest } from 'fastify'"))
+  t.ok(caught('providers/x.ts', 'const key = process.env.KEY'))
+  t.ok(caught('providers/x.ts', "const page = await fetch('https://example.com')"))
+  t.ok(caught('routes/x.ts', "import type { Database } from '../services/store/database.ts'"))
+  t.ok(caught('services/x.ts', "const { sql } = await import('kysely')"))
+  t.ok(caught('services/x.ts', "export { routes } from '../routes/index.ts'"))
+  t.ok(caught('services/x.ts', "import Fastify, { type FastifyInstance } from 'fastify'"))
+  t.ok(caught('transports/x.ts', "import { openDatabase } from '../services/store/database.ts'"))
+  t.same(violations('providers/x.ts', "import { isIP } from 'node:net'\nimport type { Device } from '../types.ts'\n// import { sql } from 'kysely'\nconst page = await client.fetch('/v2')"), [])
+  t.end()
+})
