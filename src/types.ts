@@ -236,6 +236,8 @@ export interface DeviceFilter {
   clientRef?: string
   online?: boolean
   mapped?: boolean
+  /** Only those the platform no longer has, or only those it has. Default: both. */
+  removed?: boolean
   /** Matches names, serial number, addresses and user, case-insensitively. */
   q?: string
 }

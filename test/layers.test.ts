@@ -39,7 +39,7 @@ const rules: Rule[] = [
   {
     of: 'services/',
     why: 'the domain knows no HTTP server, no ORM and no SQL',
-    values: [/^services\//, /^providers\/(define|hmac)\.ts$/, own, /^@sinclair\/typebox/, /^(ajv|ajv-formats|undici)$/, pureNode, /^node:(os|perf_hooks)$/],
+    values: [/^services\//, /^providers\/(define|hmac)\.ts$/, own, /^@sinclair\/typebox/, /^(ajv|ajv-formats|undici)$/, pureNode, /^node:(os|perf_hooks|diagnostics_channel)$/],
     types: [/^(fastify|@mikro-orm\/core)$/, /^transports\/transport\.ts$/]
   },
   {

@@ -88,7 +88,8 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
   async function fail (run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
     const error = { code: failure.code, message: failure.message }
     if (failure.code === 'RMM_ERR_PLATFORM_AUTH') await setStatus(database, run.connection_id, 'error', failure.message)
-    const again = failure.kind === 'interrupted' || (failure.kind === 'transient' && Number(run.failures) + 1 < settings.maxAttempts)
+    const soon = (failure.retryAfterMs ?? 0) <= longestWaitMs
+    const again = failure.kind === 'interrupted' || (failure.kind === 'transient' && soon && Number(run.failures) + 1 < settings.maxAttempts)
     if (again) {
       const delayMs = failure.retryAfterMs ?? settings.retryDelayMs * (1 + Math.random())
       const status = failure.kind === 'interrupted' ? 'interrupted' : 'queued'
@@ -184,6 +185,9 @@ function failed ({ code, message }: Failure): RunEnd {
 function isStale (error: unknown): boolean {
   return (error as { code?: unknown }).code === 'RMM_ERR_STALE_ATTEMPT'
 }
+
+/** A platform that wants to be left alone for longer ends the run; the next one goes on from its checkpoint. */
+const longestWaitMs = 15 * 60_000
 
 /** A run whose workers die again and again must not take the whole service with it for ever. */
 const maxClaims = 100

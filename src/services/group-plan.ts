@@ -63,9 +63,14 @@ interface Ground extends PlanInput {
  * Applied and planned again, everything is `existing`.
  */
 export function planGroups (input: PlanInput): GroupStep[] {
-  const clients = [...new Map(input.clients.map(client => [client.id, client])).values()]
+  const clients = [...new Map(input.clients.map(({ id, name }) => [id, { id, name: storable(name) }])).values()]
   const ground = survey({ ...input, clients })
   return clients.map(client => stepFor(client, ground))
+}
+
+/** What PostgreSQL takes as text; a host's client may have any name, or none. */
+function storable (name: string | null | undefined): string {
+  return (name ?? '').toWellFormed().replaceAll('\0', '')
 }
 
 function survey (input: PlanInput): Ground {

@@ -9,7 +9,7 @@ export interface OpenHook {
 }
 
 export interface HookCache {
-  /** From memory where possible. What is remembered proves nothing by itself: `storeDelivery` checks that it is still in force. */
+  /** From memory where possible. What is remembered proves nothing by itself: `storeDeliveries` checks that it is still in force. */
   get (hookKey: string): Promise<OpenHook | null>
   /** Reads the hook again, and forgets it where it is gone. */
   refresh (hookKey: string): Promise<OpenHook | null>

@@ -54,7 +54,9 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
       const active = await activeRun(database.db, t, row.id)
       // It may have ended between the two statements: then there is room for a new one.
       if (active === null) continue
-      if (active.status !== 'running') await dispatch({ ...handleOf(active), transport: active.transport }).catch(error => core.log.warn({ err: error, runId: active.id }, 'dispatch failed'))
+      // One that waits for a time the platform named is left waiting.
+      const waits = active.not_before !== null && new Date(active.not_before as string) > core.now()
+      if (active.status !== 'running' && !waits) await dispatch({ ...handleOf(active), transport: active.transport }).catch(error => core.log.warn({ err: error, runId: active.id }, 'dispatch failed'))
       return { run: toRun(active), deduplicated: true }
     }
     throw new ConflictError('Runs of this connection start and end faster than this request could join one; try again')

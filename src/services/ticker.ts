@@ -76,7 +76,7 @@ async function startDue (core: Core, sync: SyncService, before: TickerOptions['b
   for (const row of await takeDue(core.database, dueAtOnce)) {
     if (core.registry.get(row.provider) === undefined) continue
     const start = (): Promise<void> => sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
-      .then(() => scheduleNext(core.database, row.id))
+      .then(() => scheduleNext(core.database, row.id, row.due_at))
       .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
     if (before?.(row, start) !== true) await start()
   }

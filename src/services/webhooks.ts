@@ -5,12 +5,13 @@ import { verifyHmacSha256 } from '../providers/hmac.ts'
 import type { Rmm } from '../rmm.ts'
 import { sealedFor } from './clients.ts'
 import type { Core } from './core.ts'
+import { createDeliveryWriter } from './delivery-writer.ts'
 import { publishDelivery } from './diagnostics.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
 import { clean, normalizeAlert } from './normalize.ts'
 import { type ConnectionRow, connectionRow, rotateHookSecret } from './store/connections.ts'
-import { deliveryBacklog, lastDeliveryAt, listDeliveries, replayDelivery, storeDelivery, toDelivery } from './store/deliveries.ts'
+import { deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, toDelivery } from './store/deliveries.ts'
 
 const defaultGraceMinutes = 60
 const maxEventId = 300
@@ -27,6 +28,7 @@ export function newHookSecret (): string {
 export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
   const { database } = core
   const cache = createHookCache(core)
+  const writer = createDeliveryWriter(core)
 
   async function connection (tenantId: string, id: string): Promise<{ row: ConnectionRow, webhook: ProviderWebhook }> {
     const row = await connectionRow(database, tenantId, id)
@@ -63,15 +65,14 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
     for (let proof = 0; proof < proofs; proof++) {
       const { open: { hook }, webhook } = await prove(hookKey, request)
       const { event, body } = read(webhook, request)
-      const stored = await storeDelivery(database, hook, event, body, core.sinks)
+      const stored = await writer.store({ hook, event, body })
       if (stored === 'stale') {
         await cache.refresh(hookKey)
         continue
       }
-      const ignored = event.hints.length === 0 && event.alert === undefined
+      const ignored = isIgnored(event)
       publishDelivery(() => ({ phase: 'received', connectionId: hook.id, tenantId: hook.tenant_id, provider: hook.provider, eventType: event.type, outcome: stored === 'duplicate' ? 'duplicate' : ignored ? 'ignored' : 'stored' }))
       if (stored === 'duplicate') return { duplicate: true, ignored }
-      database.announce()
       if (!ignored) inbox.received(hook.id, stored.id, event, core.now())
       return { duplicate: false, ignored }
     }

@@ -37,7 +37,9 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
   const providers = useLoad('providers', async signal => (await api.get<{ items: ProviderInfo[] }>('providers', {}, signal)).items)
   const byId = useMemo(() => new Map(providers.data?.map(provider => [provider.id, provider])), [providers.data])
   const place = router.path.join('/')
-  const main = useRef<HTMLElement>(null)
+  // Embedded, the landmarks are those of the host's page.
+  const Main = titled ? 'main' : 'div'
+  const main = useRef<HTMLElement & HTMLDivElement>(null)
   const first = useRef(true)
   useEffect(() => {
     if (first.current) first.current = false
@@ -51,18 +53,18 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
         <ClientNamesProvider api={api}>
           <div class='shell' lang={locale}>
             <button type='button' class='skip' onClick={() => main.current?.focus()}>{t('skip')}</button>
-            <header>
+            <div>
               <nav class='tabs' aria-label={t('navigation')}>
                 <NavLink to='' at={['', 'connect', 'connections']}>{t('connections')}</NavLink>
                 <NavLink to='devices' at={['devices']}>{t('devices')}</NavLink>
                 <NavLink to='alerts' at={['alerts']}>{t('alerts')}</NavLink>
               </nav>
-            </header>
-            <main ref={main} tabIndex={-1} aria-busy={providers.loading}>
+            </div>
+            <Main ref={main} class='main' tabIndex={-1} aria-busy={providers.loading}>
               {providers.data
                 ? <Place key={router.path.slice(0, 2).join('/')} />
                 : providers.error ? <Problem error={providers.error} retry={providers.reload} /> : <Loading />}
-            </main>
+            </Main>
             <p class='unseen' role='status'>{said}</p>
             <Leaving />
           </div>

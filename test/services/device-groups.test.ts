@@ -85,18 +85,18 @@ t.test('ensure makes one group, says what it did, and refuses what it would have
 })
 
 t.test('clients of one name are in conflict until one is renamed; hostile names harm nobody else', async t => {
-  const hostile = ['Müller & Söhne', '<b>x</b>', 'O\'Brien "Q"', 'Acme\r\nMeshServer=wss://evil', 'x'.repeat(300), '🏢'.repeat(100), '$& $1', '   ', '\u202e\u0000', 'Acme', 'Acme East', 'Acme', '__proto__', 'שלום']
+  const hostile = ['Müller & Söhne', '<b>x</b>', 'O\'Brien "Q"', 'Acme\r\nMeshServer=wss://evil', 'x'.repeat(300), '🏢'.repeat(100), '$& $1', '   ', '\u202e\u0000', 'Acme', 'Acme East', 'Acme', '__proto__', 'שלום', 'NUL\u0000 and half \ud83c']
   const clients = makeClients(hostile)
   const { fake, call, syncAll } = await setUp(t, { clients })
   const result = await syncAll()
-  t.match(result, { success: false, created: 10, conflicts: 2, failed: 2, totalClients: 14 })
+  t.match(result, { success: false, created: 11, conflicts: 2, failed: 2, totalClients: 15 })
   t.match(outcomes(result), { c8: 'failed', c9: 'failed', c10: 'conflict', c12: 'conflict' })
   t.notOk([...groupsOn(fake).values()].some(name => /[\r\n\u0000\u202e]/.test(name) || name.length > 128))
   clients[11]!.name = 'Acme West'
   t.match((await call('ensure/c12')).body, { name: 'Acme West Devices', created: true })
   t.match((await call('ensure/c10')).body, { name: 'Acme Devices', created: true })
   fake.resetCounts()
-  t.match(await syncAll(), { existing: 12, conflicts: 0, failed: 2 })
+  t.match(await syncAll(), { existing: 13, conflicts: 0, failed: 2 })
   t.equal(fake.counts.writes, 0)
 })
 
@@ -260,26 +260,95 @@ t.test('a creation whose answer was lost is found by its mark; of two the older 
   t.equal(groupsOn(fake).size, 2, 'nothing is deleted')
 })
 
-t.test('a process that was killed over it holds the others up for a moment only', async t => {
-  const { host, syncAll, call } = await setUp(t, { engine: { interactiveMs: 300 } })
-  await syncAll()
+t.test('a process that died over it keeps the others out only until its lease runs out', async t => {
+  const { fake, host, call, syncAll } = await setUp(t, { engine: { interactiveMs: 1_000 } })
   const { db, t: tables } = await database(host)
+  const leases = async () => (await sql<{ name: string }>`select name from ${tables.lease} where name like 'groups:%'`.execute(db)).rows
+  let names: string[] = []
+  fake.intercept = ({ action, tag }, session) => {
+    if (action !== 'meshes') return false
+    void leases().then(rows => {
+      names = rows.map(({ name }) => name)
+      session.send({ action: 'meshes', meshes: [], tag })
+    })
+    return true
+  }
   await syncAll()
-  // What a killed process leaves behind.
-  const name = await new Promise<string>((resolve, reject) => {
-    const started = host.app.rmm.deviceGroups.syncAll('t1', host.schema === '' ? '' : connection()).catch(reject)
-    void (async () => {
-      for (;;) {
-        const { rows } = await sql<{ name: string }>`select name from ${tables.lease} where name like 'groups:%'`.execute(db)
-        if (rows[0]) return resolve(rows[0].name)
-        await started
-        return reject(new Error('no lease was seen'))
-      }
-    })()
-  }).catch(() => null)
-  t.comment(`lease ${name}`)
-  function connection (): string { return '' }
-  t.ok(call)
+  fake.intercept = null
+  t.equal(names.length, 1, 'one lease while it works')
+  t.strictSame(await leases(), [], 'none afterwards')
+  const dies = (ms: number) => sql`insert into ${tables.lease} (name, worker, lease_until) values (${names[0]}, 'dead', now() + ${ms} * interval '1 millisecond') on conflict (name) do update set lease_until = excluded.lease_until`.execute(db)
+  await dies(60_000)
+  t.match(await call('sync-all', {}), { status: 409, body: { code: 'RMM_ERR_CONFLICT', message: /being synced already/ } })
+  t.match(await call('sync-all', { dryRun: true }), { status: 200 }, 'looking is always possible')
+  t.match(await call('status'), { status: 200 })
+  await dies(200)
+  t.match(await call('sync-all', {}), { status: 200, body: { existing: 3 } })
+})
+
+t.test('a call that takes too long stops, says so, and the next one goes on', async t => {
+  const clients = makeClients(Array.from({ length: 30 }, (_, n) => `Client ${n}`))
+  const { fake, syncAll, call } = await setUp(t, { clients, engine: { interactiveMs: 300 } })
+  let asked = 0
+  fake.intercept = (command, session) => {
+    if (command['action'] !== 'createmesh' || asked++ % 2 === 1) return false
+    // Half of the answers come late.
+    setTimeout(() => {
+      const group = fake.world.addGroup(String(command['meshname']), { account: session.account, desc: String(command['desc']) })
+      session.send({ action: 'createmesh', responseid: command['responseid'], result: 'ok', meshid: group._id })
+    }, 250)
+    return true
+  }
+  const first = await syncAll()
+  t.ok(first.created > 0 && first.failed > 0 && first.created + first.failed === 30, `${first.created} made, ${first.failed} left`)
+  t.match(first.results.at(-1).error, /not reached in the time there is for one call; call again/)
+  fake.intercept = null
+  t.match(await syncAll(), { success: true, existing: first.created, created: first.failed })
+  t.equal(groupsOn(fake).size, 30)
+  t.match(await call('status'), { body: { needsSync: 0 } })
+})
+
+t.test('groups are looked after at the start and before each scheduled sync, without holding anything up', async t => {
+  const { fake, host, id } = await setUp(t, { clients: makeClients(['Acme']) })
+  const { db, t: tables } = await database(host)
+  const second = makeClients(['Acme', 'Globex'])
+  fake.silence('meshes')
+  const starting = await meshHost(t, { on: host, clients: second, worker: { enabled: true }, deviceGroups: { onStartup: true }, schedule: { enabled: false }, mesh: { requestTimeoutMs: 60_000 } })
+  t.equal((await starting.call('t1', 'GET', '/connections')).status, 200, 'a platform that does not answer holds up no start')
+  await starting.app.close()
+  fake.silence(null)
+  t.equal(groupsOn(fake).size, 0)
+
+  await meshHost(t, { on: host, clients: second, worker: { enabled: true }, deviceGroups: { onStartup: true }, schedule: { enabled: false } })
+  await until('the groups after a start', () => groupsOn(fake).size === 2)
+
+  const third = makeClients(['Acme', 'Globex', 'Initech'])
+  const due = () => sql`update ${tables.connection} set schedule_enabled = true, next_sync_at = now() where id = ${id}`.execute(db)
+  const scheduled = async () => (await sql<{ status: string }>`select status from ${tables.run} where connection_id = ${id} and trigger = 'schedule'`.execute(db)).rows
+  const off = await meshHost(t, { on: host, clients: third, worker: { enabled: true }, deviceGroups: { onSchedule: false } })
+  await due()
+  await until('a scheduled run', async () => (await scheduled()).filter(({ status }) => status === 'succeeded').length === 1)
+  t.equal(groupsOn(fake).size, 2, 'off is off')
+  await off.app.close()
+
+  await meshHost(t, { on: host, clients: third, worker: { enabled: true } })
+  await due()
+  await until('the next scheduled run', async () => (await scheduled()).filter(({ status }) => status === 'succeeded').length === 2)
+  t.equal(groupsOn(fake).size, 3, 'the groups came before the run')
+})
+
+t.test('a scheduled sync is not lost where the groups fail', async t => {
+  const { fake, host, id } = await setUp(t, { clients: makeClients(['Acme']), fake: { siteadmin: 64, manageAllDeviceGroups: false } })
+  const { db, t: tables } = await database(host)
+  const warned: unknown[] = []
+  const fastify = { logger: { level: 'warn', stream: { write: (line: string) => { warned.push(line) } } } }
+  await meshHost(t, { on: host, clients: makeClients(['Acme']), worker: { enabled: true }, fastify })
+  await sql`update ${tables.connection} set schedule_enabled = true, next_sync_at = now() where id = ${id}`.execute(db)
+  await until('the scheduled run', async () => (await sql`select 1 from ${tables.run} where trigger = 'schedule' and status = 'succeeded'`.execute(db)).rows.length === 1)
+  t.match(warned.join(), /device groups: 1 failed/)
+  t.equal(groupsOn(fake).size, 0)
+  await t.rejects(meshHost(t, { deviceGroups: { onStartup: 'yes' } as never }), { code: 'RMM_ERR_OPTION', message: /deviceGroups.onStartup.*true or false/ })
+  await t.rejects(meshHost(t, { deviceGroups: { onBoot: true } as never }), { code: 'RMM_ERR_OPTION', message: /onStartup, onSchedule/ })
 })
 
 t.test('install links and remote sessions: short, audited, refused with the reason', async t => {

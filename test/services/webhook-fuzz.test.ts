@@ -25,7 +25,7 @@ const data = fc.oneof(value, fc.record({ id: value, name: value, device_id: valu
 const shaped = fc.record({
   event_type: value, event: value, event_id: value, occurred_at: value, data, alert_id: value, device_id: value, hostname: value, name: value, severity: value, description: value
 }, { requiredKeys: [] })
-const nested = fc.integer({ min: 1, max: 30_000 }).map(depth => `{"event_type":"device_updated","event_id":"deep${depth}","data":${'['.repeat(depth)}${']'.repeat(depth)}}`)
+const nested = fc.integer({ min: 1, max: 6_000 }).map(depth => `{"event_type":"device_updated","event_id":"deep${depth}","data":${'['.repeat(depth)}${']'.repeat(depth)}}`)
 const json = fc.oneof({ weight: 6, arbitrary: shaped.map(body => JSON.stringify(body)) }, { weight: 1, arbitrary: fc.json() }, { weight: 1, arbitrary: nested })
 const body = fc.oneof(
   { weight: 8, arbitrary: json.map(text => Buffer.from(text)) },

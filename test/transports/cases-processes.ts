@@ -46,7 +46,10 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
     const run = await startDevices(on, id)
     const { pid } = await midway(on, run.id, 12)
     workers.get(pid)!.kill('SIGSTOP')
-    await waitFor('the take-over', async () => (await stateOf(on, run.id)).attempt === 2)
+    const frozen = Date.now()
+    // Temporal goes on handing tasks to the requests that the frozen process has open, for a minute at most.
+    await waitFor('the take-over', async () => (await stateOf(on, run.id)).attempt === 2, 120_000)
+    t.comment(`${kind}: a frozen worker's run taken over after ${((Date.now() - frozen) / 1000).toFixed(1)} s`)
     workers.get(pid)!.kill('SIGCONT')
     await readOnce(t, on, id, run.id, `${kind}, SIGSTOP`)
     t.match(await stateOf(on, run.id), { fence: 2, failures: 0 }, 'and did not take the run back')

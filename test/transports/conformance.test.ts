@@ -5,6 +5,8 @@ import { manyProcesses } from './cases-processes.ts'
 import type { Kind } from './setup.ts'
 
 t.setTimeout(280_000)
+// Most of the time is spent waiting for engines to give up on dead workers: they wait side by side.
+t.jobs = 3
 
 /** Why a transport cannot be tried here; false where it can. */
 function missing (kind: Kind): string | false {
@@ -13,8 +15,9 @@ function missing (kind: Kind): string | false {
   return false
 }
 
-for (const kind of ['direct', 'postgres', 'temporal'] as const) {
-  const skip = missing(kind)
-  t.test(`${kind}, one process`, { skip }, async (t: Test) => { await inProcess(t, kind) })
-  t.test(`${kind}, several processes`, { skip: skip || (databaseKind === 'pglite' && 'skipped: PGlite lives in one process, TEST_DATABASE_URL not set') }, async (t: Test) => { await manyProcesses(t, kind) })
+const kinds = ['temporal', 'postgres', 'direct'] as const
+for (const kind of kinds) {
+  const skip = missing(kind) || (databaseKind === 'pglite' && 'skipped: PGlite lives in one process, TEST_DATABASE_URL not set')
+  t.test(`${kind}, several processes`, { skip, buffered: true }, async (t: Test) => { await manyProcesses(t, kind) })
 }
+for (const kind of kinds) t.test(`${kind}, one process`, { skip: missing(kind), buffered: true }, async (t: Test) => { await inProcess(t, kind) })

@@ -88,7 +88,7 @@ export function walk (name: string, body: (t: Test, open: (site: Site, options?:
 export interface OpenOptions { width?: number, height?: number, path?: string, signedIn?: boolean }
 
 /** A tab in the browser that all tests of a file share. */
-async function open (t: Test, site: Site, { width = 1100, height = 800, path = '/rmm/ui/', signedIn = true }: OpenOptions = {}): Promise<Tab> {
+export async function open (t: Test, site: Site, { width = 1100, height = 800, path = '/rmm/ui/', signedIn = true }: OpenOptions = {}): Promise<Tab> {
   started ??= start()
   const context = await started
   await context.clearCookies()
@@ -115,7 +115,7 @@ async function open (t: Test, site: Site, { width = 1100, height = 800, path = '
       const to = `${site.url}${path}#/${place}`
       if (page.url().startsWith(`${site.url}${path}`)) await page.evaluate(`location.hash = ${JSON.stringify(`/${place}`)}`)
       else await page.goto(to)
-      await page.locator('main:not([aria-busy=true])').waitFor()
+      await page.locator('.main:not([aria-busy=true])').waitFor()
       await settled(page)
     }
   }
@@ -133,7 +133,7 @@ export async function until (page: Page, expression: string): Promise<void> {
 
 /** Until nothing is being loaded any more. */
 export async function settled (page: Page): Promise<void> {
-  await until(page, "(root => Boolean(root?.querySelector('main')) && !root.querySelector('.loading, [aria-busy=true]'))(document.querySelector('rmm-settings')?.shadowRoot)")
+  await until(page, "(root => Boolean(root?.querySelector('.main')) && !root.querySelector('.loading, [aria-busy=true]'))(document.querySelector('rmm-settings')?.shadowRoot)")
 }
 
 interface AxeResults { passes: Array<{ id: string }>, violations: Array<{ id: string, nodes: Array<{ target: string[][], failureSummary: string }> }> }

@@ -4,13 +4,13 @@ import t from 'tap'
 
 if (noBrowser) t.comment(noBrowser)
 
-const policy = "default-src 'none'; script-src 'self'; connect-src 'self'"
+const policy = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:"
 
 /** A page of the host's own with the element in it, under a policy that allows no style at all. */
 const withHostPage = (script: string) => ({
   before (app: any) {
     app.get('/psa', (_request: unknown, reply: any) => reply.header('content-security-policy', policy).type('text/html').send(
-      '<!doctype html><html lang="en"><title>PSA</title><link rel="icon" href="data:,"><h1>PSA</h1><rmm-settings base="/rmm" id="rmm"></rmm-settings><script src="/psa.js"></script><script type="module" src="/rmm/ui/rmm-settings.js"></script></html>'))
+      '<!doctype html><html lang="en"><title>PSA</title><link rel="icon" href="data:,"><main><h1>PSA</h1><rmm-settings base="/rmm" id="rmm"></rmm-settings></main><script src="/psa.js"></script><script type="module" src="/rmm/ui/rmm-settings.js"></script></html>'))
     app.get('/psa.js', (_request: unknown, reply: any) => reply.type('text/javascript').send(script))
   }
 })
@@ -24,8 +24,7 @@ walk('embedded in the host\'s page: with its tokens, its texts, its theme and it
   })
   const id = await connectLevel(site.host, fake)
   await syncNow(site.host, id)
-  const { page, expect } = await open(site, { signedIn: false })
-  expect(/violates.*img-src.*data:|CSP: img-src data/)
+  const { page } = await open(site, { signedIn: false })
   await page.goto(`${site.url}/psa`)
   await page.getByRole('heading', { name: 'Verbindungen zu Fernwartungsplattformen' }).waitFor()
   await settled(page)
@@ -33,7 +32,7 @@ walk('embedded in the host\'s page: with its tokens, its texts, its theme and it
   t.ok(Number(await page.evaluate('document.documentElement.dataset.asked')) > 1, 'the token is asked for every time')
   t.equal(await page.evaluate('getComputedStyle(document.querySelector("rmm-settings").shadowRoot.querySelector(".card")).borderRadius'), '8px', 'it brings its own style')
   await page.getByRole('link', { name: 'Level', exact: true }).click()
-  await page.getByRole('link', { name: 'Mapping' }).click()
+  await page.getByRole('link', { name: 'Mapping', exact: true }).click()
   await page.getByText('Suggestions', { exact: true }).waitFor()
   t.equal(page.url(), `${site.url}/psa`)
   t.same(await violations(page), [])
@@ -49,7 +48,7 @@ walk('a host hears that its token is not taken, and the page goes on once it is'
     ...withHostPage('const element = document.getElementById("rmm"); element.token = "expired"; addEventListener("rmm-unauthorized", () => { document.title = "signed out" })')
   })
   const { page, expect } = await open(site, { signedIn: false })
-  expect(/status of 401|img-src/)
+  expect(/status of 401/)
   await page.goto(`${site.url}/psa`)
   await page.getByText('Your session has ended').waitFor()
   t.equal(await page.title(), 'signed out')

@@ -1,10 +1,12 @@
-import { seedLevel } from '../../src/testing/index.ts'
 import { connectLevel, fakeLevel, syncNow } from '../helper.ts'
 import { serve, until, violations, walk } from './browser.ts'
 
+/** Commits every page, so that there is something to watch for long enough. */
+const engine = { tickMs: 200, leaseMs: 2_000, retryDelayMs: 20, batchRecords: 5 }
+
 walk('a sync is started, watched and cancelled; the history tells how it ended', async (t, open) => {
-  const fake = await fakeLevel(t, { devices: 60, groups: 6, maxLimit: 5, latencyMs: 40 })
-  const site = await serve(t)
+  const fake = await fakeLevel(t, { devices: 2000, groups: 6, maxLimit: 5, latencyMs: 20 })
+  const site = await serve(t, { engine })
   const id = await connectLevel(site.host, fake)
   const { page, go } = await open(site)
   await go(`connections/${id}`)
@@ -27,34 +29,41 @@ walk('a sync is started, watched and cancelled; the history tells how it ended',
 
   await page.getByLabel('Alerts', { exact: true }).uncheck()
   await page.getByLabel('Missing updates', { exact: true }).uncheck()
+  await page.getByLabel('Devices', { exact: true }).uncheck()
   await page.getByLabel('How much').selectOption('incremental')
   await page.getByRole('button', { name: 'Start sync' }).click()
   await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor()
   const [latest] = (await site.host.call('t1', 'GET', `/connections/${id}/runs`)).body.items
-  t.match(latest, { resources: ['organizations', 'devices'], mode: 'incremental', status: 'succeeded' })
+  t.match(latest, { resources: ['organizations'], mode: 'incremental', status: 'succeeded' })
   t.same(await violations(page), [])
 })
 
 walk('what failed is listed with its reason, and a held mass removal is confirmed', async (t, open) => {
-  const world = seedLevel({ devices: 40, groups: 4, broken: 2 })
-  const fake = await fakeLevel(t, { world })
+  const groups = [{ id: 'g1', name: 'North', parent_id: null }, { id: 'g2', name: 'South', parent_id: null }]
+  const devices = Array.from({ length: 40 }, (_, i) => ({ id: `d${i}`, hostname: `pc-${i}`, group_id: i < 20 ? 'g1' : 'g2', tags: [], online: true }))
+  const fake = await fakeLevel(t, { world: { groups, devices } })
   const site = await serve(t)
   const id = await connectLevel(site.host, fake)
   await syncNow(site.host, id)
-  for (const gone of fake.devices.ids().filter(id => !world.brokenIds.includes(id)).slice(0, 20)) fake.devices.delete(gone)
+  const organizations = (await site.host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items
+  await site.host.call('t1', 'PUT', `/connections/${id}/mappings`, { mappings: organizations.map((organization: any, i: number) => ({ organizationId: organization.id, mode: 'mapped', clientRef: `c${i + 1}` })) })
+  await site.host.call('t1', 'PATCH', `/connections/${id}`, { movePolicy: 'hold' })
+  fake.devices.move('d0', 'g2')
+  await syncNow(site.host, id)
+  for (let i = 10; i < 30; i++) fake.devices.delete(`d${i}`)
   const { page, go } = await open(site)
   await go(`connections/${id}/sync`)
   await page.getByRole('button', { name: 'Start sync' }).click()
   await page.getByText('A removal was held back').waitFor()
   t.equal((await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter((device: any) => device.removedAt !== null).length, 0)
-  const details = page.getByRole('button', { name: /^Details of the sync/ }).first()
-  await details.click()
+  await page.getByRole('button', { name: /^Details of the sync/ }).nth(1).click()
   await page.getByRole('heading', { name: 'Records that were not simply taken' }).waitFor()
   t.equal(await page.getByRole('button', { name: 'Hide details' }).getAttribute('aria-expanded'), 'true')
   t.same(await violations(page), [])
-  const items = (await site.host.call('t1', 'GET', `/runs/${(await site.host.call('t1', 'GET', `/connections/${id}/runs`)).body.items[0].id}/items`)).body.items
-  t.ok(items.length > 0)
-  for (const item of items) await page.getByText(item.reason).first().waitFor()
+  const moved = page.getByRole('table', { name: 'Records that were not simply taken' }).getByRole('row', { name: /Devices d0/ })
+  t.match(await moved.textContent(), /Held back/)
+  await page.getByLabel('Outcome').selectOption('failed')
+  await page.getByText('Every record was taken').waitFor()
 
   await page.getByRole('button', { name: 'Confirm removal…' }).click()
   const dialog = page.getByRole('dialog', { name: 'Remove them here?' })
@@ -67,8 +76,8 @@ walk('what failed is listed with its reason, and a held mass removal is confirme
 })
 
 walk('the server goes away in the middle of a sync and comes back: said in words, and the view goes on by itself', async (t, open) => {
-  const fake = await fakeLevel(t, { devices: 60, groups: 2, maxLimit: 5, latencyMs: 60 })
-  const first = await serve(t, { shutdown: { graceMs: 0 } })
+  const fake = await fakeLevel(t, { devices: 200, groups: 2, maxLimit: 5, latencyMs: 30 })
+  const first = await serve(t, { engine, shutdown: { graceMs: 0 } })
   const id = await connectLevel(first.host, fake)
   const { page, go, expect } = await open(first)
   expect(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/)
@@ -80,9 +89,9 @@ walk('the server goes away in the middle of a sync and comes back: said in words
   t.same(await violations(page), [])
   await page.getByRole('button', { name: 'Cancel sync' }).click()
   await page.getByText('The server cannot be reached').waitFor()
-  const second = await serve(t, { on: first.host, port: Number(new URL(first.url).port) })
+  const second = await serve(t, { engine, on: first.host, port: Number(new URL(first.url).port) })
   await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor({ timeout: 60_000 })
-  t.equal((await second.host.call('t1', 'GET', '/devices?limit=100')).body.items.length, 60)
+  t.equal((await second.host.call('t1', 'GET', '/devices?limit=200')).body.items.length, 200)
 })
 
 walk('the schedule is set within its bounds', async (t, open) => {

@@ -33,7 +33,8 @@ class HintQueue {
   push (hint: Hint): void {
     const key = `${hint.resource} ${hint.externalId}`
     const known = this.hints.get(key)
-    if (known === undefined || hint.kind !== 'heartbeat') this.hints.set(key, hint)
+    // A deleted group also changes the account; that it was deleted says more.
+    if (known === undefined || (hint.kind !== 'heartbeat' && known.kind !== 'deleted')) this.hints.set(key, hint)
     if (this.flushAt === Number.POSITIVE_INFINITY) this.flushAt = Date.now() + this.debounceMs
     this.wake?.()
   }

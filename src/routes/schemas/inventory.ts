@@ -65,6 +65,7 @@ export const DeviceQuery = Input({
   clientRef: Type.Optional(Id('Only devices of this client.')),
   online: Type.Optional(Flag('Only those online, or only those offline.')),
   mapped: Type.Optional(Flag('Only those that belong to a client, or only those that do not.')),
+  removed: Type.Optional(Flag('Only those the platform no longer has, or only those it has; both where it is not given.')),
   q: Type.Optional(Type.String({ maxLength: 200, description: 'Part of a name, serial number, address or user.' }))
 })
 

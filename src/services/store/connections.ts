@@ -175,16 +175,21 @@ export async function connectionById ({ db, t }: Database, id: string): Promise<
  * The connections whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
  * It moves a minute only: a sync that could not be started, or whose process died over it, is due again then. `scheduleNext` sets the real date.
  */
-export async function takeDue ({ db, t }: Database, limit: number): Promise<Array<ConnectionRow & { full_due: boolean }>> {
-  const { rows } = await sql<ConnectionRow & { full_due: boolean }>`
+export async function takeDue ({ db, t }: Database, limit: number): Promise<Array<ConnectionRow & { full_due: boolean, due_at: unknown }>> {
+  // Half an interval early counts as due: the last full sync ended a little after its own tick.
+  const { rows } = await sql<ConnectionRow & { full_due: boolean, due_at: unknown }>`
     update ${t.connection} c set next_sync_at = now() + interval '1 minute'
-    where c.id in (select id from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${limit} for update skip locked)
-    returning c.*, coalesce(c.last_full_sync_at + c.full_every_minutes * interval '1 minute' <= now(), true) as full_due`.execute(db)
+    from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${limit} for update skip locked) due
+    where c.id = due.id
+    returning c.*, due.due_at, coalesce(c.last_full_sync_at + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(db)
   return rows
 }
 
-export async function scheduleNext ({ db, t }: Database, connectionId: string): Promise<void> {
-  await sql`update ${t.connection} set next_sync_at = now() + every_minutes * interval '1 minute' * (1 + random() * 0.05) where id = ${connectionId} and schedule_enabled`.execute(db)
+/** The next date on the connection's own grid: what ran late does not push the later ones. */
+export async function scheduleNext ({ db, t }: Database, connectionId: string, dueAt: unknown): Promise<void> {
+  const due = iso(dueAt)
+  await sql`update ${t.connection} set next_sync_at = ${due}::timestamptz + every_minutes * interval '1 minute' * (floor(extract(epoch from now() - ${due}::timestamptz) / (every_minutes * 60)) + 1)
+    where id = ${connectionId} and schedule_enabled`.execute(db)
 }
 
 /** Every tenant's connections to these providers that have what they need to log in. */

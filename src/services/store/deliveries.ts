@@ -43,42 +43,56 @@ export async function findHook ({ db, t }: Database, hookKey: string): Promise<H
   return rows[0] ?? null
 }
 
-/**
- * Later opposite deliveries about the same alert, within the time in which a derived id repeats: with one of them in between, the same
- * id is a new event. It goes into the id, so that two deliveries of that new event are one again.
- */
-function afterOpposite ({ t }: Database, hook: Hook, event: WebhookEvent) {
-  if (event.derivedId !== true || event.alert === undefined) return sql`''`
-  return sql`coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = ${hook.id}::uuid and d.received_at > now() - interval '15 minutes'
-    and d.alert->>'externalId' = ${event.alert.externalId} and d.event_type <> ${event.type} order by d.received_at desc, d.id desc limit 1), '')`
+/** A proven event on its way into the inbox. */
+export interface NewDelivery { hook: Hook, event: WebhookEvent, body: unknown }
+
+/** `stale`: the secret that proved it is not the connection's any more. */
+export type Stored = { id: string } | 'duplicate' | 'stale'
+
+export const isIgnored = (event: WebhookEvent): boolean => event.hints.length === 0 && event.alert === undefined
+
+function toGiven ({ hook, event, body }: NewDelivery, n: number): object {
+  return canonical({
+    n, key: hook.hook_key, secret: hook.hook_secret, previous: hook.hook_secret_previous, event: event.id, type: event.type, occurred: event.occurredAt?.toISOString() ?? null, hints: event.hints,
+    alert: event.alert ?? null, status: isIgnored(event) ? 'ignored' : 'pending', repeats: event.derivedId === true ? event.alert?.externalId ?? null : null, body
+  }) as object
 }
 
 /**
- * Stores a delivery and its outgoing event in one statement, and only while the secrets that proved it are still those of the
- * connection: whoever verified against a remembered secret learns here that it was replaced (`stale`).
+ * Stores deliveries and their outgoing events in one statement, each only while the secrets that proved it are still those of the
+ * connection: whoever verified against a remembered secret learns here that it was replaced.
+ *
+ * A derived id (`repeats`) gets the last opposite delivery about the same alert within the time in which such an id repeats: with one of
+ * them in between, the same id is a new event. It goes into the id, so that two deliveries of that new event are one again.
+ *
+ * No lock is taken but that of the foreign key: a page that holds the connection's row does not hold up its webhooks.
  */
-export async function storeDelivery (database: Database, hook: Hook, event: WebhookEvent, body: unknown, sinks: string[]): Promise<{ id: string } | 'duplicate' | 'stale'> {
-  const { db, t } = database
-  const status = event.hints.length === 0 && event.alert === undefined ? 'ignored' : 'pending'
-  const payload = JSON.stringify(canonical({ eventId: event.id, eventType: event.type, hints: event.hints }))
-  // The inbox may wait for a page that holds the connection's row; this statement takes no lock but the foreign key's, and never does.
-  const { rows } = await sql<{ held: boolean, id: string | null }>`
-    with held as (
-      select c.id from ${t.connection} c where c.hook_key = ${hook.hook_key} and c.status <> 'disconnected'
-        and c.hook_secret = ${hook.hook_secret} and c.hook_secret_previous is not distinct from ${hook.hook_secret_previous}
+export async function storeDeliveries ({ db, t }: Database, deliveries: NewDelivery[], sinks: string[]): Promise<Stored[]> {
+  const given = JSON.stringify(deliveries.map(toGiven))
+  const { rows } = await sql<{ n: number, full_id: string, connection_id: string, id: string | null }>`
+    with held as materialized (
+      select x.*, c.id as connection_id, c.tenant_id, c.provider, x.event || case when x.repeats is null then '' else coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = c.id
+        and d.received_at > now() - interval '15 minutes' and d.alert->>'externalId' = x.repeats and d.event_type <> x.type order by d.received_at desc, d.id desc limit 1), '') end as full_id
+      from jsonb_to_recordset(${given}::jsonb) as x(n int, key text, secret text, previous text, event text, type text, occurred timestamptz, hints jsonb, alert jsonb, status text, repeats text, body jsonb)
+      join ${t.connection} c on c.hook_key = x.key and c.status <> 'disconnected' and c.hook_secret = x.secret and c.hook_secret_previous is not distinct from x.previous
     ), stored as (
       insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, occurred_at, hints, alert, body, status)
-      select ${hook.tenant_id}, held.id, ${event.id} || ${afterOpposite(database, hook, event)}, ${event.type}, ${event.occurredAt?.toISOString() ?? null}::timestamptz, ${JSON.stringify(canonical(event.hints))}::jsonb,
-        ${event.alert === undefined ? null : JSON.stringify(canonical(event.alert))}::jsonb, ${JSON.stringify(canonical(body))}::jsonb, ${status} from held
-      on conflict (connection_id, event_id) do nothing returning id
+      select tenant_id, connection_id, full_id, type, occurred, hints, nullif(alert, 'null'), body, status from held order by connection_id, full_id, n
+      on conflict (connection_id, event_id) do nothing returning id, tenant_id, connection_id, event_id, event_type, hints
     ), told as (
       insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
-      select ${hook.tenant_id}, ${hook.id}::uuid, ${hook.provider}, 'RMM_WEBHOOK_RECEIVED', ${payload}::jsonb || jsonb_build_object('deliveryId', stored.id), ${sinks}::text[], stored.id || ':RECEIVED', ${sinks.length === 0 ? sql`now()` : sql`null::timestamptz`}
-      from stored
-    ) select exists (select 1 from held) as held, (select id from stored) as id`.execute(db)
-  const [row] = rows
-  if (row?.held !== true) return 'stale'
-  return row.id === null ? 'duplicate' : { id: row.id }
+      select s.tenant_id, s.connection_id, c.provider, 'RMM_WEBHOOK_RECEIVED', jsonb_build_object('eventId', s.event_id, 'eventType', s.event_type, 'hints', s.hints, 'deliveryId', s.id),
+        ${sinks}::text[], s.id || ':RECEIVED', ${sinks.length === 0 ? sql`now()` : sql`null::timestamptz`}
+      from stored s join ${t.connection} c on c.id = s.connection_id
+    ) select held.n, held.full_id, held.connection_id, stored.id from held left join stored on stored.connection_id = held.connection_id and stored.event_id = held.full_id order by held.n`.execute(db)
+  const results: Stored[] = deliveries.map(() => 'stale')
+  const seen = new Set<string>()
+  for (const row of rows) {
+    // Twice in one statement: the first is the one that was stored.
+    results[row.n] = row.id === null || seen.has(row.id) ? 'duplicate' : { id: row.id }
+    if (row.id !== null) seen.add(row.id)
+  }
+  return results
 }
 
 /** Connections with deliveries that are due. */

@@ -16,6 +16,7 @@ export async function listDevices ({ db, t }: Database, tenantId: string, query:
   if (query.clientRef !== undefined) conditions.push(sql`d.client_ref = ${query.clientRef}`)
   if (query.online !== undefined) conditions.push(sql`(d.removed_at is null and coalesce(s.online, false)) = ${query.online}`)
   if (query.mapped !== undefined) conditions.push(sql`(d.client_ref is not null) = ${query.mapped}`)
+  if (query.removed !== undefined) conditions.push(sql`(d.removed_at is not null) = ${query.removed}`)
   if (query.q !== undefined && query.q.trim() !== '') {
     const pattern = `%${query.q.trim().toWellFormed().replaceAll('\0', '').replace(/[\\%_]/g, '\\$&')}%`
     conditions.push(sql`(${sql.join(searched.map(column => sql`${sql.ref(`d.${column}`)} ilike ${pattern}`), sql` or `)})`)

@@ -28,6 +28,7 @@ export interface RunRow {
   finished_at: unknown
   updated_at: unknown
   cancel_requested_at: unknown
+  not_before: unknown
 }
 
 export const noTotals: RunTotals = { created: 0, updated: 0, unchanged: 0, removed: 0, unmapped: 0, failed: 0 }

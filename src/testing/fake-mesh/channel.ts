@@ -77,6 +77,7 @@ export class ControlChannel {
     const send = (frame: MeshDoc) => { if (peers.has(peer)) peer.send(JSON.stringify(frame)) }
     const who = this.admit(searchParams.get('key'), request.headers['x-meshauth'] as string | undefined)
     if (isFrame(who)) {
+      this.fake.counts.refusals++
       send(who)
       setTimeout(() => peer.close(), refusedHangMs).unref()
     } else {

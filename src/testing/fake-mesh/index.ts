@@ -56,10 +56,10 @@ export async function startFakeMeshCentral (options: FakeMeshOptions = {}): Prom
     ...made,
     get url () { return `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}${options.loginKey === undefined ? '' : `/?key=${options.loginKey}`}` },
     get port () { return port },
-    counts: { logins: 0, lists: 0, writes: 0, actions: {} },
+    counts: { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} },
     crashed: null,
     intercept: null,
-    resetCounts () { fake.counts = { logins: 0, lists: 0, writes: 0, actions: {} } },
+    resetCounts () { fake.counts = { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} } },
     sockets: () => channel.peers.size,
     refuseLogins (frame) { channel.refusal = frame },
     silence (action) {

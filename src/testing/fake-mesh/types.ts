@@ -34,6 +34,8 @@ export interface FakeMeshOptions {
 export interface MeshCounts {
   /** Log-ins that succeeded. */
   logins: number
+  /** Log-ins that were refused. */
+  refusals: number
   /** Requests for all groups or all devices. */
   lists: number
   /** createmesh, editmesh, deletemesh and every other change. */

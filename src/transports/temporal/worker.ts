@@ -17,9 +17,11 @@ export interface TemporalWorkerTarget {
 
 const retryMs = 5_000
 /** A workflow is kept with the worker that knows it; when that is gone, others wait this long for it. */
-const stickyMs = 3_000
+const stickyMs = 1_000
 /** A cancel, and a worker that was given up, are noticed within this time instead of the SDK's minute. */
 const heartbeatThrottleMs = 10_000
+/** A process that freezes takes a task with every request for work that it has open: few requests, few tasks. Two are the SDK's least. */
+const fewestPolls = 2
 /** Ends of runs and single devices: local activities, beside the runs. */
 const smallAtOnce = 20
 
@@ -55,6 +57,7 @@ export function startTemporalWorker (executor: SyncExecutor, options: TemporalWo
         connection: own ?? options.connection as NativeConnection, namespace: options.namespace, taskQueue: options.taskQueue, identity: worker.workerId,
         activities: { ...createActivities(executor, worker, stopping.signal) },
         maxConcurrentActivityTaskExecutions: worker.concurrency, maxConcurrentLocalActivityExecutions: smallAtOnce, stickyQueueScheduleToStartTimeout: stickyMs,
+        maxConcurrentWorkflowTaskPolls: fewestPolls, maxConcurrentActivityTaskPolls: 1,
         maxHeartbeatThrottleInterval: heartbeatThrottleMs, defaultHeartbeatThrottleInterval: heartbeatThrottleMs
       })
       if (!stopping.signal.aborted) await current.run()

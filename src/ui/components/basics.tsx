@@ -128,7 +128,7 @@ export function Copy ({ label, value }: { label: string, value: string }) {
       <span class='label'>{label}</span>
       <div class='row'>
         <code ref={code}>{value}</code>
-        <button type='button' onClick={copy} aria-label={`${t('copy')}: ${label}`}>{t(state === 'copied' ? 'copied' : 'copy')}</button>
+        <button type='button' onClick={copy} aria-label={`${t(state === 'copied' ? 'copied' : 'copy')}: ${label}`}>{t(state === 'copied' ? 'copied' : 'copy')}</button>
       </div>
       {state === 'copyFailed' && <span class='muted'>{t('copyFailed')}</span>}
     </div>
