@@ -36,6 +36,8 @@ export async function buildHost ({ orm, providers, boxKey, publicUrl, logger = f
     authorize,
     directory: directory(orm),
     onChanges: keepAssets,
+    // The page's files hold no data, and a browser sends no token when it opens them: every call of the API is asked for one.
+    ui: { onRequest: async () => {}, bearer: true },
     migrations: 'run'
   })
   addRoutes(app, orm)
@@ -69,7 +71,7 @@ const answer = (properties: object) => ({ 200: { type: 'object', properties: { i
 
 /** The PSA's own routes: enough to see what the plugin's work ends in. */
 function addRoutes (app: FastifyInstance, orm: MikroORM): void {
-  app.get('/', { schema: { hide: true } }, async () => ({ name: 'Example PSA', docs: '/docs', rmm: '/rmm' }))
+  app.get('/', { schema: { hide: true } }, async () => ({ name: 'Example PSA', docs: '/docs', rmm: '/rmm', settings: '/rmm/ui/' }))
   app.get('/me', { schema: { tags: ['PSA'], summary: 'Who I am' } }, async request => {
     const { id, tenantId, email, role } = userOf(request)
     return { id, tenantId, email, role }

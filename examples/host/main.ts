@@ -59,7 +59,9 @@ function explain (url: string, connectionId: string, users: User[], tokens: Read
   say(`  curl -H "Authorization: Bearer $TOKEN" '${url}/rmm/devices?q=till&limit=5'`)
   say(`  curl -H "Authorization: Bearer $TOKEN" -X POST '${url}/rmm/connections/${connectionId}/sync'`)
   say(`  curl -H "Authorization: Bearer $TOKEN" '${url}/assets'`)
-  say(`\n${bold('API')}  ${url}/docs\n`)
+  const token = tokens.get(admin?.id ?? '')
+  say(`\n${bold('Settings page')}  ${url}/rmm/ui/${token === undefined ? '  (it asks for a token)' : `#token=${token}`}`)
+  say(`${bold('API')}  ${url}/docs\n`)
 }
 
 /** The port asked for; else 3000, or any free one where that is taken. Chosen before the app is built, as its address is part of it. */

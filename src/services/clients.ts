@@ -75,6 +75,7 @@ export function createClientFactory (core: Core): ClientFactory {
 
 /** A provider's failure as the error of a route: what the operator can mend is a 4xx, the rest says that the platform failed. */
 export function toRouteError (error: unknown, during: 'check' | 'action'): Error {
+  if (error instanceof DOMException && error.name === 'TimeoutError') return new PlatformError('The platform did not answer in time; try again')
   if (!(error instanceof ProviderError)) return error instanceof Error ? error : new InternalError()
   if (during === 'check') return Object.assign(new ConnectionCheckError(error.message), { cause: error })
   const wrapped = error.kind === 'rate_limited' ? new PlatformBusyError(error.message)

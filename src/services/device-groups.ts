@@ -20,7 +20,7 @@ const askAgainMs = 250
 /** What nobody waits for may take. */
 const backgroundMs = 15 * 60_000
 /** For what is under way when the time is up, so that its outcome is known and stored. */
-const graceMs = 10_000
+const graceMs = 5_000
 const defaultLinkHours = 24
 
 interface Target {

@@ -127,7 +127,7 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
     const worker = context.workerId ?? core.worker
     const run = await claimRun(database, runId, { worker, leaseMs: settings.leaseMs, takeOver: context.takeOver === true })
     if (run === null) return await whyNot(core, runId)
-    const attempt: Attempt = { runId, connectionId: run.connection_id, tenantId: run.tenant_id, fence: Number(run.fence), worker }
+    const attempt: Attempt = { runId, connectionId: run.connection_id, tenantId: run.tenant_id, fence: Number(run.fence), worker, silentMs: settings.leaseMs + settings.onChangesMs }
     const stop = new AbortController()
     let cause: AbortCause | undefined
     const abort = (why: AbortCause): void => { cause ??= why; stop.abort(new Error(`sync ${why}`)) }

@@ -43,7 +43,7 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
   const first = useRef(true)
   useEffect(() => {
     if (first.current) first.current = false
-    else main.current?.focus()
+    else if (main.current) arrive(main.current, titled)
   }, [place])
   useEffect(() => { if (titled) document.title = t('title') }, [titled, t])
 
@@ -72,6 +72,13 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
       </ProvidersContext.Provider>
     </UiContext.Provider>
   )
+}
+
+/** At the top of what is new, with the focus there, without making the reader jump where he sees it already. */
+function arrive (main: HTMLElement, titled: boolean): void {
+  main.focus({ preventScroll: true })
+  if (titled) scrollTo(0, 0)
+  else if (main.getBoundingClientRect().top < 0) main.scrollIntoView()
 }
 
 function NavLink ({ to, at, children }: { to: string, at: string[], children: string }) {

@@ -112,10 +112,15 @@ t.test('killed at random points, again and again, a sync ends in the tables of a
   const fake = await fakeLevel(t, { world: world(), maxLimit: perPage, latencyMs: 40 })
   const schema = testSchema()
   const directory = databaseUrl ? null : mkdtempSync(join(tmpdir(), 'rmm-crash-'))
-  if (directory !== null) t.teardown(() => rmSync(directory, { recursive: true, force: true }))
-  const killed = await torture(t, databaseUrl ?? directory!, schema, fake, directory === null ? 30 : 8)
-  const orm = directory === null ? await openOrm(t, schema) : await MikroORM.init({ ...withRmmSync({ entities: [], discovery: { warnWhenNoEntities: false } }, { schema }), driver: PgliteDriver, dbName: directory } as never)
-  t.teardown(async () => { await dropSchema(orm, schema); if (directory !== null) await orm.close() })
+  let orm: MikroORM | undefined
+  t.teardown(async () => {
+    if (orm !== undefined && directory === null) await dropSchema(orm, schema)
+    if (directory === null) return
+    await orm?.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  const killed = await torture(t, databaseUrl ?? directory!, schema, fake, directory === null ? 30 : 5)
+  orm = directory === null ? await openOrm(t, schema) : await MikroORM.init({ ...withRmmSync({ entities: [], discovery: { warnWhenNoEntities: false } }, { schema }), driver: PgliteDriver, dbName: directory } as never)
   const database = await openDatabase(orm, schema)
   const found = await facts(database)
   t.comment(`killed ${killed} times, ${found.attempts} attempts, ${fake.count('/v2/devices')} pages of devices asked for; pages lost ${found.lost}, repeated ${found.repeated}`)

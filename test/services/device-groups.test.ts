@@ -91,7 +91,7 @@ t.test('clients of one name are in conflict until one is renamed; hostile names 
   const result = await syncAll()
   t.match(result, { success: false, created: 11, conflicts: 2, failed: 2, totalClients: 15 })
   t.match(outcomes(result), { c8: 'failed', c9: 'failed', c10: 'conflict', c12: 'conflict' })
-  t.notOk([...groupsOn(fake).values()].some(name => /[\r\n\u0000\u202e]/.test(name) || name.length > 128))
+  t.notOk([...groupsOn(fake).values()].some(name => /[\p{Cc}\u202e]/u.test(name) || name.length > 128))
   clients[11]!.name = 'Acme West'
   t.match((await call('ensure/c12')).body, { name: 'Acme West Devices', created: true })
   t.match((await call('ensure/c10')).body, { name: 'Acme Devices', created: true })
@@ -306,6 +306,10 @@ t.test('a call that takes too long stops, says so, and the next one goes on', as
   t.match(await syncAll(), { success: true, existing: first.created, created: first.failed })
   t.equal(groupsOn(fake).size, 30)
   t.match(await call('status'), { body: { needsSync: 0 } })
+  fake.silence('createInviteLink')
+  t.match(await call('c1/install-link', {}), { status: 502, body: { code: 'RMM_ERR_PLATFORM', message: /did not answer in time/ } })
+  fake.silence('meshes')
+  t.match(await call('status'), { status: 502, body: { code: 'RMM_ERR_PLATFORM' } })
 })
 
 t.test('groups are looked after at the start and before each scheduled sync, without holding anything up', async t => {

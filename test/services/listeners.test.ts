@@ -73,23 +73,35 @@ t.test('a lost socket is followed by a read of what was missed, once pushes arri
 t.test('a run that was under way when the socket was lost does not count as the read of what was missed', async t => {
   const { fake, host, id, runs, device } = await listening(t)
   const [group] = fake.world.groups.values()
-  let release = () => {}
-  const held = new Promise<void>(resolve => { release = resolve })
+  const [first] = fake.world.nodes.keys()
+  // What is re-read after a push is asked for on the push socket.
+  let pushes = (): void => {}
+  fake.intercept = (command, session) => {
+    if (command['action'] === 'nodes' && command['id'] === first) pushes = () => session.drop()
+    return false
+  }
+  fake.world.changeNode(first!, { name: 'SEEN' })
+  await until('a change on the push socket', async () => (await device(first!)).displayName === 'SEEN')
+  let release = (): void => {}
+  const released = new Promise<void>(resolve => { release = resolve })
+  let isListed = false
   fake.intercept = ({ action, tag }, session) => {
     if (action !== 'lastconnects') return false
-    void held.then(() => session.send({ action: 'lastconnects', lastconnects: {}, tag }))
+    isListed = true
+    void released.then(() => session.send({ action: 'lastconnects', lastconnects: {}, tag }))
     return true
   }
   const { run } = await host.app.rmm.sync.start('t1', id)
-  await until('the run to be past the list', () => (fake.counts.actions['lastconnects'] ?? 0) > 1)
-  fake.broadcast({ action: 'stopped', msg: 'test' })
-  await until('the sockets to go', () => fake.sockets() === 0)
+  await until('the run to have its list', () => isListed && fake.sockets() === 2)
+  pushes()
+  await until('the push socket to go', () => fake.sockets() === 1)
   const node = fake.world.addNode({ meshid: group!._id, name: 'MISSED', agent: { id: 4 } })
+  await until('it to come back', () => fake.sockets() === 2)
   fake.intercept = null
   release()
-  await host.app.rmm.sync.settled('t1', run.id)
-  await until('what was missed', async () => (await device(node._id))?.displayName === 'MISSED', 120_000)
-  t.ok((await runs()).some(({ trigger }) => trigger === 'webhook'))
+  t.equal((await host.app.rmm.sync.settled('t1', run.id)).status, 'succeeded')
+  await until('what was missed', async () => (await device(node._id))?.displayName === 'MISSED')
+  t.match(await runs(), [{ trigger: 'webhook', resources: ['organizations', 'devices'] }, { id: run.id }])
 })
 
 t.test('one socket per connection, whatever the number of hosts; another takes over from one that closes', async t => {

@@ -80,8 +80,8 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
   })
 
   if (kind !== 'direct') {
-    await t.test('a run that kills every worker fails once, and keeps what was committed', async t => {
-      const id = await prepared(t)
+    await t.test('a run that kills every worker fails once, and keeps what was committed', async t2 => {
+      const id = await prepared(t2)
       const run = await startDevices(on, id)
       for (let attempt = 1; attempt <= 2; attempt++) {
         const { pid } = await waitFor(`attempt ${attempt}`, async () => {
@@ -92,12 +92,12 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
         workers.delete(pid)
       }
       await respawn(t)
-      t.match(await ended(on, run.id), { status: 'failed', error: { code: 'RMM_ERR_TRANSPORT' } })
-      t.match(await eventsOf(on, id, run.id), { RMM_SYNC_STARTED: 1, RMM_SYNC_FAILED: 1 })
-      t.ok((await stateOf(on, run.id)).pages >= 10)
+      t2.match(await ended(on, run.id), { status: 'failed', error: { code: 'RMM_ERR_TRANSPORT' } })
+      t2.match(await eventsOf(on, id, run.id), { RMM_SYNC_STARTED: 1, RMM_SYNC_FAILED: 1 })
+      t2.ok((await stateOf(on, run.id)).pages >= 10)
       const next = await startDevices(on, id)
-      t.match(await ended(on, next.id), { status: 'succeeded' })
-      t.strictSame(await pagesOf(on, id, { devices, perPage }), { lost: 0, repeated: 0 }, 'the next run read only the rest')
+      t2.match(await ended(on, next.id), { status: 'succeeded' })
+      t2.strictSame(await pagesOf(on, id, { devices, perPage }), { lost: 0, repeated: 0 }, 'the next run read only the rest')
     })
   }
 

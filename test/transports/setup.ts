@@ -19,7 +19,7 @@ export interface Installation {
 const heartbeatSeconds = 10
 
 export const engine: NonNullable<RmmSyncOptions['engine']> = {
-  leaseMs: 3_000, tickMs: 200, onChangesMs: 30_000, maxAttempts: 2, retryDelayMs: 20, batchRecords: 1_000, interactiveMs: 20_000
+  leaseMs: 3_000, tickMs: 200, onChangesMs: 2_000, maxAttempts: 2, retryDelayMs: 20, batchRecords: 1_000, interactiveMs: 20_000
 }
 
 /** The transport under test, as one process of the installation registers it. */

@@ -17,7 +17,7 @@ walk('devices are found, filtered and looked at; names with HTML are text', asyn
   await page.getByRole('button', { name: 'Show more' }).click()
   await rows.nth(70).waitFor()
   t.same(await violations(page), [])
-  await page.getByLabel('Name, serial number, address or user').fill('<script>')
+  await page.getByLabel('Search').fill('<script>')
   await page.getByRole('link', { name: hostile }).waitFor()
   await rows.nth(1).waitFor({ state: 'detached' })
   await page.getByLabel('Client', { exact: true }).selectOption('true')
@@ -30,7 +30,7 @@ walk('devices are found, filtered and looked at; names with HTML are text', asyn
   await page.getByRole('button', { name: 'Read again now' }).click()
   await page.getByText('The device belongs to no client.').waitFor()
   await page.goBack()
-  await page.getByLabel('Name, serial number, address or user').waitFor()
+  await page.getByLabel('Search').waitFor()
 })
 
 walk('alerts are filtered and resolved on the platform', async (t, open) => {

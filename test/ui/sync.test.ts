@@ -17,10 +17,10 @@ walk('a sync is started, watched and cancelled; the history tells how it ended',
   await page.getByRole('button', { name: 'Start sync' }).click()
   const progress = page.getByRole('table', { name: 'Progress' })
   const devices = progress.getByRole('row', { name: /Devices/ })
-  const read = async () => Number(await devices.locator('td').nth(2).textContent())
+  const read = async () => Number((await devices.locator('td').nth(2).textContent())!.replace(',', ''))
   await devices.getByText('Reading').waitFor()
   const first = await read()
-  await until(page, `(rows => Number(rows.find(row => row.textContent.startsWith('Devices')).children[2].textContent) > ${first})([...document.querySelector('rmm-settings').shadowRoot.querySelectorAll('tr')])`)
+  await until(page, `(rows => Number(rows.find(row => row.textContent.startsWith('Devices')).children[2].textContent.replace(',', '')) > ${first})([...document.querySelector('rmm-settings').shadowRoot.querySelectorAll('tr')])`)
   t.pass('records are counted as pages land')
   t.equal(await page.getByRole('button', { name: 'Start sync' }).isDisabled(), true)
   await page.getByRole('button', { name: 'Cancel sync' }).click()
@@ -130,9 +130,9 @@ walk('the webhook card: address, steps, a new secret, deliveries and their repla
   await page.getByText('Copied').first().waitFor()
   t.equal(await page.evaluate('navigator.clipboard.readText()'), info.url)
 
-  await page.getByRole('button', { name: 'New secret…' }).click()
+  await page.getByRole('button', { name: 'Rotate secret…' }).click()
   t.same(await violations(page), [])
-  await page.getByRole('button', { name: 'Make new secret' }).click()
+  await page.getByRole('button', { name: 'Make a new secret' }).click()
   await page.getByText('Keep the webhook secret now').waitFor()
   const secret = (await page.locator('.copy code').nth(1).textContent())!
   const delivered = await site.host.app.inject({

@@ -11,6 +11,16 @@ export interface Attempt {
   tenantId: string
   fence: number
   worker: string
+  /** PostgreSQL ends a transaction whose process is silent this long, milliseconds: one that froze would hold the run and its connection for ever. */
+  silentMs: number
+}
+
+/** The same for what is not a run. Longer than `onChanges` may take. */
+const silentMs = 120_000
+
+/** As a column of a transaction's first statement: no round trip of its own, and gone with the transaction. */
+function endWhenSilent (ms: number) {
+  return sql`set_config('idle_in_transaction_session_timeout', ${String(ms)}, true)`
 }
 
 /**
@@ -39,7 +49,7 @@ export async function renewLease ({ db, t }: Database, attempt: Attempt, leaseMs
 export async function holdRun (trx: Db, t: Tables, attempt: Attempt): Promise<{ cancelled: boolean }> {
   const { rows } = await sql<{ cancelled: boolean }>`
     with held as materialized (select id from ${t.connection} where id = ${attempt.connectionId} for no key update)
-    select r.cancel_requested_at is not null as cancelled from ${t.run} r join held on held.id = r.connection_id
+    select r.cancel_requested_at is not null as cancelled, ${endWhenSilent(attempt.silentMs)} from ${t.run} r join held on held.id = r.connection_id
     where r.id = ${attempt.runId} and r.fence = ${attempt.fence} and r.status = 'running' for no key update of r`.execute(trx)
   if (rows.length === 0) throw new StaleAttemptError()
   return { cancelled: rows[0]!.cancelled }
@@ -47,7 +57,7 @@ export async function holdRun (trx: Db, t: Tables, attempt: Attempt): Promise<{ 
 
 /** The same lock without a run: re-reads, mapping changes, alerts. False: the connection is gone. */
 export async function holdConnection (trx: Db, t: Tables, connectionId: string): Promise<boolean> {
-  const { rows } = await sql`select id from ${t.connection} where id = ${connectionId} for no key update`.execute(trx)
+  const { rows } = await sql`select id, ${endWhenSilent(silentMs)} from ${t.connection} where id = ${connectionId} for no key update`.execute(trx)
   return rows.length > 0
 }
 

@@ -5,6 +5,8 @@ import { rights, type FakeMeshAccount, type FakeMeshNode, type MeshDoc, type Mes
 export interface MeshSession {
   account: FakeMeshAccount
   send (frame: MeshDoc): void
+  /** This socket dies without a word. */
+  drop (): void
   /** What the last `nodes` asked for: the server keeps it per socket. */
   page: { skip: number, limit: number, visible: Set<string> | null }
 }

@@ -81,7 +81,7 @@ export class ControlChannel {
       send(who)
       setTimeout(() => peer.close(), refusedHangMs).unref()
     } else {
-      this.serve(peer, { account: who, send, page: { skip: 0, limit: options.maxDeviceView ?? 0, visible: null } })
+      this.serve(peer, { account: who, send, drop: () => peer.terminate(), page: { skip: 0, limit: options.maxDeviceView ?? 0, visible: null } })
     }
   }
 

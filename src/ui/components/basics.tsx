@@ -141,10 +141,11 @@ export function Facts ({ items }: { items: Array<[string, ComponentChildren]> })
   return <dl class='facts'>{known.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
 }
 
-export function Card ({ title, actions, children, id }: { title: ComponentChildren, actions?: ComponentChildren, children: ComponentChildren, id?: string }) {
+/** A part of a page; without a title where the page's own heading says it all. */
+export function Card ({ title, actions, children }: { title?: ComponentChildren, actions?: ComponentChildren, children: ComponentChildren }) {
   return (
-    <section class='card' aria-labelledby={id}>
-      <div class='head'><h2 id={id}>{title}</h2>{actions && <div class='row'>{actions}</div>}</div>
+    <section class='card'>
+      {title && <div class='head'><h2>{title}</h2>{actions && <div class='row'>{actions}</div>}</div>}
       {children}
     </section>
   )

@@ -39,10 +39,10 @@ export function Check ({ label, checked, onChange, disabled = false }: { label: 
   return <label class='check'><input type='checkbox' checked={checked} disabled={disabled} onChange={event => onChange(event.currentTarget.checked)} /><span>{label}</span></label>
 }
 
-export function Search ({ label, value, onInput }: { label: string, value: string, onInput: (value: string) => void }) {
+export function Search ({ label, hint, value, onInput }: { label: string, hint?: string, value: string, onInput: (value: string) => void }) {
   return (
     <Field label={label}>
-      {props => <input {...props} type='search' autocomplete='off' spellcheck={false} value={value} onInput={event => onInput(event.currentTarget.value)} />}
+      {props => <input {...props} type='search' placeholder={hint} title={hint} autocomplete='off' spellcheck={false} value={value} onInput={event => onInput(event.currentTarget.value)} />}
     </Field>
   )
 }

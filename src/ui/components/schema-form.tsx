@@ -122,7 +122,7 @@ export function SchemaFields ({ schema, values, wrong, secret = false, onChange 
         const change = (value: unknown) => onChange({ ...values, [name]: value })
         if (field.type === 'boolean') return <Check key={name} label={label} checked={values[name] === true} onChange={change} />
         return (
-          <Field key={name} label={label} help={[field.description, secret ? t('secretWrite') : ''].filter(Boolean).join(' ')} error={wrong[name]}>
+          <Field key={name} label={label} help={<>{field.description}{secret && <span class='block'>{t('secretWrite')}</span>}</>} error={wrong[name]}>
             {props => <Input props={props} name={name} field={field} secret={secret} required={isRequired(schema, name)} value={String(values[name] ?? '')} onInput={change} />}
           </Field>
         )

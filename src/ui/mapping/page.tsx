@@ -129,7 +129,7 @@ function Tree ({ nodes, draft, after, effects, onChoose }: TreeProps) {
 }
 
 /** Pixels of a row: name, choice and client side by side, or below each other (see `.group` in the style sheet). */
-const heightAt = (width: number) => width < 620 ? 112 : 60
+const heightAt = (width: number) => width < 720 ? 112 : 60
 
 const matches = ({ organization }: Node, query: string, client: string | null) =>
   query === '' || organization.path.toLowerCase().includes(query) || (client ?? '').toLowerCase().includes(query)

@@ -34,10 +34,10 @@ export function Row ({ node, choice, isChanged, above, effect, collapsed, client
         <span class='names'>
           <span class='name' title={path}>{name}</span>
           <span class='muted small'>
+            {isChanged && `${effect && touched(effect) > 0 ? effectText(effect, t) : t('changed')} · `}
             {t('countDevices', { count: deviceCount })}
             {descendantDeviceCount !== deviceCount && ` · ${t('countBelow', { count: descendantDeviceCount })}`}
             {!autoSync && <> <Badge tone='warn'>{t('syncOff')}</Badge></>}
-            {isChanged && <> · {effect && touched(effect) > 0 ? effectText(effect, t) : t('changed')}</>}
           </span>
         </span>
       </div>

@@ -19,7 +19,7 @@ export function AlertsPage () {
   return (
     <>
       <h1>{t('alerts')}</h1>
-      <Card title={t('alerts')}>
+      <Card>
         <div class='filters'>
           <Select label={t('status')} value={status} onChange={setStatus} options={[['', t('all')], ['active', t('active')], ['resolved', t('resolved')]]} />
           <Select label={t('severity')} value={severity} onChange={setSeverity} options={[['', t('all')], ...severities.map((name): [AlertSeverity, string] => [name, t(`severity_${name}`)])]} />

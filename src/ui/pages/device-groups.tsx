@@ -45,7 +45,7 @@ function SyncAll ({ base, onDone }: { base: string, onDone: () => void }) {
   }).then(onDone)
   const shown = result ?? plan
   return (
-    <Card title={t(result ? 'groupsDone' : 'groupsPlan')} actions={<button type='button' disabled={doing.busy} onClick={preview}>{t(doing.busy && plan === null ? 'groupsPreviewing' : 'groupsPreview')}</button>}>
+    <Card title={t(result ? 'groupsDone' : plan ? 'groupsPlan' : 'groupsTitle')} actions={<button type='button' disabled={doing.busy} onClick={preview}>{t(doing.busy && plan === null ? 'groupsPreviewing' : 'groupsPreview')}</button>}>
       <Check label={t('groupsRename')} checked={rename} disabled={doing.busy} onChange={on => { setRename(on); setPlan(null) }} />
       <Problem error={doing.error} retry={doing.retry} />
       {result && <Notice tone={result.success ? 'ok' : 'warn'} title={result.message} />}

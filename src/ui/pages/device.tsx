@@ -24,7 +24,7 @@ function Device ({ device, set }: { device: DeviceDetail, set: (device: DeviceDe
         <p class='muted'>{[provider?.name ?? device.provider, device.hostname].filter(Boolean).join(' · ')}</p>
       </div>
       <Actions device={device} canRemote={provider?.capabilities.remoteSessions === true && device.removedAt === null} set={set} />
-      <div class='cards'><Identity device={device} /><Hardware device={device} /></div>
+      <div class='cards two'><Identity device={device} /><Hardware device={device} /></div>
       {device.volumes.length > 0 && <Card title={t('storage')}>{device.volumes.map(volume => <Volume key={volume.name} volume={volume} />)}</Card>}
       {provider?.capabilities.alertSync !== false && <Card title={t('alerts')}><AlertTable query={{ deviceId: device.id, limit: 20 }} onDevice /></Card>}
       {Object.keys(device.details).length > 0 && (

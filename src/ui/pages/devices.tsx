@@ -36,9 +36,9 @@ export function DevicesPage () {
   return (
     <>
       <h1>{t('devices')}</h1>
-      <Card title={t('devices')}>
+      <Card>
         <div class='filters'>
-          <Search label={t('devicesSearch')} value={typed} onInput={setTyped} />
+          <Search label={t('search')} hint={t('devicesSearch')} value={typed} onInput={setTyped} />
           <Select label={t('presence')} value={online} onChange={setOnline} options={[['', t('all')], ['true', t('online')], ['false', t('offline')]]} />
           <Select label={t('assignment')} value={mapped} onChange={setMapped} options={[['', t('all')], ['true', t('withClient')], ['false', t('withoutClient')]]} />
           <ConnectionSelect value={connectionId} onChange={setConnection} />

@@ -34,7 +34,7 @@ export function useWatched (runId: string | null, onEnd: (run: Run) => void): Wa
 }
 
 export function RunProgress ({ watched: { run, lost, error, retry } }: { watched: Watched }) {
-  const { api, t } = useUi()
+  const { api, t, fmt } = useUi()
   const doing = useDoing()
   const cancel = () => void doing.run(async () => { await api.send('POST', `runs/${encodeURIComponent(run!.id)}/cancel`) })
   if (run === null) return <Card title={t('progress')}>{error ? <Problem error={error} retry={retry} /> : lost ? <Notice tone='warn' title={t('streamLost')} /> : <Loading />}</Card>
@@ -48,8 +48,8 @@ export function RunProgress ({ watched: { run, lost, error, retry } }: { watched
         {run.progress.map(({ resource, pages, processed, complete }) => (
           <tr key={resource}>
             <Cell of={t('syncRead')}>{t(`resource_${resource}`)}</Cell>
-            <Cell of={t('pages')}>{pages}</Cell>
-            <Cell of={t('records')}>{processed}</Cell>
+            <Cell of={t('pages')}>{fmt.number(pages)}</Cell>
+            <Cell of={t('records')}>{fmt.number(processed)}</Cell>
             <Cell of={t('state')}>{complete ? <Badge tone='ok'>{t('complete')}</Badge> : <Badge>{t(active && pages > 0 ? 'reading' : active ? 'waiting' : 'none')}</Badge>}</Cell>
           </tr>
         ))}
