@@ -18,11 +18,18 @@ function shapeOf (types: string[]): string {
   return [types.at(-1)!.replace('EVENT_TYPE_WORKFLOW_EXECUTION_', '').toLowerCase().replaceAll('_', '-'), ...way.filter(part => part !== false)].join('+')
 }
 
+function scrub (key: string, value: unknown): unknown {
+  if (key === 'identity') return 'worker'
+  if (key === 'stackTrace') return ''
+  // A worker's own queue is named after it: host, process, and what tells two of them apart.
+  return typeof value === 'string' ? value.replace(/^[^:\s]+:\d+:[0-9a-f]{8}/, 'worker') : value
+}
+
 const saved = new Set<string>()
 for await (const { workflowId, runId, type } of client.workflow.list({ query: "ExecutionStatus != 'Running'" })) {
   const json = historyToJSON(await client.workflow.getHandle(workflowId, runId).fetchHistory())
   // Names of machines and paths on them are nobody's business.
-  const history = JSON.parse(json, (key, value) => key === 'identity' ? 'worker' : key === 'stackTrace' ? '' : value) as { events: Array<{ eventType: string }> }
+  const history = JSON.parse(json, scrub) as { events: Array<{ eventType: string }> }
   const { events } = history
   const name = `${type}.${shapeOf(events.map(({ eventType }) => eventType))}`
   // Long ones teach nothing that short ones do not.

@@ -1,6 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:https'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -144,8 +145,19 @@ export class RealMesh {
 
   /** The platform's own command line client, which nobody here wrote. */
   async meshctrl (...args: string[]): Promise<string> {
-    const { stdout } = await run(process.execPath, [join(this.module, 'meshctrl.js'), ...args, '--url', `wss://127.0.0.1:${this.port}`, '--loginuser', this.username, '--loginpass', this.password], { cwd: this.dir, env: cleanEnv(), maxBuffer: 64 << 20 })
-    return stdout
+    // Into a file: it exits while a pipe may still have to take the rest of a long list.
+    const file = join(this.dir, `meshctrl-${randomUUID()}.out`)
+    const out = openSync(file, 'w')
+    try {
+      const child = spawn(process.execPath, [join(this.module, 'meshctrl.js'), ...args, '--url', `wss://127.0.0.1:${this.port}`, '--loginuser', this.username, '--loginpass', this.password], { cwd: this.dir, env: cleanEnv(), stdio: ['ignore', out, out] })
+      const [code] = await once(child, 'exit') as [number | null]
+      const text = readFileSync(file, 'utf8')
+      if (code !== 0) throw new Error(`meshctrl ended with ${code}: ${text.slice(-1000)}`)
+      return text
+    } finally {
+      closeSync(out)
+      rmSync(file, { force: true })
+    }
   }
 
   async download (path: string): Promise<Buffer> {

@@ -51,7 +51,7 @@ t.test('every schema and its public interface are assignable to each other', asy
   t.strictSame(names(MappingChangeSchema), ['mode', 'clientRef', 'autoSync'] satisfies Array<keyof v.MappingChange>)
   t.strictSame(names(CreateConnectionSchema).sort(), ['config', 'movePolicy', 'name', 'provider', 'schedule', 'secrets'] satisfies Array<keyof v.CreateConnection>)
   t.strictSame(names(UpdateConnectionSchema).sort(), ['config', 'movePolicy', 'name', 'schedule', 'secrets'] satisfies Array<keyof v.UpdateConnection>)
-  t.strictSame(names(DeviceQuery).sort(), ['clientRef', 'connectionId', 'cursor', 'limit', 'mapped', 'online', 'q'])
+  t.strictSame(names(DeviceQuery).sort(), ['clientRef', 'connectionId', 'cursor', 'limit', 'mapped', 'online', 'q', 'removed'])
   t.strictSame(names(AlertQuery).sort(), ['connectionId', 'cursor', 'deviceId', 'limit', 'severity', 'status'])
   for (const schema of schemas) t.equal(schema['type'], 'object')
 })

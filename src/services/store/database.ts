@@ -88,6 +88,8 @@ async function sessionFactory (connection: { getClient (): Db, getNativeClient? 
   // A host that handed MikroORM a ready-made Kysely has no native client to show; its Kysely is then all there is.
   const native = await connection.getNativeClient?.().catch(() => null) as { transaction?: unknown, dumpDataDir?: unknown } | null | undefined
   if (native && typeof native.transaction === 'function' && typeof native.dumpDataDir === 'function') {
+    // MikroORM closes only a PGlite that its own Kysely has used: with a host that leaves all queries to us the process would never end.
+    await sql`select 1`.execute(client)
     const dialect = new PGliteDialect({ pglite: native as never })
     return () => new Kysely({ dialect })
   }

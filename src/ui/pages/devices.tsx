@@ -19,27 +19,30 @@ export function ConnectionSelect ({ value, onChange }: { value: string, onChange
   return <Select label={t('connection')} value={value} onChange={onChange} options={[['', t('all')], ...connections.data.map(({ id, name }): [string, string] => [id, name])]} />
 }
 
+/** What the platform no longer has is shown only where it is asked for. */
+const presences = { '': { removed: false }, online: { online: true }, offline: { online: false, removed: false }, removed: { removed: true } }
+
 export function DevicesPage () {
   const { t, router } = useUi()
   const clientName = useClientName()
   const [typed, setTyped] = useState(router.query.get('q') ?? '')
   const q = useSettled(typed.trim())
-  const [online, setOnline] = useState<'' | 'true' | 'false'>('')
+  const [presence, setPresence] = useState<'' | 'online' | 'offline' | 'removed'>('')
   const [mapped, setMapped] = useState<'' | 'true' | 'false'>((router.query.get('mapped') ?? '') as '')
   const [connectionId, setConnection] = useState(router.query.get('connectionId') ?? '')
   useEffect(() => {
     setConnection(router.query.get('connectionId') ?? '')
     setMapped((router.query.get('mapped') ?? '') as '')
   }, [router.query])
-  const filtering = q !== '' || online !== '' || mapped !== '' || connectionId !== ''
-  const list = usePaged<Device>('devices', { q, online, mapped, connectionId, limit: 50 })
+  const filtering = q !== '' || presence !== '' || mapped !== '' || connectionId !== ''
+  const list = usePaged<Device>('devices', { q, ...presences[presence], mapped, connectionId, limit: 50 })
   return (
     <>
       <h1>{t('devices')}</h1>
       <Card>
         <div class='filters'>
           <Search label={t('search')} hint={t('devicesSearch')} value={typed} onInput={setTyped} />
-          <Select label={t('presence')} value={online} onChange={setOnline} options={[['', t('all')], ['true', t('online')], ['false', t('offline')]]} />
+          <Select label={t('presence')} value={presence} onChange={setPresence} options={[['', t('all')], ['online', t('online')], ['offline', t('offline')], ['removed', t('removed')]]} />
           <Select label={t('assignment')} value={mapped} onChange={setMapped} options={[['', t('all')], ['true', t('withClient')], ['false', t('withoutClient')]]} />
           <ConnectionSelect value={connectionId} onChange={setConnection} />
         </div>
