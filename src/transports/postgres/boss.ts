@@ -84,7 +84,7 @@ export interface BossSource {
   stop (): Promise<void>
 }
 
-/** Loads pg-boss and prepares to start it. Throws `RMM_ERR_OPTION` when it is not installed. */
+/** Loads pg-boss and prepares to start it. Throws `RMM_ERR_OPTION` when it is not installed, or cannot work over the given `orm`. */
 export async function openBoss (options: PostgresTransportOptions, settings: PostgresSettings, context: TransportContext): Promise<BossSource> {
   const pgBoss = await loadPeer('postgres', 'pg-boss@12', () => import('pg-boss'))
   const onError = (err: unknown): void => context.log.warn({ err }, 'the queue reported an error')
@@ -92,10 +92,11 @@ export async function openBoss (options: PostgresTransportOptions, settings: Pos
   options.boss?.on('error', onError)
   let running: Promise<PgBoss> | undefined
 
+  const database: ConstructorOptions = options.pool !== undefined ? { db: overPool(options.pool) }
+    : options.orm !== undefined ? { db: pgBoss.fromKysely(kyselyOf(options.orm)) }
+      : { connectionString: options.connectionString ?? '', max: ownPoolSize, connectionTimeoutMillis: connectTimeoutMs, useListenNotify: true, application_name: 'fastify-rmm-sync' }
+
   function make (): PgBoss {
-    const database: ConstructorOptions = options.connectionString !== undefined
-      ? { connectionString: options.connectionString, max: ownPoolSize, connectionTimeoutMillis: connectTimeoutMs, useListenNotify: true, application_name: 'fastify-rmm-sync' }
-      : { db: options.pool === undefined ? pgBoss.fromKysely(kyselyOf(options.orm!)) : overPool(options.pool) }
     return new pgBoss.PgBoss({
       ...database, schema: options.schema ?? 'rmm_queue', migrate: options.migrate ?? true, schedule: false,
       superviseIntervalSeconds: settings.monitorSeconds, monitorIntervalSeconds: settings.monitorSeconds
