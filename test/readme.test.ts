@@ -134,6 +134,8 @@ t.test('events, tables and exports are told completely and as they are', async t
   t.strictSame(rows.map(([cell]) => codeOf(cell!)[0]!.replace('fastify-rmm-sync', '.')).sort(), entries.map(([name]) => name).sort(), 'every entry of the package')
   for (const [cell, text] of rows) {
     const entry = codeOf(cell!)[0]!
+    // Defines an element and exports nothing; it needs a browser.
+    if (entry.endsWith('/ui')) continue
     const source = sourceOf(packageJson.exports[entry.replace('fastify-rmm-sync', '.')] as { default: string })
     const exported = Object.keys(await import(join(root, source)))
     const told = codeOf(text!).filter(name => /^\w+$/.test(name))

@@ -95,7 +95,7 @@ t.test('npm start from nothing, and again', async t => {
     t.match(story, /Northgate Print & Copy +→ Northgate Print and Copy GmbH +suggested/)
     t.match(story, /devices \d{3}\n/, 'progress is told in lines where there is no terminal')
     t.match(story, /linked +Harbour Dental Ltd Devices/)
-    t.match(story, /conflict +Juniper Accounting .*more than one match/)
+    t.match(story, /conflict +Juniper Accounting .*more than one group fits/)
     t.equal(first.errors(), '', 'a first start has nothing to warn of')
   })
 
