@@ -93,7 +93,8 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
   indexes: [
     { name: 'rmm_device_tenant_list', properties: ['tenantId', 'displayName', 'id'] },
     { name: 'rmm_device_connection_list', properties: ['connectionId', 'displayName', 'id'] },
-    { name: 'rmm_device_client_list', properties: ['tenantId', 'clientRef', 'displayName', 'id'] }
+    { name: 'rmm_device_client_list', properties: ['tenantId', 'clientRef', 'displayName', 'id'] },
+    { name: 'rmm_device_organization', properties: ['connectionId', 'organizationExternalId'], where: 'removed_at is null' }
   ]
 })
 

@@ -106,6 +106,8 @@ export const init: Migration = {
     `create index rmm_device_tenant_list on ${s}.rmm_device (tenant_id, display_name, id)`,
     `create index rmm_device_connection_list on ${s}.rmm_device (connection_id, display_name, id)`,
     `create index rmm_device_client_list on ${s}.rmm_device (tenant_id, client_ref, display_name, id)`,
+    // Devices per organization, where the platform tells no counts.
+    `create index rmm_device_organization on ${s}.rmm_device (connection_id, organization_external_id) where removed_at is null`,
 
     // Heartbeat values change with every sync: a narrow table with room on its pages keeps that cheap, and so does having no foreign key to check.
     `create table ${s}.rmm_device_status (

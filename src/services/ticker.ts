@@ -73,8 +73,7 @@ export function createTicker (core: Core, sync: SyncService, events: EventsServi
 }
 
 async function startDue (core: Core, sync: SyncService, before: TickerOptions['before']): Promise<void> {
-  for (const row of await takeDue(core.database, dueAtOnce)) {
-    if (core.registry.get(row.provider) === undefined) continue
+  for (const row of await takeDue(core.database, core.registry.ids(), dueAtOnce)) {
     const start = (): Promise<void> => sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
       .then(() => scheduleNext(core.database, row.id, row.due_at))
       .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
@@ -86,8 +85,8 @@ async function adopt (core: Core, sync: SyncService): Promise<void> {
   const owned: string[] = []
   // An engine that is down is asked once per tick, not once per run.
   const down = new Set<string>()
-  for (const run of await adoptableRuns(core.database, adoptAtOnce)) {
-    if (core.registry.get(run.provider) === undefined || down.has(run.transport)) continue
+  for (const run of await adoptableRuns(core.database, core.registry.ids(), adoptAtOnce)) {
+    if (down.has(run.transport)) continue
     try {
       const taken = await sync.dispatch({ runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider, transport: run.transport })
       if (taken === 'owned') owned.push(run.id)

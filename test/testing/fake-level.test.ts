@@ -267,7 +267,7 @@ t.test('every failure can be had, for the requests it names and as often as it s
 
 t.test('requests are logged and counted', async t => {
   const clock = fixedClock()
-  const fake = await build(t, { now: clock.now, latencyMs: 1 })
+  const fake = await build(t, { now: clock.now, latencyMs: 200 })
   await Promise.all([ask(fake, '/v2/devices?limit=5'), ask(fake, '/v2/devices?limit=6')])
   await ask(fake, '/v2/groups', { key: 'wrong' })
   t.match(fake.requests[2], { method: 'GET', path: '/v2/groups', query: {}, status: 401, time: clock.now() })

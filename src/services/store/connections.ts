@@ -172,14 +172,14 @@ export async function connectionById ({ db, t }: Database, id: string): Promise<
 }
 
 /**
- * The connections whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
+ * The connections of these providers whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
  * It moves a minute only: a sync that could not be started, or whose process died over it, is due again then. `scheduleNext` sets the real date.
  */
-export async function takeDue ({ db, t }: Database, limit: number): Promise<Array<ConnectionRow & { full_due: boolean, due_at: unknown }>> {
+export async function takeDue ({ db, t }: Database, providers: readonly string[], limit: number): Promise<Array<ConnectionRow & { full_due: boolean, due_at: unknown }>> {
   // Half an interval early counts as due: the last full sync ended a little after its own tick.
   const { rows } = await sql<ConnectionRow & { full_due: boolean, due_at: unknown }>`
     update ${t.connection} c set next_sync_at = now() + interval '1 minute'
-    from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() order by next_sync_at limit ${limit} for update skip locked) due
+    from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() and provider = any(${providers}::text[]) order by next_sync_at limit ${limit} for update skip locked) due
     where c.id = due.id
     returning c.*, due.due_at, coalesce(c.last_full_sync_at + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(db)
   return rows
