@@ -15,7 +15,7 @@ export async function countStatements (database: BenchDatabase): Promise<{ read 
   const client = await (database.orm.em.getConnection() as unknown as { getNativeClient (): Promise<{ execProtocolRaw (...args: unknown[]): unknown }> }).getNativeClient()
   const query = client.execProtocolRaw
   // A query of PGlite is several protocol messages; `Parse` ('P') begins each statement.
-  client.execProtocolRaw = function (message: unknown, ...rest: unknown[]) {
+  client.execProtocolRaw = (message: unknown, ...rest: unknown[]) => {
     if ((message as Uint8Array)[0] === 0x50) count++
     return query.call(client, message, ...rest)
   }
