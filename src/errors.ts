@@ -33,7 +33,6 @@ export const PlatformError = createError<[string]>('RMM_ERR_PLATFORM', '%s', 502
 export const PlatformForbiddenError = createError<[string]>('RMM_ERR_PLATFORM_FORBIDDEN', '%s', 409)
 export const PlatformBusyError = createError<[string]>('RMM_ERR_PLATFORM_BUSY', '%s', 503)
 export const MassRemovalError = createError<[string]>('RMM_ERR_MASS_REMOVAL', '%s', 409)
-export const IncompleteError = createError<[string]>('RMM_ERR_INCOMPLETE', '%s', 502)
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)
 export const TransportError = createError<[string]>('RMM_ERR_TRANSPORT', '%s', 503)

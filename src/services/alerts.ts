@@ -5,7 +5,7 @@ import type { Core } from './core.ts'
 import { act } from './inventory.ts'
 import type { ReRead } from './reread.ts'
 import { findAlert, listAlerts } from './store/alerts.ts'
-import { connectionRow } from './store/connections.ts'
+import { requireConnection } from './store/connections.ts'
 
 export function createAlerts (core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
   const { database } = core
@@ -21,8 +21,7 @@ export function createAlerts (core: Core, clients: ClientFactory, reread: ReRead
     async resolve (tenantId, alertId) {
       const alert = await require(tenantId, alertId)
       if (alert.status === 'resolved') return alert
-      const row = await connectionRow(database, tenantId, alert.connectionId)
-      if (row === null) throw new NotFoundError('Connection')
+      const row = await requireConnection(database, tenantId, alert.connectionId)
       const provider = core.registry.get(row.provider)
       if (provider?.resolveAlert === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} cannot resolve alerts`)
       // The platform first: an alert that is open there must not be closed here.

@@ -9,7 +9,7 @@ import { checkAgainst } from './registry.ts'
 import { newHookSecret } from './webhooks.ts'
 import { defaultSchedule, mergeSchedule } from './schedules.ts'
 import {
-  type ConnectionRow, connectionRow, disconnect, findConnection, insertConnection, listConnections, purge, setStatus, updateConnection
+  type ConnectionRow, requireConnection, disconnect, findConnection, insertConnection, listConnections, purge, setStatus, updateConnection
 } from './store/connections.ts'
 import { holdConnection } from './store/leases.ts'
 import { writeEvents } from './store/outbox.ts'
@@ -39,12 +39,6 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
     } catch (error) {
       throw toRouteError(signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error, 'check')
     }
-  }
-
-  async function require (tenantId: string, id: string): Promise<ConnectionRow> {
-    const row = await connectionRow(database, tenantId, id)
-    if (row === null) throw new NotFoundError('Connection')
-    return row
   }
 
   async function read (tenantId: string, id: string) {
@@ -79,7 +73,7 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
   }
 
   async function update (tenantId: string, id: string, change: UpdateConnection) {
-    const row = await require(tenantId, id)
+    const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     const name = change.name === undefined ? {} : { name: nameOf(change.name, row.name) }
     const schedule = change.schedule === undefined ? {} : { schedule: mergeSchedule({ enabled: row.schedule_enabled, everyMinutes: Number(row.every_minutes), fullEveryMinutes: Number(row.full_every_minutes) }, change.schedule) }
@@ -93,7 +87,7 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
       values = { config, account, checked: true, ...sealedSecrets }
     }
     await database.transaction(async trx => {
-      if (!await holdConnection(trx, t, id)) throw new NotFoundError('Connection')
+      await holdConnection(trx, t, id)
       await updateConnection(trx, t, id, { ...name, ...schedule, ...movePolicy, ...values })
       if (row.status === 'disconnected' && 'checked' in values) await writeEvents(trx, t, source(row), [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name } }], core.sinks)
     })
@@ -101,7 +95,7 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
   }
 
   async function test (tenantId: string, id: string) {
-    const row = await require(tenantId, id)
+    const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     try {
       const { account, warnings } = await check(provider, id, row.config, await openSecrets(row))
@@ -114,9 +108,9 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
   }
 
   async function remove (tenantId: string, id: string, mode: 'keep' | 'purge' = 'keep') {
-    const row = await require(tenantId, id)
+    const row = await requireConnection(database, tenantId, id)
     await database.transaction(async trx => {
-      if (!await holdConnection(trx, t, id)) throw new NotFoundError('Connection')
+      await holdConnection(trx, t, id)
       if (mode === 'purge') await purge(trx, t, id)
       else await disconnect(trx, t, id)
       if (row.status !== 'disconnected' || mode === 'purge') await writeEvents(trx, t, source(row), [{ type: 'INTEGRATION_DISCONNECTED', payload: { name: row.name, mode } }], core.sinks)

@@ -11,7 +11,7 @@ import { execute, foresee, type GroupSession } from './group-run.ts'
 import { hostsOf } from './http/index.ts'
 import { act, audit } from './inventory.ts'
 import { devicesPerGroup, readGroups, readLink } from './store/client-groups.ts'
-import { type ConnectionRow, connectionRow, setStatus } from './store/connections.ts'
+import { type ConnectionRow, requireConnection, setStatus } from './store/connections.ts'
 import { dropLease, takeLease } from './store/named-lease.ts'
 
 /** A holder that died keeps the others out for this long. */
@@ -50,8 +50,7 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceG
   const { database, directory } = core
 
   async function target (tenantId: string, connectionId: string): Promise<Target> {
-    const row = await connectionRow(database, tenantId, connectionId)
-    if (row === null) throw new NotFoundError('Connection')
+    const row = await requireConnection(database, tenantId, connectionId)
     return { row, groups: groupsOf(row) }
   }
 

@@ -20,8 +20,7 @@ export type EventsService = Rmm['events'] & {
 /** Takes events out of the outbox, in order, to every sink on its own. */
 export function createEvents (core: Core, hostSinks: readonly EventSink[]): EventsService {
   const listeners = new Map<RmmEventType | '*', Set<(event: RmmEvent) => void | Promise<void>>>()
-  const sinks: EventSink[] = [...hostSinks]
-  if (core.sinks.includes(emitterSink)) sinks.push({ name: emitterSink, publish: emit })
+  const sinks: EventSink[] = [...hostSinks, { name: emitterSink, publish: emit }]
   const relays = sinks.map(sink => createSinkRelay(core, sink))
   const { database, log } = core
 

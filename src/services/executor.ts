@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RmmProvider } from '../providers/define.ts'
-import { NotFoundError } from '../errors.ts'
 import type { DeviceSyncResult, ResourceName, Run, RunStatus } from '../types.ts'
 import type { ClientFactory } from './clients.ts'
 import type { Core } from './core.ts'
@@ -8,7 +7,7 @@ import { publishRun, type RunMessage } from './diagnostics.ts'
 import { classify, type Failure } from './failures.ts'
 import { type Reading, readResource } from './read-resource.ts'
 import type { ReRead } from './reread.ts'
-import { finishConnection, setStatus, connectionRow } from './store/connections.ts'
+import { connectionRow, finishConnection, requireConnection, setStatus } from './store/connections.ts'
 import { type Attempt, claimRun, endRun, holdRun, releaseRun, type RunEnd, renewLease } from './store/leases.ts'
 import { writeEvents } from './store/outbox.ts'
 import { noTotals, runById, type RunRow, toRun } from './store/runs.ts'
@@ -164,9 +163,7 @@ export function createExecutor (core: Core, clients: ClientFactory, reread: ReRe
   return {
     runSegment,
     async device (tenantId, connectionId, externalId) {
-      const row = await connectionRow(database, tenantId, connectionId)
-      if (row === null) throw new NotFoundError('Connection')
-      return await reread.device(row, externalId)
+      return await reread.device(await requireConnection(database, tenantId, connectionId), externalId)
     },
     async settleFailed (runId, error, kind) {
       const run = await runById(core.database, runId)

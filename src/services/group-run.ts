@@ -1,4 +1,3 @@
-import { NotFoundError } from '../errors.ts'
 import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorKind } from '../providers/define.ts'
 import type { DeviceGroupResult } from '../types.ts'
 import { addMoves, applyChanges, noChanges } from './changes.ts'
@@ -69,7 +68,7 @@ async function store (core: Core, { row }: GroupSession, done: StepResult[]): Pr
   if (links.length === 0) return
   const context = contextOf(row)
   await database.transaction(async trx => {
-    if (!await holdConnection(trx, database.t, row.id)) throw new NotFoundError('Connection')
+    await holdConnection(trx, database.t, row.id)
     await writeLinks(trx, database.t, context, links, core.now())
     const changes = noChanges()
     addMoves(changes, await reassignDevices(trx, database.t, context, await placeTree(trx, database.t, row.id)))

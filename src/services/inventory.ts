@@ -2,7 +2,7 @@ import { NotFoundError, NotSupportedError } from '../errors.ts'
 import type { Rmm } from '../rmm.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
-import { type ConnectionRow, connectionRow } from './store/connections.ts'
+import { type ConnectionRow, requireConnection } from './store/connections.ts'
 import { findDevice, listDevices } from './store/devices.ts'
 import { writeEvents } from './store/outbox.ts'
 
@@ -22,8 +22,7 @@ export function createInventory (core: Core, clients: ClientFactory): Rmm['inven
     list: (tenantId, query) => listDevices(database, tenantId, query),
     async remoteSession (tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false } = {}) {
       const device = await get(tenantId, deviceId)
-      const row = await connectionRow(database, tenantId, device.connectionId)
-      if (row === null) throw new NotFoundError('Connection')
+      const row = await requireConnection(database, tenantId, device.connectionId)
       const provider = core.registry.get(row.provider)
       if (provider?.remoteSession === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
       const session = await act(core, clients, row, (client, signal) => provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName: 'PSA' }, signal))

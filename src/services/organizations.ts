@@ -5,7 +5,7 @@ import { addMoves, applyChanges, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
 import { contextOf } from './reread.ts'
 import { limitOf, readCursor, writeCursor } from './store/cursor.ts'
-import { type ConnectionRow, connectionRow } from './store/connections.ts'
+import { requireConnection } from './store/connections.ts'
 import { holdConnection } from './store/leases.ts'
 import { changeMappings, findOrganizations, listOrganizations, organizationNames, placeTree, reassignDevices } from './store/organizations.ts'
 import { suggest } from './suggestions.ts'
@@ -16,12 +16,6 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
   const { database, directory } = core
   const { t } = database
 
-  async function connection (tenantId: string, id: string): Promise<ConnectionRow> {
-    const row = await connectionRow(database, tenantId, id)
-    if (row === null) throw new NotFoundError('Connection')
-    return row
-  }
-
   async function checkClients (tenantId: string, changes: Change[]): Promise<void> {
     for (const clientRef of new Set(changes.flatMap(change => change.clientRef ?? []))) {
       if (await directory.client(tenantId, clientRef) === null) throw new ClientUnknownError(clientRef)
@@ -30,13 +24,13 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
 
   /** Applies all changes or none; the devices follow in the same transaction. */
   async function apply (tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
-    const row = await connection(tenantId, connectionId)
+    const row = await requireConnection(database, tenantId, connectionId)
     const ids = changes.map(change => change.organizationId)
     const before = new Map((await findOrganizations(database.db, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
     const settled = changes.map(change => settle(change, before.get(change.organizationId)))
     await checkClients(tenantId, settled)
     return await database.transaction(async trx => {
-      if (!await holdConnection(trx, t, connectionId)) throw new NotFoundError('Connection')
+      await holdConnection(trx, t, connectionId)
       await changeMappings(trx, t, connectionId, settled)
       const changed = noChanges()
       addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
@@ -48,7 +42,7 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
 
   return {
     async list (tenantId, connectionId, query) {
-      await connection(tenantId, connectionId)
+      await requireConnection(database, tenantId, connectionId)
       return await listOrganizations(database, tenantId, connectionId, query)
     },
     async update (tenantId, connectionId, organizationId, change) {
@@ -60,7 +54,7 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
       return { items: await apply(tenantId, connectionId, mappings) }
     },
     async suggestions (tenantId, connectionId, query) {
-      await connection(tenantId, connectionId)
+      await requireConnection(database, tenantId, connectionId)
       const open = (await organizationNames(database, tenantId, connectionId)).filter(organization => organization.mode === 'inherit')
       return slice(suggest(open, await directory.clients(tenantId)), query)
     },

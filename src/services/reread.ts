@@ -32,7 +32,7 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
   async function applyDevice (row: ConnectionRow, externalId: string, record: DeviceRecord | null, observedAt: Date): Promise<DeviceSyncResult['outcome'] | null> {
     const context = contextOf(row)
     return await database.transaction(async trx => {
-      if (!await holdConnection(trx, t, row.id)) throw new NotFoundError('Connection')
+      await holdConnection(trx, t, row.id)
       const changes = noChanges()
       let outcome: DeviceSyncResult['outcome'] | null = null
       if (record === null) {
@@ -81,7 +81,7 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
     async applyAlert (row, externalId, record, observedAt, more = []) {
       const context = contextOf(row)
       await database.transaction(async trx => {
-        if (!await holdConnection(trx, t, row.id)) throw new NotFoundError('Connection')
+        await holdConnection(trx, t, row.id)
         const changes = noChanges()
         if (record === null) {
           changes.alerts = await closeAlerts(trx, t, context, [externalId], observedAt)

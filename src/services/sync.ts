@@ -5,7 +5,7 @@ import type { RunHandle, SyncTransport } from '../transports/transport.ts'
 import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../types.ts'
 import type { Core } from './core.ts'
 import type { ReRead } from './reread.ts'
-import { type ConnectionRow, connectionRow } from './store/connections.ts'
+import { type ConnectionRow, requireConnection } from './store/connections.ts'
 import { rehomeRun } from './store/leases.ts'
 import { activeRun, deleteQueuedRun, findRun, insertRun, listRunItems, listRuns, requestCancel, type RunRow, toRun } from './store/runs.ts'
 import type { SyncExecutor } from './executor.ts'
@@ -27,12 +27,6 @@ function handleOf (run: Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'pro
 export function createSync (core: Core, executor: SyncExecutor, transportOf: (provider: string) => SyncTransport, transports: ReadonlyMap<string, SyncTransport>, reread: ReRead): SyncService {
   const { database } = core
   const { t } = database
-
-  async function connection (tenantId: string, id: string): Promise<ConnectionRow> {
-    const row = await connectionRow(database, tenantId, id)
-    if (row === null) throw new NotFoundError('Connection')
-    return row
-  }
 
   async function find (tenantId: string, runId: string): Promise<RunRow> {
     const run = await findRun(database, tenantId, runId)
@@ -118,16 +112,16 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
     dispatch,
     watch,
     async start (tenantId, connectionId, input = {}) {
-      return await request(await connection(tenantId, connectionId), input, 'manual')
+      return await request(await requireConnection(database, tenantId, connectionId), input, 'manual')
     },
     async device (tenantId, connectionId, externalId) {
-      const row = await connection(tenantId, connectionId)
+      const row = await requireConnection(database, tenantId, connectionId)
       const transport = transportOf(row.provider)
       if (transport.device === undefined) return await reread.device(row, externalId)
       return await transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
     },
     async runs (tenantId, connectionId, query) {
-      await connection(tenantId, connectionId)
+      await requireConnection(database, tenantId, connectionId)
       return await listRuns(database, tenantId, connectionId, query)
     },
     async get (tenantId, runId) {

@@ -10,7 +10,7 @@ import { publishDelivery } from './diagnostics.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
 import { clean, normalizeAlert } from './normalize.ts'
-import { type ConnectionRow, connectionRow, rotateHookSecret } from './store/connections.ts'
+import { type ConnectionRow, requireConnection, rotateHookSecret } from './store/connections.ts'
 import { deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, toDelivery } from './store/deliveries.ts'
 
 const defaultGraceMinutes = 60
@@ -31,8 +31,7 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
   const writer = createDeliveryWriter(core)
 
   async function connection (tenantId: string, id: string): Promise<{ row: ConnectionRow, webhook: ProviderWebhook }> {
-    const row = await connectionRow(database, tenantId, id)
-    if (row === null) throw new NotFoundError('Connection')
+    const row = await requireConnection(database, tenantId, id)
     const provider = core.registry.get(row.provider)
     if (provider?.webhook === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} sends no webhooks`)
     return { row, webhook: provider.webhook }

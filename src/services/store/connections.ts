@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { NotFoundError } from '../../errors.ts'
 import type { Connection, List, MovePolicy, PageQuery, Schedule } from '../../types.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
@@ -86,6 +87,13 @@ export async function connectionRow ({ db, t }: Database, tenantId: string, id: 
   if (!isId(id)) return null
   const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id} and tenant_id = ${tenantId}`.execute(db)
   return rows[0] ?? null
+}
+
+/** The same where there is nothing to do without it. Not there and not this tenant's are one error: `RMM_ERR_NOT_FOUND`. */
+export async function requireConnection (database: Database, tenantId: string, id: string): Promise<ConnectionRow> {
+  const row = await connectionRow(database, tenantId, id)
+  if (row === null) throw new NotFoundError('Connection')
+  return row
 }
 
 export interface NewConnection {

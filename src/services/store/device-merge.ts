@@ -146,7 +146,7 @@ async function compare (trx: Db, t: Tables, connectionId: string, records: Norma
   return result.rows.map(row => ({ ...row, target_client: row.target === 'mapped' ? row.target_client : null }))
 }
 
-/** A record as `jsonb_to_recordset` takes it. */
+/** A record as `json_to_recordset` takes it. */
 function toRecord ({ id, record: { status: _, ...record }, to }: Write): object {
   return { ...record, id, clientRef: to.clientRef, assignment: to.assignment }
 }

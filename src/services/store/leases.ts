@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { StaleAttemptError } from '../../errors.ts'
+import { NotFoundError, StaleAttemptError } from '../../errors.ts'
 import type { Run, RunTotals } from '../../types.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { RunRow } from './runs.ts'
@@ -55,10 +55,10 @@ export async function holdRun (trx: Db, t: Tables, attempt: Attempt): Promise<{ 
   return { cancelled: rows[0]!.cancelled }
 }
 
-/** The same lock without a run: re-reads, mapping changes, alerts. False: the connection is gone. */
-export async function holdConnection (trx: Db, t: Tables, connectionId: string): Promise<boolean> {
+/** The same lock without a run: re-reads, mapping changes, alerts. Throws `RMM_ERR_NOT_FOUND` when the connection is gone. */
+export async function holdConnection (trx: Db, t: Tables, connectionId: string): Promise<void> {
   const { rows } = await sql`select id, ${endWhenSilent(silentMs)} from ${t.connection} where id = ${connectionId} for no key update`.execute(trx)
-  return rows.length > 0
+  if (rows.length === 0) throw new NotFoundError('Connection')
 }
 
 /** Hands a run back to be executed later: after a failure that may pass, or because this process stops. */
