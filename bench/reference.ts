@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { sql } from 'kysely'
@@ -40,6 +41,9 @@ export async function startReference (database: BenchDatabase, connectionId: str
   const table = `${schema}.reference`
   await sql.raw(`create table if not exists ${table} (like ${schema}.rmm_device including all)`).execute(db)
   await sql.raw(`alter table ${table} add foreign key (connection_id) references ${schema}.rmm_connection (id) on delete cascade`).execute(db)
+  await sql.raw(`create table if not exists ${table}_status (like ${schema}.rmm_device_status including all)`).execute(db)
+  await sql.raw(`create table if not exists ${table}_event (id bigint generated always as identity primary key, type text, payload jsonb, at timestamptz default now())`).execute(db)
+  await sql.raw(`create table if not exists ${table}_log (id bigint generated always as identity primary key, external_id text, outcome text, at timestamptz default now())`).execute(db)
   const merge = `insert into ${table} as d (tenant_id, connection_id, provider, ${columns.join(', ')}) select 'bench', '${connectionId}'::uuid, 'feed', ${columns.join(', ')} from incoming order by external_id
     on conflict (connection_id, external_id) do update set ${columns.map(column => `${column} = excluded.${column}`).join(', ')}, updated_at = now() where d.hash <> excluded.hash`
   const temp = `create temp table incoming (${columns.map(column => `${column} ${typeOf(column)}`).join(', ')}) on commit drop`
@@ -60,7 +64,7 @@ export async function startReference (database: BenchDatabase, connectionId: str
         await client.query(merge)
         await client.query('commit')
       }),
-      oneByOne: devices => timed(() => oneByOne((text, parameters) => client.query(text, parameters as never), table, connectionId, devices)),
+      oneByOne: devices => timed(() => oneByOne((text, parameters) => client.query(text, parameters as never), schema, connectionId, devices)),
       close: () => client.end()
     }
   }
@@ -71,7 +75,7 @@ export async function startReference (database: BenchDatabase, connectionId: str
       await trx.query(`copy incoming (${columns.join(', ')}) from '/dev/blob' (format csv)`, [], { blob: new Blob([rows(devices)]) })
       await trx.query(merge)
     })),
-    oneByOne: devices => timed(() => oneByOne((text, parameters) => lite.query(text, parameters), table, connectionId, devices)),
+    oneByOne: devices => timed(() => oneByOne((text, parameters) => lite.query(text, parameters), schema, connectionId, devices)),
     close: async () => {}
   }
 }
@@ -86,18 +90,27 @@ function typeOf (column: string): string {
   return { last_reboot_at: 'timestamptz', observed_at: 'timestamptz', cpu_cores: 'int', ram_bytes: 'bigint', maintenance_mode: 'boolean' }[column] ?? 'text'
 }
 
-/** Find the organization, find the device, write it, write its status, log it: the five statements and the transaction around them that peers spend on a device. */
-async function oneByOne (query: (text: string, parameters?: unknown[]) => Promise<{ rows: unknown[] }>, table: string, connectionId: string, devices: DeviceRecord[]): Promise<void> {
-  const schema = table.split('.')[0]!
+/**
+ * Eight statements and a transaction per device, as many as peers spend (DESIGN.md 8): its connection, its organization, the device itself, the
+ * row, its status, its open alerts, an event, a line in the log.
+ */
+async function oneByOne (query: (text: string, parameters?: unknown[]) => Promise<{ rows: unknown[] }>, schema: string, connectionId: string, devices: DeviceRecord[]): Promise<void> {
+  const table = `${schema}.reference`
   for (const device of devices) {
-    const row = values(normalizeDevice(device, new Date())).map(value => typeof value === 'object' && value !== null ? JSON.stringify(value) : value)
+    const normal = normalizeDevice(device, new Date())
+    const row = values(normal).map(value => typeof value === 'object' && value !== null ? JSON.stringify(value) : value)
     await query('begin')
+    await query(`select id, move_policy from ${schema}.rmm_connection where id = $1`, [connectionId])
     await query(`select id, effective_client_ref from ${schema}.rmm_organization where connection_id = $1 and external_id = $2`, [connectionId, row[1]])
     const found = await query(`select * from ${table} where connection_id = $1 and external_id = $2`, [connectionId, row[0]])
-    const id = (found.rows[0] as { id: string } | undefined)?.id
-    if (id === undefined) await query(`insert into ${table} (tenant_id, connection_id, provider, ${columns.join(', ')}) values ('bench', $1, 'feed', ${columns.map((_, n) => `$${n + 2}`).join(', ')})`, [connectionId, ...row])
+    const id = (found.rows[0] as { id: string } | undefined)?.id ?? randomUUID()
+    if (found.rows.length === 0) await query(`insert into ${table} (id, tenant_id, connection_id, provider, ${columns.join(', ')}) values ($1, 'bench', $2, 'feed', ${columns.map((_, n) => `$${n + 3}`).join(', ')})`, [id, connectionId, ...row])
     else await query(`update ${table} set ${columns.map((column, n) => `${column} = $${n + 2}`).join(', ')}, updated_at = now() where id = $1`, [id, ...row])
+    await query(`insert into ${table}_status (device_id, tenant_id, connection_id, online, last_seen_at, hash, observed_at) values ($1, 'bench', $2, $3, $4, '', now())
+      on conflict (device_id) do update set online = excluded.online, last_seen_at = excluded.last_seen_at, observed_at = now()`, [id, connectionId, normal.status.online, normal.status.lastSeenAt])
     await query(`select count(*) from ${schema}.rmm_alert where connection_id = $1 and device_external_id = $2`, [connectionId, row[0]])
+    await query(`insert into ${table}_event (type, payload) values ('RMM_DEVICE_UPDATED', $1)`, [JSON.stringify({ deviceId: id, externalId: row[0] })])
+    await query(`insert into ${table}_log (external_id, outcome) values ($1, 'synced')`, [row[0]])
     await query('commit')
   }
 }

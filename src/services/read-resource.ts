@@ -96,7 +96,8 @@ async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[])
     await removeDeleted(reading, trx, pass.resource, pages, state, changes)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
-    await markPages(trx, t, attempt, pass, pages.map(page => page.mark), pages.at(-1)!.checkpoint, state)
+    const quiet = changes.devices.length + changes.deviceEvents.length + changes.alerts.length === 0
+    await markPages(trx, t, attempt, pass, pages.map(page => page.mark), pages.at(-1)!.checkpoint, state, quiet)
   })
   publishPage(() => {
     const outcomes = Object.fromEntries(Object.entries(state.totals).map(([outcome, count]) => [outcome, count - reading.state.totals[outcome as keyof RunTotals]])) as unknown as RunTotals

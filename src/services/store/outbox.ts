@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import type { RmmEvent, RmmEventType } from '../../types.ts'
+import type { RmmEventType } from '../../types.ts'
 import { type Db, type Tables, tellAfterCommit } from './database.ts'
-import { iso } from './values.ts'
+import { fieldOf, joinFields, joinRows, rowSet } from './row-set.ts'
 
 export interface NewEvent {
   type: RmmEventType
@@ -19,24 +19,9 @@ export interface EventSource { tenantId: string, connectionId: string, provider:
 export async function writeEvents (trx: Db, t: Tables, source: EventSource, events: NewEvent[], sinks: string[]): Promise<void> {
   if (events.length === 0) return
   tellAfterCommit(trx)
-  const json = JSON.stringify(events.map((event, n) => ({ ...event, n })))
+  const rows = joinRows(events.map(({ type, payload, key }) => joinFields([type, JSON.stringify(payload), fieldOf(key)])))
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
     select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
-    from json_to_recordset(${json}::json) as x(n int, type text, payload jsonb, key text) order by x.n
+    from ${rowSet(rows, [['type', 'text'], ['payload', 'jsonb'], ['key', 'text']])} order by x.n
     on conflict (event_key) where event_key is not null do nothing`.execute(trx)
-}
-
-export interface OutboxRow {
-  id: string
-  seq: number | string
-  type: RmmEventType
-  tenant_id: string
-  connection_id: string
-  provider: string
-  occurred_at: unknown
-  payload: Record<string, unknown>
-}
-
-export function toEvent (row: OutboxRow): RmmEvent {
-  return { id: row.id, type: row.type, tenantId: row.tenant_id, connectionId: row.connection_id, provider: row.provider, occurredAt: iso(row.occurred_at), payload: row.payload }
 }

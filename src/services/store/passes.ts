@@ -4,6 +4,7 @@ import type { Checkpoint } from '../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../types.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { Attempt, PageProgress } from './leases.ts'
+import { textArray } from './row-set.ts'
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
 export interface Pass {
@@ -55,15 +56,19 @@ export function seenSince (t: Tables, connectionId: string, resource: ResourceNa
   return sql`exists (select 1 from ${t.page} p where p.connection_id = ${connectionId} and p.resource = ${resource} and p.observed_at > ${since.toISOString()}::timestamptz and ${externalId} = any(p.seen))`
 }
 
-/** Last statement of a page's transaction: what was seen, where to go on, how far the run is. */
-export async function markPages (trx: Db, t: Tables, attempt: Attempt, pass: Pass, marks: PageMark[], checkpoint: Checkpoint | null, state: PageProgress): Promise<void> {
-  const pages = marks.map(mark => sql`(${attempt.tenantId}, ${attempt.connectionId}::uuid, ${pass.id}::uuid, ${pass.resource}, ${mark.observedAt.toISOString()}::timestamptz, ${mark.seen}::text[], ${mark.refs ?? null}::text[])`)
+/**
+ * Last statement of a page's transaction: what was seen, where to go on, how far the run is. `quiet`: the page told nobody anything. Then the
+ * commit need not wait for the disk: a database that crashes forgets the page together with its checkpoint, and it is read again.
+ */
+export async function markPages (trx: Db, t: Tables, attempt: Attempt, pass: Pass, marks: PageMark[], checkpoint: Checkpoint | null, state: PageProgress, quiet: boolean): Promise<void> {
+  const pages = marks.map(mark => sql`(${attempt.tenantId}, ${attempt.connectionId}::uuid, ${pass.id}::uuid, ${pass.resource}, ${mark.observedAt.toISOString()}::timestamptz, ${textArray(mark.seen)}, ${mark.refs === undefined ? null : textArray(mark.refs)})`)
   await sql`
     with marked as (insert into ${t.page} (tenant_id, connection_id, pass_id, resource, observed_at, seen, refs) values ${sql.join(pages)}),
     checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, updated_at = now() where id = ${pass.id})
     update ${t.run} set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb,
       lease_until = now() + ${state.leaseMs} * interval '1 millisecond', updated_at = now()
-    where id = ${attempt.runId} and fence = ${attempt.fence}`.execute(trx)
+    where id = ${attempt.runId} and fence = ${attempt.fence}
+    returning ${quiet ? sql`set_config('synchronous_commit', 'off', true)` : sql`null`}`.execute(trx)
 }
 
 /** Closes a pass; pages of older passes have nothing left to say and go. */

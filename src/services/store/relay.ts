@@ -1,7 +1,6 @@
 import { sql } from 'kysely'
 import type { RmmEvent } from '../../types.ts'
 import type { Database } from './database.ts'
-import { type OutboxRow, toEvent } from './outbox.ts'
 import { numberOrNull } from './values.ts'
 
 /**
@@ -39,9 +38,10 @@ export async function sinkFailures ({ db, t }: Database, name: string): Promise<
 
 /** The oldest events a sink has not taken yet, with their places in the outbox. */
 export async function pendingEvents ({ db, t }: Database, sink: string, limit: number): Promise<Array<{ seq: string, event: RmmEvent }>> {
-  const { rows } = await sql<OutboxRow>`select id, seq, type, tenant_id, connection_id, provider, occurred_at, payload from ${t.outbox}
-    where published_at is null and ${sink} = any(pending) order by seq limit ${limit}`.execute(db)
-  return rows.map(row => ({ seq: String(row.seq), event: toEvent(row) }))
+  const { rows } = await sql<RmmEvent & { seq: string }>`select seq::text as seq, id, type, tenant_id as "tenantId", connection_id as "connectionId", provider,
+    to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt", payload from ${t.outbox} o
+    where published_at is null and ${sink} = any(pending) order by o.seq limit ${limit}`.execute(db)
+  return rows.map(({ seq, ...event }) => ({ seq, event }))
 }
 
 export async function markPublished ({ db, t }: Database, sink: string, seqs: string[]): Promise<void> {
