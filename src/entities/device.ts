@@ -109,6 +109,9 @@ export class RmmDeviceStatus {
   declare freeBytes: Array<number | null>
   declare hash: string
   declare observedAt: Date
+  /** The provider's mark of the state its inventory was read at; null where there is none, or where it has to be read again. */
+  declare inventoryRevision: string | null
+  declare inventoryObservedAt: Date | null
 }
 
 export const RmmDeviceStatusSchema: EntitySchema<RmmDeviceStatus> = defineEntity({
@@ -124,6 +127,8 @@ export const RmmDeviceStatusSchema: EntitySchema<RmmDeviceStatus> = defineEntity
     uptimeSeconds: bigint('uptime_seconds').nullable(),
     freeBytes: json<Array<number | null>>('free_bytes').defaultRaw("'[]'"),
     hash: text('hash'),
-    observedAt: time('observed_at')
+    observedAt: time('observed_at'),
+    inventoryRevision: text('inventory_revision').nullable(),
+    inventoryObservedAt: time('inventory_observed_at').nullable()
   } satisfies Columns<RmmDeviceStatus>
 })

@@ -1,4 +1,5 @@
 import { init } from './0001_init.ts'
+import { inventory } from './0002_inventory.ts'
 
 /** One step of our schema. `schema` arrives quoted; one SQL statement per entry (PGlite takes no more at once). */
 export interface Migration {
@@ -7,4 +8,4 @@ export interface Migration {
 }
 
 /** In order, oldest first. A released migration never changes. */
-export const migrations: readonly Migration[] = [init]
+export const migrations: readonly Migration[] = [init, inventory]

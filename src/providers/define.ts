@@ -21,14 +21,20 @@ export interface Page<R> {
   checkpoint?: Checkpoint | null | undefined
 }
 
+/** What `inventory.revision` is stored for each of these devices; those that are new, removed or without inventory are missing. */
+export type KnownRevisions = (externalIds: string[]) => Promise<Map<string, string>>
+
 export interface Resource<Client, R> {
   /**
    * How removal is told. `snapshot`: a complete full read tombstones what it did not see;
    * `explicit`: only `deletedIds`; `none`: never.
    */
   deletes: 'snapshot' | 'explicit' | 'none'
-  /** Reads page by page. Returning means "that was everything", throwing means "incomplete". */
-  pull (client: Client, from: Checkpoint | null, signal: AbortSignal): AsyncIterable<Page<R>>
+  /**
+   * Reads page by page. Returning means "that was everything", throwing means "incomplete".
+   * `known` comes with devices, for providers that mark their inventory; ask it once per page. Without it everything is read.
+   */
+  pull (client: Client, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions): AsyncIterable<Page<R>>
   /** One record, or null where the platform does not know it (any more). */
   fetchOne? (client: Client, externalId: string, signal: AbortSignal): Promise<R | null>
 }
@@ -42,15 +48,8 @@ export interface OrganizationRecord {
   descendantDeviceCount?: number | null | undefined
 }
 
-/**
- * A device in our terms. A missing or null field means "not told" and never erases a known value; the one exception is
- * `organizationExternalId`, where null says "in no organization" and only a missing one says nothing.
- * Volatile values are kept apart and never count as a change of the device.
- */
-export interface DeviceRecord {
-  externalId: string
-  displayName: string
-  organizationExternalId?: string | null | undefined
+/** What a device tells about itself. A missing or null field means "not told" and never erases a known value. */
+export interface DeviceFacts {
   assetType?: 'workstation' | 'server' | null | undefined
   hostname?: string | null | undefined
   serialNumber?: string | null | undefined
@@ -74,6 +73,27 @@ export interface DeviceRecord {
   maintenanceMode?: boolean | null | undefined
   /** Platform facts without a column of their own; JSON, stable key order not required. */
   details?: Record<string, unknown> | null | undefined
+}
+
+/** Facts that cost requests of their own, such as hardware. A field told here is told here only: the record's own fields are read every time. */
+export interface DeviceInventory {
+  /** Opaque mark of the state the facts were read at. The same mark means the same facts. */
+  revision: string
+  /** Null where they were not read, because `revision` is the known one: what is stored stays. */
+  facts: DeviceFacts | null
+}
+
+/**
+ * A device in our terms. A missing or null field means "not told" and never erases a known value; the one exception is
+ * `organizationExternalId`, where null says "in no organization" and only a missing one says nothing.
+ * Volatile values are kept apart and never count as a change of the device.
+ */
+export interface DeviceRecord extends DeviceFacts {
+  externalId: string
+  displayName: string
+  organizationExternalId?: string | null | undefined
+  /** Only for platforms where some facts are too expensive to be read with every list. */
+  inventory?: DeviceInventory | null | undefined
   /** Volatile. */
   online?: boolean | null | undefined
   /** Volatile. */

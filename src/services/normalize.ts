@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { AlertRecord, DeviceRecord, OrganizationRecord, RejectedRecord, UpdateRecord } from '../providers/define.ts'
+import type { AlertRecord, DeviceFacts, DeviceInventory, DeviceRecord, OrganizationRecord, RejectedRecord, UpdateRecord } from '../providers/define.ts'
 import type { AlertSeverity } from '../types.ts'
 
 /**
@@ -16,11 +16,7 @@ export interface NormalOrganization extends Observed {
   descendantDeviceCount: number | null
 }
 
-export interface NormalDevice extends Observed {
-  organizationExternalId: string | null
-  /** False where the platform did not say where the device belongs. */
-  organizationTold: boolean
-  displayName: string
+export interface NormalFacts {
   assetType: 'workstation' | 'server' | null
   hostname: string | null
   serialNumber: string | null
@@ -42,6 +38,25 @@ export interface NormalDevice extends Observed {
   tags: string[] | null
   maintenanceMode: boolean | null
   details: unknown
+}
+
+/** What of a record was, or would have been, read with requests of its own. */
+export interface NormalInventory {
+  revision: string
+  /** Null where they were not read. The record's own fields have them as well. */
+  facts: NormalFacts | null
+  freeBytes: Array<number | null> | null
+}
+
+/** `hash` has two parts where the inventory was read, `own.inventory`, and only the first where it was not. */
+export interface NormalDevice extends Observed, NormalFacts {
+  organizationExternalId: string | null
+  /** False where the platform did not say where the device belongs. */
+  organizationTold: boolean
+  displayName: string
+  /** The details are not all there are: they are added to those that are stored. */
+  detailsPartial: boolean
+  inventory: NormalInventory | null
   status: { online: boolean | null, lastSeenAt: string | null, uptimeSeconds: number | null, freeBytes: Array<number | null> | null, hash: string }
 }
 
@@ -137,9 +152,9 @@ export function normalizeOrganization (record: OrganizationRecord, observedAt: D
   }
 }
 
-function volumesOf (record: DeviceRecord) {
-  if (!Array.isArray(record.volumes)) return { volumes: null, freeBytes: null }
-  const usable = record.volumes.filter(volume => volume !== null && typeof volume === 'object')
+function volumesOf ({ volumes }: DeviceFacts) {
+  if (!Array.isArray(volumes)) return { volumes: null, freeBytes: null }
+  const usable = volumes.filter(volume => volume !== null && typeof volume === 'object')
   return {
     volumes: usable.map(volume => ({ name: text(volume.name, maxNameLength) ?? '', totalBytes: whole(volume.totalBytes) })),
     freeBytes: usable.map(volume => whole(volume.freeBytes))
@@ -154,6 +169,32 @@ function statusOf (record: DeviceRecord, freeBytes: Array<number | null> | null)
   return { online, lastSeenAt, uptimeSeconds, freeBytes, hash: hashOf([online, lastSeenAt, freeBytes]) }
 }
 
+function factsOf (facts: DeviceFacts, volumes: NormalFacts['volumes']): NormalFacts {
+  return {
+    assetType: facts.assetType === 'server' || facts.assetType === 'workstation' ? facts.assetType : null,
+    hostname: text(facts.hostname, maxNameLength),
+    serialNumber: text(facts.serialNumber, maxNameLength),
+    manufacturer: text(facts.manufacturer, maxNameLength),
+    model: text(facts.model, maxNameLength),
+    osType: text(facts.osType, maxNameLength),
+    osVersion: text(facts.osVersion, maxNameLength),
+    lastRebootAt: time(facts.lastRebootAt),
+    currentUser: text(facts.currentUser, maxNameLength),
+    lanIp: text(facts.lanIp, maxNameLength),
+    wanIp: text(facts.wanIp, maxNameLength),
+    macAddresses: texts(facts.macAddresses),
+    cpuModel: text(facts.cpuModel, maxNameLength),
+    cpuCores: whole(facts.cpuCores, maxInt),
+    ramBytes: whole(facts.ramBytes),
+    volumes,
+    antivirus: facts.antivirus ? { provider: text(facts.antivirus.provider, maxNameLength), status: text(facts.antivirus.status, maxNameLength) } : null,
+    location: text(facts.location, maxNameLength),
+    tags: texts(facts.tags),
+    maintenanceMode: typeof facts.maintenanceMode === 'boolean' ? facts.maintenanceMode : null,
+    details: facts.details ? canonical(facts.details) : null
+  }
+}
+
 export function normalizeDevice (record: DeviceRecord, observedAt: Date): NormalDevice {
   const externalId = id(record.externalId, 'the device id')
   const { volumes, freeBytes } = volumesOf(record)
@@ -161,29 +202,29 @@ export function normalizeDevice (record: DeviceRecord, observedAt: Date): Normal
     organizationExternalId: optionalId(record.organizationExternalId, 'the organization id'),
     organizationTold: record.organizationExternalId !== undefined,
     displayName: text(record.displayName, maxNameLength) ?? text(record.hostname, maxNameLength) ?? externalId.slice(0, maxNameLength),
-    assetType: record.assetType === 'server' || record.assetType === 'workstation' ? record.assetType : null,
-    hostname: text(record.hostname, maxNameLength),
-    serialNumber: text(record.serialNumber, maxNameLength),
-    manufacturer: text(record.manufacturer, maxNameLength),
-    model: text(record.model, maxNameLength),
-    osType: text(record.osType, maxNameLength),
-    osVersion: text(record.osVersion, maxNameLength),
-    lastRebootAt: time(record.lastRebootAt),
-    currentUser: text(record.currentUser, maxNameLength),
-    lanIp: text(record.lanIp, maxNameLength),
-    wanIp: text(record.wanIp, maxNameLength),
-    macAddresses: texts(record.macAddresses),
-    cpuModel: text(record.cpuModel, maxNameLength),
-    cpuCores: whole(record.cpuCores, maxInt),
-    ramBytes: whole(record.ramBytes),
-    volumes,
-    antivirus: record.antivirus ? { provider: text(record.antivirus.provider, maxNameLength), status: text(record.antivirus.status, maxNameLength) } : null,
-    location: text(record.location, maxNameLength),
-    tags: texts(record.tags),
-    maintenanceMode: typeof record.maintenanceMode === 'boolean' ? record.maintenanceMode : null,
-    details: record.details ? canonical(record.details) : null
+    ...factsOf(record, volumes)
   }
-  return { externalId, observedAt, ...device, hash: hashOf(Object.values(device)), status: statusOf(record, freeBytes) }
+  const normal = { externalId, observedAt, ...device, detailsPartial: false, inventory: null, hash: hashOf(Object.values(device)), status: statusOf(record, freeBytes) }
+  return record.inventory ? withInventory(normal, record.inventory) : normal
+}
+
+/** Adds what was read of the inventory to the record's own fields; a field of both is the inventory's. */
+function withInventory (own: NormalDevice, { revision, facts }: DeviceInventory): NormalDevice {
+  const mark = id(revision, 'the inventory revision')
+  if (!facts) return { ...own, detailsPartial: true, inventory: { revision: mark, facts: null, freeBytes: null } }
+  const { volumes, freeBytes } = volumesOf(facts)
+  const read = factsOf(facts, volumes)
+  const told = Object.fromEntries(Object.entries(read).filter(([, value]) => value !== null))
+  const both = own.details !== null && read.details !== null
+  return {
+    ...own, ...told,
+    details: both ? { ...own.details as object, ...read.details as object } : read.details ?? own.details,
+    detailsPartial: !both,
+    inventory: { revision: mark, facts: read, freeBytes },
+    hash: `${own.hash}.${hashOf(Object.values(read))}`,
+    // Free space that came with the inventory is written with its revision; a read that leaves it out must not look like another heartbeat.
+    status: { ...own.status, freeBytes: freeBytes ?? own.status.freeBytes }
+  }
 }
 
 const severities: readonly string[] = ['critical', 'major', 'moderate', 'minor']

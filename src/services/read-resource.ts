@@ -8,6 +8,7 @@ import { type AnyRecord, type AnyResource, newestOf, type Normal, normalizeRecor
 import { readAhead } from './pull.ts'
 import { closeAlerts, mergeAlerts, unseenAlerts } from './store/alerts.ts'
 import type { Db } from './store/database.ts'
+import { knownRevisions } from './store/device-inventory.ts'
 import { type MergeContext, mergeDevices } from './store/device-merge.ts'
 import { type Attempt, holdRun, type PageProgress, writeProgress } from './store/leases.ts'
 import { mergeOrganizations, placeTree, reassignDevices } from './store/organizations.ts'
@@ -57,9 +58,10 @@ export async function readResource (reading: Reading, name: ResourceName): Promi
 async function readPages (reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
   const { core, attempt, client, signal } = reading
   const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), fresh)
+  const known = name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
   let taken = false
   try {
-    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal), resource, name), core.settings.batchRecords, signal)) {
+    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name), core.settings.batchRecords, signal)) {
       taken = true
       await commitBatch(reading, pass, batch)
       reading.heartbeat()

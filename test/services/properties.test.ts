@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import t from 'tap'
@@ -8,7 +9,7 @@ import { connectionRow } from '../../src/services/store/connections.ts'
 import { suggest } from '../../src/services/suggestions.ts'
 import { placeAll, type TreeNode } from '../../src/services/tree.ts'
 import { databaseKind } from '../helper.ts'
-import { alert, device, fastEngine, group, list, page, scriptedHost, type ScriptedHost } from './scripted.ts'
+import { alert, device, fastEngine, group, list, page, type Pages, scriptedHost, type ScriptedHost } from './scripted.ts'
 
 t.setTimeout(180_000)
 
@@ -18,13 +19,13 @@ const clientRefs = ['c1', 'c2', null, undefined] as const
 
 /** What the platform holds at one time. Every field is told, so that a newer observation leaves nothing of an older one. */
 interface World {
-  devices: Record<string, { name: string, group: string }>
+  devices: Record<string, { name: string, group: string, serial: string }>
   alerts: Record<string, 'active' | 'resolved'>
   parents: Record<string, string | null>
 }
 
 const worldArb: fc.Arbitrary<World> = fc.record({
-  devices: fc.dictionary(fc.constantFrom(...ids), fc.record({ name: fc.constantFrom('x', 'y', 'z'), group: fc.constantFrom(...groups, 'nowhere') }), { maxKeys: 6 }),
+  devices: fc.dictionary(fc.constantFrom(...ids), fc.record({ name: fc.constantFrom('x', 'y', 'z'), group: fc.constantFrom(...groups, 'nowhere'), serial: fc.constantFrom('s1', 's2') }), { maxKeys: 6 }),
   alerts: fc.dictionary(fc.constantFrom('p', 'q', 'r'), fc.constantFrom('active' as const, 'resolved' as const)),
   parents: fc.record(Object.fromEntries(groups.map(id => [id, fc.constantFrom(null, ...groups, 'missing')])))
 })
@@ -49,7 +50,7 @@ type Command = typeof commandArb extends fc.Arbitrary<infer C> ? C : never
 
 const deviceOf = (world: World, id: string): DeviceRecord | null => {
   const found = world.devices[id]
-  return found === undefined ? null : device(id, { displayName: found.name, organizationExternalId: found.group })
+  return found === undefined ? null : device(id, { displayName: found.name, organizationExternalId: found.group, inventory: { revision: `read ${found.serial}`, facts: { serialNumber: found.serial, details: { board: found.serial } } } })
 }
 const alertOf = (world: World, id: string): AlertRecord | null => {
   const status = world.alerts[id]
@@ -77,9 +78,19 @@ function cut<R> (records: R[], { pageSize, reversed, repeat, breakAfter, hang }:
   }
 }
 
+/** Leaves out the inventory that is known as it is, as a provider does to which it is expensive. */
+function sparing (pages: ReturnType<typeof cut<DeviceRecord>>): Pages<DeviceRecord> {
+  return async function * (from, signal, known) {
+    for await (const next of pages(from, signal)) {
+      const revisions = await known!(next.records.map(record => record.externalId))
+      yield { ...next, records: next.records.map(record => revisions.get(record.externalId) === record.inventory!.revision ? { ...record, inventory: { ...record.inventory!, facts: null } } : record) }
+    }
+  }
+}
+
 function show (h: ScriptedHost, world: World, how: Cut): void {
   h.script.organizations = cut(groupsOf(world), { ...how, breakAfter: null })
-  h.script.devices = cut(Object.keys(world.devices).map(id => deviceOf(world, id)!), how)
+  h.script.devices = sparing(cut(Object.keys(world.devices).map(id => deviceOf(world, id)!), how))
   h.script.alerts = cut(Object.keys(world.alerts).map(id => alertOf(world, id)!), { ...how, breakAfter: null })
   h.script.one.clear()
   for (const id of ids) h.script.one.set(id, deviceOf(world, id))
@@ -92,7 +103,7 @@ const clean: Cut = { pageSize: 100, reversed: false, repeat: false, breakAfter: 
 async function dump (h: ScriptedHost) {
   const alerts = (await h.rows('alert')).map(row => `${row.external_id} ${row.status}`)
   return {
-    devices: (await h.rows('device')).filter(row => row.removed_at === null).map(row => `${row.external_id} ${row.display_name} ${row.organization_external_id} ${row.client_ref} ${row.assignment} ${row.hash}`),
+    devices: (await h.rows('device')).filter(row => row.removed_at === null).map(row => `${row.external_id} ${row.display_name} ${row.organization_external_id} ${row.client_ref} ${row.assignment} ${row.hash} ${row.serial_number} ${row.details.board}`),
     organizations: (await h.rows('organization')).filter(row => row.removed_at === null).map(row => `${row.external_id} ${row.path} ${row.depth} ${row.mode} ${row.client_ref} ${row.assignment} ${row.effective_client_ref}`),
     alerts
   }
@@ -190,6 +201,38 @@ t.test('of all observations of a device the newest is stored, in whatever order 
     const lost = newest.name === null && observations.indexOf(newest) < first
     if (!lost && found !== newest.name) throw new Error(`stored ${String(found)}, newest ${String(newest.name)}`)
   }), { numRuns: databaseKind === 'postgresql' ? 60 : 25, interruptAfterTimeLimit: 12_000, markInterruptAsFailure: false })
+  t.pass()
+})
+
+t.test('of a device\'s own fields and of its inventory the newest is stored, each for itself, in whatever order and way they come', async t => {
+  const h = await scriptedHost(t)
+  const reread = createReRead({ database: h.database, sinks: [], onChanges: undefined } as unknown as Core, undefined as never)
+  const row = (await connectionRow(h.database, 't1', h.connectionId))!
+  const base = Date.now() - 1_000_000
+  let n = 0
+  const observation = fc.record({ at: fc.nat(5), name: fc.constantFrom('x', 'y'), serial: fc.constantFrom('s1', 's2', null), by: fc.constantFrom('page' as const, 'single' as const) })
+  await fc.assert(fc.asyncProperty(fc.uniqueArray(observation, { selector: item => item.at, minLength: 1, maxLength: 5 }), async observations => {
+    const id = `i${n++}`
+    for (const { at, name, serial, by } of observations) {
+      const observedAt = new Date(base + at * 1_000)
+      const facts = serial === null ? null : { serialNumber: serial, volumes: [{ name: 'C:', totalBytes: 10, freeBytes: at }], details: { board: serial } }
+      const record = device(id, { displayName: name, details: { note: name }, inventory: { revision: `read at ${at}`, facts } })
+      if (by === 'single') {
+        await reread.applyDevice(row, id, record, observedAt)
+      } else {
+        h.script.devices = list(page([record], { observedAt }))
+        await h.sync({ resources: ['devices'], mode: 'incremental' })
+      }
+    }
+    const newest = (some: typeof observations) => some.reduce((best, item) => item.at > best.at ? item : best, some[0]!)
+    const own = newest(observations)
+    const read = newest(observations.filter(item => item.serial !== null))
+    const expected = { name: own.name, details: { note: own.name, ...(read && { board: read.serial }) }, serial: read?.serial ?? null, free: read ? [read.at] : [], revision: read ? `read at ${read.at}` : null }
+    const stored = (await h.rows('device')).find(item => item.external_id === id)
+    const status = (await h.rows('device_status', 'device_id')).find(item => item.device_id === stored.id)
+    const found = { name: stored.display_name, details: stored.details, serial: stored.serial_number, free: status.free_bytes, revision: status.inventory_revision }
+    if (!isDeepStrictEqual(found, expected)) throw new Error(`found ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`)
+  }), { numRuns: databaseKind === 'postgresql' ? 100 : 25, includeErrorInReport: true, interruptAfterTimeLimit: 20_000, markInterruptAsFailure: false })
   t.pass()
 })
 

@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import { type AlertRecord, type Checkpoint, defineProvider, type DeviceRecord, type OrganizationRecord, type Page, type RmmProvider, type UpdateRecord } from '../../src/providers/define.ts'
+import { type AlertRecord, type Checkpoint, defineProvider, type DeviceRecord, type KnownRevisions, type OrganizationRecord, type Page, type RmmProvider, type UpdateRecord } from '../../src/providers/define.ts'
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
 import type { ResourceName, Run, SyncRequest } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
 
-export type Pages<R> = (from: Checkpoint | null, signal: AbortSignal) => AsyncIterable<Page<R>>
+export type Pages<R> = (from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions) => AsyncIterable<Page<R>>
 
 /** A platform that says what a test wants it to say. */
 export interface Script {
@@ -60,9 +60,9 @@ export function createScript ({ deletes = 'snapshot', noSingleReads = false }: S
   const script = {
     organizations: list([group('g1')]), devices: list(), updates: list(), alerts: list(), one: new Map(), broken: {}, pulls: [], asked: [], resolved: []
   } as unknown as Script
-  const pull = (resource: ResourceName) => (_client: unknown, from: Checkpoint | null, signal: AbortSignal) => {
+  const pull = (resource: ResourceName) => (_client: unknown, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions) => {
     script.pulls.push({ resource, from })
-    return script[resource](from, signal) as AsyncIterable<Page<never>>
+    return script[resource](from, signal, known) as AsyncIterable<Page<never>>
   }
   const fetchOne = async (_client: unknown, externalId: string) => {
     script.asked.push(externalId)

@@ -5,6 +5,7 @@ import { type Assigned, assign } from '../assign.ts'
 import type { NormalDevice } from '../normalize.ts'
 import type { Assignment } from '../tree.ts'
 import type { Db, Tables } from './database.ts'
+import { hashToStore, type LateInventory, lateInventory, revisionOf, writeLateInventory } from './device-inventory.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './device-rows.ts'
 
 export interface MergeContext {
@@ -49,17 +50,24 @@ const initial: Record<string, unknown> = {
 const literal = (value: unknown): string => `'${typeof value === 'string' ? value : JSON.stringify(value)}'`
 
 const names = columns.map(([, column]) => column)
-const recordDefinition = sql.raw(`x(id uuid, "externalId" text, "observedAt" timestamptz, hash text, "clientRef" text, assignment text, "organizationTold" boolean, ${columns.map(([field, , type]) => `"${field}" ${type}`).join(', ')})`)
+const recordDefinition = sql.raw(`x(id uuid, "externalId" text, "observedAt" timestamptz, hash text, "clientRef" text, assignment text, "organizationTold" boolean, "detailsPartial" boolean, ${columns.map(([field, , type]) => `"${field}" ${type}`).join(', ')})`)
 const insertColumns = sql.raw(names.join(', '))
 const insertValues = sql.raw(columns.map(([field, column]) => initial[column] === undefined ? `x."${field}"` : `coalesce(x."${field}", ${literal(initial[column])})`).join(', '))
 /** A null means "not told" and never erases; only where a device belongs can be told to be nowhere. */
 const updates = sql.raw(columns.map(([field, column]) => column === 'organization_external_id'
   ? 'organization_external_id = case when x."organizationTold" then x."organizationExternalId" else d.organization_external_id end'
-  : `${column} = coalesce(x."${field}", d.${column})`).join(', '))
+  : column === 'details'
+    ? `details = case when x."detailsPartial" then d.details || coalesce(x.details, '{}') else coalesce(x.details, d.details) end`
+    : `${column} = coalesce(x."${field}", d.${column})`).join(', '))
 
 interface Compared {
   external_id: string
   id: string | null
+  display_name: string | null
+  hash: string | null
+  observed_at: Date | string | null
+  inventory_observed_at: Date | string | null
+  same_revision: boolean
   same: boolean | null
   same_status: boolean | null
   stale: boolean | null
@@ -91,22 +99,21 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
   const differing = new Map((await compare(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row]))
   const writes: Write[] = []
   const beats: Beat[] = []
+  const lates: LateInventory[] = []
   for (const record of records) {
     const row = differing.get(record.externalId)
-    if (row === undefined) {
-      merge.outcomes.set(record.externalId, 'unchanged')
+    const late = row?.stale ? lateInventory(record, row) : null
+    if (late !== null) lates.push(late)
+    if (row === undefined || (row.stale && !late?.differs)) {
+      merge.outcomes.set(record.externalId, row === undefined ? 'unchanged' : 'stale')
       continue
     }
-    if (row.stale) {
-      merge.outcomes.set(record.externalId, 'stale')
-      continue
-    }
-    const to = assign({ clientRef: row.client_ref, assignment: row.assignment ?? 'unmapped', assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, context.movePolicy)
+    const to = late === null ? place(row, context) : stay(row)
     if (to.held !== null) merge.held.push({ externalId: record.externalId, reason: to.held })
-    const rewrite = !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
+    const rewrite = late !== null || !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
     const id = row.id ?? randomUUID()
-    if (rewrite) writes.push({ id, record, row, to })
-    if (touch || !row.same_status || rewrite) beats.push({ id, record })
+    if (rewrite) writes.push({ id, record: late?.record ?? record, row, to })
+    if (late === null && (touch || !row.same_status || !row.same_revision || rewrite)) beats.push({ id, record })
     merge.outcomes.set(record.externalId, to.clientRef === null && to.assignment !== 'held' ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated')
   }
   const fresh = writes.filter(write => write.row.id === null)
@@ -114,41 +121,59 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
   if (fresh.length > 0) await insertDevices(trx, t, context, fresh)
   if (known.length > 0) await updateDevices(trx, t, context, known)
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
+  if (lates.length > 0) await writeLateInventory(trx, t, context.connectionId, lates)
   const stored = known.length > 0 ? new Map((await readBack(trx, t, context, known)).map(row => [row.id, row])) : new Map<string, DeviceRow>()
   for (const write of writes) tell(merge, context, write, stored.get(write.id))
   return merge
 }
 
+function place (row: Compared, { movePolicy }: MergeContext): Assigned {
+  return assign({ clientRef: row.client_ref, assignment: row.assignment ?? 'unmapped', assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, movePolicy)
+}
+
+/** What came late tells nothing of where a device belongs. */
+function stay ({ client_ref: clientRef, assignment }: Compared): Assigned {
+  return { clientRef, assignment: assignment ?? 'unmapped', change: null, held: null }
+}
+
 /** One row for every record that is new, differs or has no client; what is stored and seen the same way does not come back. */
 async function compare (trx: Db, t: Tables, connectionId: string, records: NormalDevice[], touch: boolean): Promise<Compared[]> {
   const oldest = records.reduce((min, record) => record.observedAt < min ? record.observedAt : min, records[0]!.observedAt)
+  // `unnest` fills up what is shorter: where no record has inventory, this costs nothing.
+  const revisions = records.some(({ inventory }) => inventory !== null) ? records.map(revisionOf) : []
   const result = await sql<Compared>`
     with later as (
       select seen_id, max(p.observed_at) as observed_at from ${t.page} p, unnest(p.seen) seen_id
       where p.connection_id = ${connectionId} and p.resource = 'devices' and p.observed_at > ${oldest.toISOString()}::timestamptz group by seen_id
     )
-    select r.external_id, d.id, d.hash = r.hash as same, s.hash is not distinct from r.status_hash as same_status,
+    select r.external_id, d.id, d.display_name, d.hash, d.observed_at, s.inventory_observed_at,
+      -- A record whose inventory was not read again has only the first part of a stored hash.
+      starts_with(d.hash, r.hash) as same, s.hash is not distinct from r.status_hash as same_status,
+      (r.revision is null or s.inventory_revision is not distinct from r.revision) as same_revision,
       greatest(d.observed_at, s.observed_at, later.observed_at) > r.observed_at as stale,
       d.removed_at is not null as removed, d.client_ref, d.assignment, d.asset_ref,
       o.effective_client_ref as target_client, coalesce(o.assignment, 'unmapped') as target
     from unnest(${records.map(r => r.externalId)}::text[], ${records.map(r => r.organizationExternalId)}::text[], ${records.map(r => r.organizationTold)}::boolean[],
-      ${records.map(r => r.hash)}::text[], ${records.map(r => r.status.hash)}::text[], ${records.map(r => r.observedAt.toISOString())}::timestamptz[])
-      as r(external_id, organization, told, hash, status_hash, observed_at)
+      ${records.map(r => r.hash)}::text[], ${records.map(r => r.status.hash)}::text[], ${records.map(r => r.observedAt.toISOString())}::timestamptz[],
+      ${revisions}::text[])
+      as r(external_id, organization, told, hash, status_hash, observed_at, revision)
     -- One index look-up per record, whatever the statistics make the planner believe about the size of a page.
     left join lateral (select * from ${t.device} d where d.connection_id = ${connectionId} and d.external_id = r.external_id limit 1) d on true
-    left join lateral (select s.hash, s.observed_at from ${t.device_status} s where s.device_id = d.id limit 1) s on true
+    left join lateral (select s.hash, s.observed_at, s.inventory_revision, s.inventory_observed_at from ${t.device_status} s where s.device_id = d.id limit 1) s on true
     left join ${t.organization} o on o.connection_id = ${connectionId} and o.removed_at is null
       and o.external_id = case when r.told then r.organization else d.organization_external_id end
     left join later on later.seen_id = r.external_id
-    where ${touch} or d.id is null or d.client_ref is null or d.hash <> r.hash or s.hash is distinct from r.status_hash or d.removed_at is not null
+    where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, r.hash) or s.hash is distinct from r.status_hash or d.removed_at is not null
+      or s.inventory_revision is distinct from coalesce(r.revision, s.inventory_revision)
       or d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(trx)
   return result.rows.map(row => ({ ...row, target_client: row.target === 'mapped' ? row.target_client : null }))
 }
 
 /** A record as `json_to_recordset` takes it. */
-function toRecord ({ id, record: { status: _, ...record }, to }: Write): object {
-  return { ...record, id, clientRef: to.clientRef, assignment: to.assignment }
+function toRecord ({ id, record, row, to }: Write): object {
+  const { status: _, inventory: _inventory, ...fields } = record
+  return { ...fields, id, clientRef: to.clientRef, assignment: to.assignment, hash: hashToStore(record, row.hash) }
 }
 
 async function insertDevices (trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<void> {
@@ -168,14 +193,16 @@ async function updateDevices (trx: Db, t: Tables, context: MergeContext, writes:
 
 /** The heartbeat of these devices, in the narrow table. A null keeps what is known, as everywhere. */
 async function writeStatus (trx: Db, t: Tables, context: MergeContext, beats: Beat[]): Promise<void> {
-  const json = JSON.stringify(beats.map(({ id, record: { observedAt, status } }) => ({ id, observedAt, ...status })))
+  const json = JSON.stringify(beats.map(({ id, record }) => ({ id, observedAt: record.observedAt, ...record.status, revision: revisionOf(record) })))
   await sql`
-    insert into ${t.device_status} as s (device_id, tenant_id, connection_id, online, last_seen_at, uptime_seconds, free_bytes, hash, observed_at)
-    select x.id, ${context.tenantId}, ${context.connectionId}::uuid, x.online, x."lastSeenAt", x."uptimeSeconds", coalesce(x."freeBytes", '[]'), x.hash, x."observedAt"
-    from json_to_recordset(${json}::json) as x(id uuid, "observedAt" timestamptz, online boolean, "lastSeenAt" timestamptz, "uptimeSeconds" bigint, "freeBytes" jsonb, hash text)
+    insert into ${t.device_status} as s (device_id, tenant_id, connection_id, online, last_seen_at, uptime_seconds, free_bytes, hash, observed_at, inventory_revision, inventory_observed_at)
+    select x.id, ${context.tenantId}, ${context.connectionId}::uuid, x.online, x."lastSeenAt", x."uptimeSeconds", coalesce(x."freeBytes", '[]'), x.hash, x."observedAt",
+      x.revision, case when x.revision is not null then x."observedAt" end
+    from json_to_recordset(${json}::json) as x(id uuid, "observedAt" timestamptz, online boolean, "lastSeenAt" timestamptz, "uptimeSeconds" bigint, "freeBytes" jsonb, hash text, revision text)
     on conflict (device_id) do update set hash = excluded.hash, observed_at = excluded.observed_at,
       online = coalesce(excluded.online, s.online), last_seen_at = coalesce(excluded.last_seen_at, s.last_seen_at), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),
-      free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end
+      free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end,
+      inventory_revision = coalesce(excluded.inventory_revision, s.inventory_revision), inventory_observed_at = coalesce(excluded.inventory_observed_at, s.inventory_observed_at)
     where s.observed_at <= excluded.observed_at`.execute(trx)
 }
 
