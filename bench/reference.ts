@@ -5,7 +5,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { DeviceRecord } from '../src/index.ts'
-import { type NormalDevice, normalizeDevice } from '../src/services/normalize.ts'
+import { type NormalDevice, normalizeDevice } from '../src/services/normalize-device.ts'
 import { openDatabase } from '../src/services/store/database.ts'
 import type { BenchDatabase } from './database.ts'
 
@@ -15,9 +15,9 @@ const columns = [
 ]
 const json = new Set(['mac_addresses', 'volumes', 'antivirus', 'tags', 'details'])
 
-function values (device: NormalDevice): unknown[] {
-  return [device.externalId, device.organizationExternalId, device.displayName, device.assetType, device.hostname, device.serialNumber, device.manufacturer, device.model, device.osType, device.osVersion, device.lastRebootAt,
-    device.currentUser, device.lanIp, device.wanIp, device.macAddresses, device.cpuModel, device.cpuCores, device.ramBytes, device.volumes, device.antivirus, device.location, device.tags, device.maintenanceMode, device.details, device.hash, device.observedAt.toISOString()]
+function values ({ externalId, organizationExternalId, displayName, facts, hash, observedAt }: NormalDevice): unknown[] {
+  return [externalId, organizationExternalId, displayName, facts.assetType, facts.hostname, facts.serialNumber, facts.manufacturer, facts.model, facts.osType, facts.osVersion, facts.lastRebootAt,
+    facts.currentUser, facts.lanIp, facts.wanIp, facts.macAddresses, facts.cpuModel, facts.cpuCores, facts.ramBytes, facts.volumes, facts.antivirus, facts.location, facts.tags, facts.maintenanceMode, facts.details, hash, observedAt.toISOString()]
 }
 
 function csv (value: unknown): string {

@@ -27,7 +27,7 @@ const rules: Rule[] = [
   {
     of: 'services/store/',
     why: 'the only place that speaks SQL',
-    values: [/^services\/(store\/|normalize\.ts|tree\.ts|assign\.ts)/, own, /^kysely$/, pureNode],
+    values: [/^services\/(store\/|(normalize|normalize-device|field-values|stable-json|tree|assign)\.ts)/, own, /^kysely$/, pureNode],
     types: [/^@mikro-orm\/core$/, /^(services|providers)\//]
   },
   {

@@ -1,6 +1,8 @@
 import type { AlertRecord, Checkpoint, DeviceRecord, OrganizationRecord, Page, Resource, UpdateRecord } from '../providers/define.ts'
 import type { ResourceName, RunItem } from '../types.ts'
-import { clean, type NormalUpdate, normalizeAlert, normalizeAll, normalizeDevice, normalizeOrganization, normalizeUpdate } from './normalize.ts'
+import { clean } from './field-values.ts'
+import { type NormalUpdate, normalizeAlert, normalizeAll, normalizeOrganization, normalizeUpdate } from './normalize.ts'
+import { normalizeDevice } from './normalize-device.ts'
 import type { PageMark } from './store/passes.ts'
 
 export type AnyRecord = OrganizationRecord & DeviceRecord & UpdateRecord & AlertRecord

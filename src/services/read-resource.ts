@@ -118,7 +118,7 @@ async function merge (reading: Reading, trx: Db, name: ResourceName, records: No
     // The devices wait for the end of the list: a parent that is on a later page must not make them look as if they had left their client.
     await placeTree(trx, t, reading.context.connectionId)
   } else if (name === 'devices') {
-    const merged = await mergeDevices(trx, t, reading.context, records as never)
+    const merged = await mergeDevices(trx, t, reading.context, records as never, { forHost: reading.core.onChanges !== undefined })
     changes.devices = merged.changes
     changes.deviceEvents = merged.events
     for (const outcome of merged.outcomes.values()) state.totals[outcome === 'stale' ? 'unchanged' : outcome]++

@@ -4,7 +4,8 @@ import type { DeviceSyncResult } from '../types.ts'
 import { applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
-import { normalizeAlert, normalizeDevice } from './normalize.ts'
+import { normalizeAlert } from './normalize.ts'
+import { normalizeDevice } from './normalize-device.ts'
 import { closeAlerts, mergeAlerts, touchAlerts } from './store/alerts.ts'
 import type { ConnectionRow } from './store/connections.ts'
 import { type MergeContext, mergeDevices } from './store/device-merge.ts'
@@ -41,7 +42,7 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
         changes.devices = removed.filter(({ device }) => device.clientRef !== null)
         outcome = removed.length > 0 ? 'removed' : null
       } else {
-        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], true)
+        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], { touch: true, forHost: core.onChanges !== undefined })
         changes.deviceEvents = merged.events
         changes.devices = merged.changes
         const result = merged.outcomes.get(record.externalId)

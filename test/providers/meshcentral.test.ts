@@ -5,7 +5,7 @@ import { sanitizeName } from '../../src/providers/meshcentral/groups.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
 import { toDevice, withoutSecrets } from '../../src/providers/meshcentral/map.ts'
 import { Presence } from '../../src/providers/meshcentral/presence.ts'
-import { normalizeDevice } from '../../src/services/normalize.ts'
+import { normalizeDevice } from '../../src/services/normalize-device.ts'
 import { linuxHardware, meshInterfaces, meshRights, startFakeMeshCentral, windowsHardware, type FakeMeshCentral, type FakeMeshOptions } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh } from './mesh-client.ts'
 

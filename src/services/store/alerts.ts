@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../types.ts'
 import type { NormalAlert } from '../normalize.ts'
+import { stableJson } from '../stable-json.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
@@ -73,7 +74,7 @@ export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, gi
   const written = await sql<{ id: string }>`
     insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at)
     select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt"
-    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, "deviceExternalId" text, name text, description text, severity text, "providerSeverity" text, status text,
+    from jsonb_to_recordset(${stableJson(records)}::jsonb) as x("externalId" text, "deviceExternalId" text, name text, description text, severity text, "providerSeverity" text, status text,
       "startedAt" timestamptz, "resolvedAt" timestamptz, details jsonb, hash text, "observedAt" timestamptz)
     where not exists (select 1 from ${t.alert} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash)
       and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'alerts' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))

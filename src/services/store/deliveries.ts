@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { AlertRecord, Hint, WebhookEvent } from '../../providers/define.ts'
 import type { Delivery, List, PageQuery } from '../../types.ts'
-import { canonical } from '../normalize.ts'
+import { stableJson } from '../stable-json.ts'
 import type { ConnectionRow } from './connections.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database } from './database.ts'
@@ -52,10 +52,10 @@ export type Stored = { id: string } | 'duplicate' | 'stale'
 export const isIgnored = (event: WebhookEvent): boolean => event.hints.length === 0 && event.alert === undefined
 
 function toGiven ({ hook, event, body }: NewDelivery, n: number): object {
-  return canonical({
+  return {
     n, key: hook.hook_key, secret: hook.hook_secret, previous: hook.hook_secret_previous, event: event.id, type: event.type, occurred: event.occurredAt?.toISOString() ?? null, hints: event.hints,
     alert: event.alert ?? null, status: isIgnored(event) ? 'ignored' : 'pending', repeats: event.derivedId === true ? event.alert?.externalId ?? null : null, body
-  }) as object
+  }
 }
 
 /**
@@ -68,7 +68,7 @@ function toGiven ({ hook, event, body }: NewDelivery, n: number): object {
  * No lock is taken but that of the foreign key: a page that holds the connection's row does not hold up its webhooks.
  */
 export async function storeDeliveries ({ db, t }: Database, deliveries: NewDelivery[], sinks: string[]): Promise<Stored[]> {
-  const given = JSON.stringify(deliveries.map(toGiven))
+  const given = stableJson(deliveries.map(toGiven))
   const { rows } = await sql<{ n: number, full_id: string, connection_id: string, id: string | null }>`
     with held as materialized (
       select x.*, c.id as connection_id, c.tenant_id, c.provider, x.event || case when x.repeats is null then '' else coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = c.id

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
-import type { NormalDevice } from '../normalize.ts'
+import type { NormalDevice } from '../normalize-device.ts'
 import type { Database, Db, Tables } from './database.ts'
+import { deviceRow } from './device-columns.ts'
 import { iso } from './values.ts'
 
 /**
@@ -51,11 +52,12 @@ export function lateInventory (record: NormalDevice, row: InventoryRow): LateInv
   const [own, stored] = partsOf(hash)
   const [, read] = partsOf(record.hash)
   const { revision, freeBytes } = record.inventory!
-  return {
-    id, revision, freeBytes, observedAt: record.observedAt, differs: stored !== read,
-    // As old as the row it is written to: the row's own fields must not become older.
-    record: { ...record, ...facts, organizationExternalId: null, organizationTold: false, displayName, detailsPartial: true, observedAt: new Date(iso(row.observed_at)), hash: `${own}.${read}` }
+  // As old as the row it is written to: the row's own fields must not become older.
+  const late: NormalDevice = {
+    ...record, organizationExternalId: null, organizationTold: false, displayName, facts, detailsPartial: true, observedAt: new Date(iso(row.observed_at)), hash: `${own}.${read}`,
+    row: deviceRow(null, displayName, facts)
   }
+  return { id, revision, freeBytes, observedAt: record.observedAt, differs: stored !== read, record: late }
 }
 
 /** Marks and free space of inventory that came late; the rest of the heartbeat is newer. */

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { List, PageQuery, ResourceName, Run, RunItem, RunStatus, RunTotals, RunTrigger, SyncMode } from '../../types.ts'
-import { canonical } from '../normalize.ts'
+import { stableJson } from '../stable-json.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { isId, iso, isoOrNull } from './values.ts'
@@ -105,7 +105,7 @@ export async function insertRunItems (trx: Db, t: Tables, run: { id: string, ten
   if (items.length === 0) return
   await sql`insert into ${t.run_item} (tenant_id, connection_id, run_id, resource, external_id, outcome, reason)
     select ${run.tenantId}, ${run.connectionId}::uuid, ${run.id}::uuid, x.resource, x."externalId", x.outcome, left(x.reason, 2000)
-    from jsonb_to_recordset(${JSON.stringify(canonical(items))}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(trx)
+    from jsonb_to_recordset(${stableJson(items)}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(trx)
 }
 
 export async function requestCancel ({ db, t }: Database, tenantId: string, runId: string): Promise<RunRow | null> {
