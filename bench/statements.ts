@@ -2,7 +2,7 @@ import pg from 'pg'
 import type { BenchDatabase } from './database.ts'
 
 /** Counts every statement that reaches the database, `begin` and `commit` included. */
-export async function countStatements (database: BenchDatabase): Promise<{ read (): number, stop (): void }> {
+export async function countStatements (database: Pick<BenchDatabase, 'kind' | 'orm'>): Promise<{ read (): number, stop (): void }> {
   let count = 0
   if (database.kind === 'postgresql') {
     const query = pg.Client.prototype.query

@@ -127,9 +127,15 @@ export async function findGroup (session: Session, id: string, signal: AbortSign
   return (await listMeshes(session, signal)).filter(mesh => mesh['_id'] === id).map(toGroup)[0] ?? null
 }
 
+/** The group as a push or the list shows it; null where it is not there or not visible. */
+async function lookUp (session: Session, id: string, signal: AbortSignal): Promise<DeviceGroup | null> {
+  const shown = session.groups.get(id)
+  return shown === undefined ? await findGroup(session, id, signal) : toGroup(shown)
+}
+
 /**
- * The list afterwards tells what is stored: "ok" is also the answer to values that were ignored, and an administrator who
- * manages all groups may even change one that is deleted.
+ * The push of the change, or else the list, tells what is stored: "ok" is also the answer to values that were ignored, and an
+ * administrator who manages all groups may even change one that is deleted.
  */
 async function rename (client: MeshClient, id: string, change: { name?: string, description?: string }, signal: AbortSignal): Promise<DeviceGroup> {
   const meshname = change.name === undefined ? undefined : wanted(change.name, sanitizeName)
@@ -137,9 +143,10 @@ async function rename (client: MeshClient, id: string, change: { name?: string, 
   const session = await client.session(signal)
   if (!isId(session.info, 'mesh', id)) throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')
   const accepted = await sendEdit(session, { meshid: id, ...(meshname === undefined ? {} : { meshname }), ...(desc === undefined ? {} : { desc }) }, signal)
-  const stored = await findGroup(session, id, signal)
+  let stored = await lookUp(session, id, signal)
+  if (!accepted && stored) throw new ProviderError('forbidden', editRight)
+  if (stored && !matches(stored, meshname, desc)) stored = await findGroup(session, id, signal)
   if (!stored) throw new ProviderError('gone', 'The device group is not on the MeshCentral server any more, or not visible to the account')
-  if (!accepted) throw new ProviderError('forbidden', editRight)
   if (!matches(stored, meshname, desc)) throw new ProviderError('protocol', 'MeshCentral accepted the change of the device group but did not store it')
   return stored
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { ProviderError, type ProviderContext, type ProviderSocket } from '../define.ts'
 import { Correlator, type Command, type Frame } from './correlate.ts'
 import { endOf, isObject, readAccount, readServerInfo, type Account, type ServerInfo } from './frames.ts'
+import { GroupView } from './group-view.ts'
 
 export interface SessionOptions {
   ctx: Pick<ProviderContext<unknown, unknown>, 'fetch' | 'webSocket' | 'log'>
@@ -60,6 +61,7 @@ async function preflight ({ ctx, healthUrl, signal }: SessionOptions): Promise<v
 export class Session {
   info!: ServerInfo
   account!: Account
+  readonly groups = new GroupView()
   /** Our clock when the log-in was complete. */
   openedAt = 0
   ended: ProviderError | null = null
@@ -184,6 +186,7 @@ export class Session {
       return
     }
     if (!isObject(frame)) return
+    this.groups.take(frame)
     const end = endOf(frame)
     if (end) this.end(end)
     else if (frame['action'] === 'event') this.publish(frame['event'])
