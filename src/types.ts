@@ -317,6 +317,10 @@ export interface DeviceGroupEnsured {
 
 export interface DeviceGroupStatus {
   success: boolean
+  /** `stored`: the platform did not answer, and this is what is known from before. */
+  source: 'platform' | 'stored'
+  /** Why the platform was not asked or did not answer. */
+  message: string | null
   totalClients: number
   needsSync: number
   clients: Array<{

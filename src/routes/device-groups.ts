@@ -41,7 +41,7 @@ export const deviceGroupRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async 
       tags,
       params: ConnectionParams,
       querystring: Input({}),
-      response: { 200: DeviceGroupStatusSchema, ...errors(404, 409, 422, 502, 503) }
+      response: { 200: DeviceGroupStatusSchema, ...errors(404, 409) }
     }
   }, request => deviceGroups.status(tenantOf(request), request.params.connectionId))
 

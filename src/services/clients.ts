@@ -24,6 +24,11 @@ export function sealedFor (row: { tenant_id: string, id: string }): string {
   return `${row.tenant_id}:${row.id}`
 }
 
+/** Other secrets or another address are another thing to try. */
+export function identityOf (row: ConnectionRow): string {
+  return `${row.sealed_secrets}|${JSON.stringify(row.config)}`
+}
+
 /** Every string in the secrets is worth hiding from logs and errors. */
 function secretValues (secrets: Record<string, unknown>): string[] {
   return Object.values(secrets).filter((value): value is string => typeof value === 'string' && value.length > 3)

@@ -6,11 +6,12 @@ import type { Rmm } from '../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../types.ts'
 import { type ClientFactory, toRouteError } from './clients.ts'
 import type { Core } from './core.ts'
-import { type GroupLink, type GroupStep, planGroups } from './group-plan.ts'
+import { planGroups } from './group-plan.ts'
 import { execute, foresee, type GroupSession } from './group-run.ts'
+import { createGroupStatus, type Target } from './group-status.ts'
 import { hostsOf } from './http/index.ts'
 import { act, audit } from './inventory.ts'
-import { devicesPerGroup, readGroups, readLink } from './store/client-groups.ts'
+import { readGroups, readLink } from './store/client-groups.ts'
 import { type ConnectionRow, requireConnection, setStatus } from './store/connections.ts'
 import { dropLease, takeLease } from './store/named-lease.ts'
 
@@ -23,11 +24,6 @@ const backgroundMs = 15 * 60_000
 const graceMs = 5_000
 const defaultLinkHours = 24
 
-interface Target {
-  row: ConnectionRow
-  groups: DeviceGroups<unknown>
-}
-
 interface Work {
   clients: Client[]
   rename?: boolean
@@ -36,7 +32,6 @@ interface Work {
 }
 
 interface Planned extends GroupSession {
-  links: GroupLink[]
   complete: boolean
 }
 
@@ -48,6 +43,7 @@ export interface DeviceGroupsService {
 
 export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceGroupsService {
   const { database, directory } = core
+  const status = createGroupStatus(core, clients, target)
 
   async function target (tenantId: string, connectionId: string): Promise<Target> {
     const row = await requireConnection(database, tenantId, connectionId)
@@ -81,6 +77,7 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceG
       return await work(lost.signal)
     } finally {
       clearInterval(keep)
+      status.forget(row)
       await dropLease(database, name, holder)
     }
   }
@@ -95,7 +92,7 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceG
         const listed = await groups.list(open.client, signal)
         const { links, mappings } = await readGroups(database, row.id)
         const steps = planGroups({ ...listed, tenantId: row.tenant_id, clients: all, links, mappings, insist, sanitizeName: groups.sanitizeName })
-        return await work({ row, groups, client: open.client, signal, server: listed.server, complete: listed.complete, links, steps, rename, deadline })
+        return await work({ row, groups, client: open.client, signal, server: listed.server, complete: listed.complete, steps, rename, deadline })
       } finally {
         await open.close()
       }
@@ -151,16 +148,7 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceG
         if (groupId === null) throw new PlatformError('The group could not be made')
         return { success: true, clientRef, name, groupId, created: outcome === 'created', linked: outcome === 'linked', message: sentence(outcome, name) }
       },
-      async status (tenantId, connectionId) {
-        const where = await target(tenantId, connectionId)
-        const all = await directory.clients(tenantId)
-        const counts = await devicesPerGroup(database, connectionId)
-        const items = await withPlan(where, { clients: all, budgetMs: core.settings.interactiveMs }, async ({ steps, links }) => {
-          const byClient = new Map(links.map(link => [link.clientRef, link]))
-          return steps.map(step => statusOf(step, byClient.get(step.client.id), counts))
-        })
-        return { success: true, totalClients: items.length, needsSync: items.filter(item => item.needsSync).length, clients: items }
-      },
+      status: (tenantId, connectionId) => status.of(tenantId, connectionId),
       async installLink (tenantId, connectionId, clientRef, { hours = defaultLinkHours } = {}) {
         const { row } = await target(tenantId, connectionId)
         const provider = core.registry.get(row.provider)!
@@ -178,16 +166,6 @@ export function createDeviceGroups (core: Core, clients: ClientFactory): DeviceG
 
 function busy (): never {
   throw new ConflictError('The device groups of this server are being synced already; try again when that has ended')
-}
-
-function statusOf (step: GroupStep, link: GroupLink | undefined, counts: ReadonlyMap<string, number>) {
-  const exists = step.kind === 'existing'
-  const drift = exists ? step.drift : 'reason' in step ? step.reason : null
-  const setupComplete = exists && step.marked
-  return {
-    clientRef: step.client.id, name: step.client.name, hasGroup: link !== undefined, groupId: link?.externalId ?? null, groupName: exists ? step.group.name : link?.name ?? null,
-    groupExists: exists, setupComplete, linkedDevices: counts.get(link?.externalId ?? '') ?? 0, needsSync: !setupComplete || drift !== null, drift
-  }
 }
 
 function summarize (results: DeviceGroupResult[], { dryRun, complete, drifted }: { dryRun: boolean, complete: boolean, drifted: number }): DeviceGroupSync {

@@ -1,6 +1,6 @@
 import type { DeviceGroup } from '../providers/define.ts'
 import type { Client } from '../types.ts'
-import { groupName, marker, markOf, nameKey, wordIndex } from './group-names.ts'
+import { groupName, marker, markOf, nameKey, storable, wordIndex } from './group-names.ts'
 
 /** The stored association of a client with a group. */
 export interface GroupLink {
@@ -64,13 +64,8 @@ interface Ground extends PlanInput {
  */
 export function planGroups (input: PlanInput): GroupStep[] {
   const clients = [...new Map(input.clients.map(({ id, name }) => [id, { id, name: storable(name) }])).values()]
-  const ground = survey({ ...input, clients })
+  const ground = survey({ ...input, clients, groups: input.groups.map(group => ({ ...group, name: storable(group.name) })) })
   return clients.map(client => stepFor(client, ground))
-}
-
-/** What PostgreSQL takes as text; a host's client may have any name, or none. */
-function storable (name: string | null | undefined): string {
-  return (name ?? '').toWellFormed().replaceAll('\0', '')
 }
 
 function survey (input: PlanInput): Ground {

@@ -2,7 +2,7 @@ import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorK
 import type { DeviceGroupResult } from '../types.ts'
 import { addMoves, applyChanges, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
-import { describe, marker, markOf } from './group-names.ts'
+import { describe, marker, markOf, storable } from './group-names.ts'
 import type { GroupStep } from './group-plan.ts'
 import { contextOf } from './reread.ts'
 import { markMissing, type NewLink, writeLinks } from './store/client-groups.ts'
@@ -89,11 +89,12 @@ function writes (step: GroupStep, rename: boolean): boolean {
 async function perform (session: GroupSession, step: GroupStep): Promise<StepResult> {
   const { rename, server } = session
   try {
-    const group = await change(session, step)
-    const result = { ...foresee(step, rename), name: group.name, groupId: group.id }
+    const { id, name } = await change(session, step)
+    const confirmed = storable(name)
+    const result = { ...foresee(step, rename), name: confirmed, groupId: id }
     // A name that was not changed keeps telling what it drifted from.
-    const names = step.kind === 'existing' && newName(step, rename) === null ? { name: step.link.name, clientName: step.link.clientName } : { name: group.name, clientName: step.client.name }
-    return { result, link: { clientRef: step.client.id, externalId: group.id, server, ...names } }
+    const names = step.kind === 'existing' && newName(step, rename) === null ? { name: step.link.name, clientName: step.link.clientName } : { name: confirmed, clientName: step.client.name }
+    return { result, link: { clientRef: step.client.id, externalId: id, server, ...names, confirmed } }
   } catch (cause) {
     const error = session.signal.aborted ? 'the platform did not answer in time' : (cause as Error).message
     return { result: { clientRef: step.client.id, name: step.client.name, groupId: null, outcome: 'failed', error }, cause }

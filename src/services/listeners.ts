@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../providers/define.ts'
-import type { ClientFactory, OpenClient } from './clients.ts'
+import { type ClientFactory, identityOf, type OpenClient } from './clients.ts'
 import type { Core } from './core.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
 import { type ConnectionRow, connectedTo, setStatus } from './store/connections.ts'
@@ -29,11 +29,6 @@ interface Listening {
   stop: AbortController
   signal: AbortSignal
   done: Promise<void>
-}
-
-/** New secrets or another address: the socket of before is not the one that is wanted. */
-function identityOf (row: ConnectionRow): string {
-  return `${row.sealed_secrets}|${JSON.stringify(row.config)}`
 }
 
 /** Holds the push socket of every connection whose provider has one: one per connection, in one of all processes. */

@@ -252,6 +252,7 @@ export const strings = {
   // Device groups
   groupsIntro: 'Every client gets a device group of its own on the platform, so that new agents land with the right client.',
   groupsNone: 'The directory has no clients.',
+  groupsStored: 'The platform did not answer: this is what is known from before.',
   groupsPreview: 'Preview changes',
   groupsPreviewing: 'Asking the platform…',
   groupsRename: 'Also rename groups whose client was renamed',

@@ -82,7 +82,7 @@ export const answers: Record<string, unknown> = {
   },
   'deviceGroups.ensure': { success: true, clientRef: 'client-1', name: 'Acme Devices', groupId: 'mesh//1', created: true, linked: false, message: 'ok' },
   'deviceGroups.status': {
-    success: true, totalClients: 1, needsSync: 0,
+    success: true, source: 'platform', message: null, totalClients: 1, needsSync: 0,
     clients: [{
       clientRef: 'client-1', name: 'Acme', hasGroup: true, groupId: 'm', groupName: 'Acme Devices', groupExists: true, setupComplete: true,
       linkedDevices: 3, needsSync: false, drift: null

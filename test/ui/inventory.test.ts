@@ -111,6 +111,12 @@ walk('device groups: seen, previewed, made; conflicts with their way out; instal
   await page.getByRole('button', { name: 'Close' }).click()
   await page.setViewportSize({ width: 360, height: 740 })
   t.equal(await overflow(page), 0)
+  await fake.stop()
+  await page.getByRole('button', { name: 'Look again' }).click()
+  await page.getByText('this is what is known from before').waitFor()
+  await status.getByRole('row', { name: /Acme Ltd.*Ready/ }).waitFor()
+  t.same(await violations(page), [])
+  await fake.start()
 
   await go(`connections/${id}/webhook`)
   await page.getByText('There is nothing to set up.').waitFor()

@@ -36,7 +36,9 @@ export const DeviceGroupEnsuredSchema = Type.Object({
 }, { description: 'The client has its group' })
 
 export const DeviceGroupStatusSchema = Type.Object({
-  success: Flag('The platform was asked and answered.'),
+  success: Flag('The state of every client is told; `source` says from where.'),
+  source: OneOf(['platform', 'stored'], 'platform: as it is there now. stored: the platform did not answer, this is what is known from before.'),
+  message: NullableText('Why the platform did not answer.'),
   totalClients: Count('Clients in the directory.'),
   needsSync: Count('Clients with something to do.'),
   clients: Type.Array(Type.Object({

@@ -25,24 +25,30 @@ export async function readLink ({ db, t }: Database, connectionId: string, clien
   return rows[0] ?? null
 }
 
-export type NewLink = Omit<GroupLink, 'missingSince'>
+export interface NewLink extends Omit<GroupLink, 'missingSince'> {
+  /** The group's name as the platform has just confirmed it. */
+  confirmed: string
+}
 
 /**
- * Stores links and maps each group's organization to its client, unless an operator has decided otherwise.
+ * Stores links and maps each group's organization to its client, unless an operator has decided otherwise. A name it did not have is a reason for the next sync to look at it anew.
  * What the client held before is let go, and so is what another client's stored link says about the same group: the plan has seen that it no longer holds.
  */
 export async function writeLinks (trx: Db, t: Tables, connection: { tenantId: string, connectionId: string }, links: NewLink[], at: Date): Promise<void> {
   if (links.length === 0) return
   const { tenantId, connectionId } = connection
-  const records = sql`jsonb_to_recordset(${JSON.stringify(links)}::jsonb) as x("clientRef" text, "externalId" text, name text, "clientName" text, server text)`
+  const records = sql`jsonb_to_recordset(${JSON.stringify(links)}::jsonb) as x("clientRef" text, "externalId" text, name text, "clientName" text, server text, confirmed text)`
   await sql`delete from ${t.client_group} g using ${records} where g.connection_id = ${connectionId} and g.external_id = x."externalId" and g.client_ref <> x."clientRef"`.execute(trx)
   await sql`insert into ${t.client_group} as g (tenant_id, connection_id, client_ref, external_id, name, client_name, server)
     select ${tenantId}, ${connectionId}::uuid, x."clientRef", x."externalId", x.name, x."clientName", x.server from ${records} order by x."clientRef"
     on conflict (connection_id, client_ref) do update set external_id = excluded.external_id, name = excluded.name, client_name = excluded.client_name, server = excluded.server,
       missing_since = null, updated_at = now()`.execute(trx)
   await sql`insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, path, mode, client_ref, hash, observed_at)
-    select ${tenantId}, ${connectionId}::uuid, x."externalId", x.name, x.name, 'mapped', x."clientRef", '', ${at.toISOString()}::timestamptz from ${records} order by x."externalId"
-    on conflict (connection_id, external_id) do update set mode = 'mapped', client_ref = excluded.client_ref, removed_at = null, updated_at = now() where o.mode = 'inherit'`.execute(trx)
+    select ${tenantId}, ${connectionId}::uuid, x."externalId", x.confirmed, x.confirmed, 'mapped', x."clientRef", '', ${at.toISOString()}::timestamptz from ${records} order by x."externalId"
+    on conflict (connection_id, external_id) do update set mode = case when o.mode = 'inherit' then 'mapped' else o.mode end,
+      client_ref = case when o.mode = 'inherit' then excluded.client_ref else o.client_ref end, name = excluded.name, hash = case when o.name = excluded.name then o.hash else '' end,
+      observed_at = greatest(o.observed_at, excluded.observed_at), removed_at = null, updated_at = now()
+    where o.mode = 'inherit' or o.name <> excluded.name or o.removed_at is not null`.execute(trx)
 }
 
 /** Groups that a healthy list did not show (`since` stays what it was), or shows again. */
@@ -50,6 +56,12 @@ export async function markMissing ({ db, t }: Database, connectionId: string, mi
   if (missing.length + seen.length === 0) return
   await sql`update ${t.client_group} set missing_since = case when client_ref = any(${missing}::text[]) then coalesce(missing_since, ${at.toISOString()}::timestamptz) end, updated_at = now()
     where connection_id = ${connectionId} and client_ref = any(${[...missing, ...seen]}::text[])`.execute(db)
+}
+
+/** The names of a connection's organizations that are there, as they were last read. */
+export async function storedNames ({ db, t }: Database, connectionId: string): Promise<Array<{ id: string, name: string }>> {
+  const { rows } = await sql<{ id: string, name: string }>`select external_id as id, name from ${t.organization} where connection_id = ${connectionId} and removed_at is null`.execute(db)
+  return rows
 }
 
 /** Devices per group: what an operator wants to know before touching one. */

@@ -20,7 +20,12 @@ export function DeviceGroupsPage ({ connection }: PartProps) {
       <p class='muted'>{t('groupsIntro')}</p>
       <SyncAll base={base} onDone={status.reload} />
       <Show of={status}>
-        {({ clients }) => clients.length === 0 ? <Empty>{t('groupsNone')}</Empty> : <StatusTable base={base} clients={clients} loading={status.loading} onChange={status.reload} />}
+        {({ clients, source, message }) => (
+          <>
+            {source === 'stored' && <Notice tone='warn' title={t('groupsStored')}><p>{message}</p></Notice>}
+            {clients.length === 0 ? <Empty>{t('groupsNone')}</Empty> : <StatusTable base={base} clients={clients} loading={status.loading} onChange={status.reload} />}
+          </>
+        )}
       </Show>
     </>
   )
