@@ -65,8 +65,9 @@ t.test('a refused log-in is a sentence with what to do, and the socket is droppe
 
 t.test('log-in: password, token, 2FA, login key, domain', async t => {
   const { fake, provider, open } = await setUp(t, { twoFactor: '123456', domain: 'alt', loginKey: 'abc' })
-  t.equal((await failure(provider.check(await open(), signal))).kind, 'auth')
-  t.equal((await provider.check(await open({ token: '123456' }), signal)).account, `sync on 127.0.0.1:${fake.port}`)
+  t.match(await failure(provider.check(await open(), signal)), { kind: 'auth', message: /needs a 2FA code or login token/ })
+  t.match(await failure(provider.check(await open({ token: '654321' }), signal)), { kind: 'auth', message: /did not accept the 2FA code: it is wrong or has expired.*login token/ })
+  t.match(await provider.check(await open({ token: '123456' }), signal), { account: `sync on 127.0.0.1:${fake.port}`, warnings: [/2FA code.*the next log-in will be refused.*login token/, /not encrypted/] })
   t.strictSame((await provider.check(await open(fake.loginToken), signal)).warnings, ['The connection is not encrypted: use https://'], 'a login token needs no code and no warning')
   t.equal((await failure(provider.check(await open({ password: 'wrong', token: '123456' }), signal))).kind, 'auth')
   t.equal((await failure(provider.check(await open(fake.loginToken, { url: `http://127.0.0.1:${fake.port}` }), signal))).kind, 'protocol', 'without the key there is no server')

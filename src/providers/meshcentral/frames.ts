@@ -71,8 +71,9 @@ function words (value: unknown): string {
 /**
  * The failure that a `close` or `stopped` frame stands for, null for every other frame.
  * The server leaves the socket open for another 30 seconds after it, so the frame itself has to be acted on.
+ * @param codeGiven whether the log-in had a 2FA code: the server refuses a wrong one as it does a missing one
  */
-export function endOf (frame: Frame): ProviderError | null {
+export function endOf (frame: Frame, codeGiven = false): ProviderError | null {
   if (frame['action'] === 'stopped') {
     return new ProviderError('rate_limited', `MeshCentral allows this account no further session (${words(frame['msg'])}): close other sessions of it or raise maxSingleUserSessions`, { retryAfterMs: minute })
   }
@@ -83,6 +84,7 @@ export function endOf (frame: Frame): ProviderError | null {
     return new ProviderError('rate_limited', 'MeshCentral has locked out our network for a while after failed log-ins in its web page; it is tried again in 10 minutes. An administrator can end it with "badlogins reset" in the server console', { retryAfterMs: 10 * minute })
   }
   if (msg === 'tokenrequired') {
+    if (codeGiven) return new ProviderError('auth', `MeshCentral did not accept the 2FA code: it is wrong or has expired. ${loginTokenHint}`)
     return new ProviderError('auth', `This MeshCentral account needs a 2FA code or login token. ${loginTokenHint}; a 2FA code in "token" is good for one minute only`)
   }
   if (msg === 'nokey') return new ProviderError('forbidden', 'MeshCentral wants its login key in every address: add it to the URL as ?key=…')

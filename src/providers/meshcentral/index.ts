@@ -46,7 +46,9 @@ function warningsOf (client: MeshClient, session: Session): string[] {
   if (!mayCreateGroups(session)) warnings.push('The account may not create device groups: take the restriction "No New Device Groups" from it')
   if (info.maxDeviceView !== null) warnings.push(`The server shows at most ${info.maxDeviceView} devices at a time (maxDeviceView): reading takes longer, and some live events are missed while a list is read`)
   if (Math.abs(info.skewMs) > maxSkewMs) warnings.push(`The server's clock differs from ours by ${Math.round(Math.abs(info.skewMs) / 60_000)} minutes: times of devices will be wrong until one of them is set right`)
-  if (!client.ctx.secrets.username.startsWith('~t:')) warnings.push('The connection uses a password: a login token (My Account, Manage login tokens) needs no 2FA code and can be revoked on its own')
+  const { username, token } = client.ctx.secrets
+  if (token) warnings.push('The connection uses a 2FA code, which is good for one minute: the next log-in will be refused. Use a login token instead (My Account, Manage login tokens)')
+  else if (!username.startsWith('~t:')) warnings.push('The connection uses a password: a login token (My Account, Manage login tokens) needs no 2FA code and can be revoked on its own')
   if (client.baseUrl.protocol === 'http:') warnings.push('The connection is not encrypted: use https://')
   return warnings
 }

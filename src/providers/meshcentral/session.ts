@@ -187,7 +187,7 @@ export class Session {
     }
     if (!isObject(frame)) return
     this.groups.take(frame)
-    const end = endOf(frame)
+    const end = endOf(frame, Boolean(this.options.credentials.token))
     if (end) this.end(end)
     else if (frame['action'] === 'event') this.publish(frame['event'])
     else if (frame['action'] === 'serverinfo' && isObject(frame['serverinfo'])) this.info = readServerInfo(frame['serverinfo'], Date.now())
