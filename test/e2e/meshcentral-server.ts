@@ -1,7 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { appendFileSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { get } from 'node:https'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -61,8 +61,8 @@ export class RealMesh {
     this.port = port
   }
 
-  /** Installs the configuration and the administrator, and starts. */
-  static async create (module: string, config: { domains?: Record<string, object>, settings?: object } = {}): Promise<RealMesh> {
+  /** Installs the configuration and the administrator, and starts; `prepare` before that. */
+  static async create (module: string, config: { domains?: Record<string, object>, settings?: object, prepare?: (mesh: RealMesh) => Promise<void> } = {}): Promise<RealMesh> {
     const dir = mkdtempSync(join(tmpdir(), 'rmm-mesh-'))
     const mesh = new RealMesh(module, dir, await freePort())
     mkdirSync(mesh.data)
@@ -72,6 +72,7 @@ export class RealMesh {
       domains: { '': { newAccounts: false }, ...config.domains }
     }))
     await mesh.account(mesh.username, mesh.password, { admin: true })
+    await config.prepare?.(mesh)
     await mesh.start()
     return mesh
   }
@@ -133,9 +134,16 @@ export class RealMesh {
   async stop (signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
     const child = this.child
     if (!child || !this.running) return
+    if (signal === 'SIGINT') await this.written()
     const gone = once(child, 'exit')
     child.kill(signal)
     await gone
+  }
+
+  /** It ends without writing what it still has in hand. */
+  private async written (): Promise<void> {
+    const size = () => statSync(join(this.data, 'meshcentral.db')).size
+    for (let before = -1; before !== size(); await delay(150)) before = size()
   }
 
   async restart (): Promise<void> {

@@ -1,13 +1,12 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createHmac, randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { ProviderError, type DeviceRecord, type Hint } from '../../src/providers/define.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
-import { linuxHardware, meshInterfaces, windowsHardware } from '../../src/testing/fake-mesh/index.ts'
+import { linuxHardware } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh } from '../providers/mesh-client.ts'
+import { noAgent, startAgent } from './mesh-agent.ts'
+import { base32, nodeId, totp, windowsDocs } from './mesh-docs.ts'
 import { findMeshCentral, freePort, RealMesh, until } from './meshcentral-server.ts'
 
 const found = findMeshCentral()
@@ -28,7 +27,24 @@ const failure = async (promise: Promise<unknown>): Promise<ProviderError> => {
   return error
 }
 
-const mesh = await RealMesh.create(found.module, { domains: { paged: { title: 'Paged', newAccounts: false, maxDeviceView: 3 } } })
+const secret = randomBytes(20)
+const pagedGroup = `mesh/paged/${'M'.repeat(64)}`
+const mesh = await RealMesh.create(found.module, {
+  domains: { paged: { title: 'Paged', newAccounts: false, maxDeviceView: 3 } },
+  async prepare (mesh) {
+    await mesh.account('twofactor', 'Tw0factor-pass!')
+    await mesh.account('plain', 'Pl4in-pass!')
+    await mesh.account('second', 'Sec0nd-pass!', { admin: true })
+    await mesh.account('pager', 'P4ger-pass!', { admin: true, domain: 'paged' })
+    const docs = await mesh.exportDocs()
+    const user = (id: string) => docs.find(doc => doc['_id'] === id)!
+    mesh.putDocs([
+      { ...user('user//twofactor'), otpsecret: base32(secret) }, { ...user('user//plain'), siteadmin: 64 }, { ...user('user/paged/pager'), links: { [pagedGroup]: { rights: 4_294_967_295 } } },
+      { type: 'mesh', _id: pagedGroup, name: 'Paged', mtype: 2, domain: 'paged', desc: '', links: { 'user/paged/pager': { name: 'pager', rights: 4_294_967_295 } }, creation: 1_795_326_762_288 },
+      ...Array.from({ length: 10 }, (_, index) => windowsDocs(pagedGroup, `PAGED-${index}`, index)).flat()
+    ])
+  }
+})
 t.teardown(() => mesh.close())
 
 const open = (t: Test, { config = {}, secrets = {} }: { config?: Record<string, unknown>, secrets?: Record<string, string> } = {}) =>
@@ -44,19 +60,6 @@ async function readDevices (client: Awaited<ReturnType<typeof open>>): Promise<D
 async function listedByMeshctrl (): Promise<Map<string, string>> {
   const list = JSON.parse(await mesh.meshctrl('listdevicegroups', '--json')) as Array<{ _id: string, name: string }>
   return new Map(list.map(group => [group._id, group.name]))
-}
-
-function totp (secret: Buffer, now = Date.now()): string {
-  const counter = Buffer.alloc(8)
-  counter.writeBigUInt64BE(BigInt(Math.floor(now / 30_000)))
-  const mac = createHmac('sha1', secret).update(counter).digest()
-  const offset = mac.at(-1)! & 15
-  return String((mac.readUInt32BE(offset) & 0x7fffffff) % 1_000_000).padStart(6, '0')
-}
-
-function base32 (bytes: Buffer): string {
-  const bits = [...bytes].map(byte => byte.toString(2).padStart(8, '0')).join('')
-  return bits.match(/.{5}/g)!.map(five => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[Number.parseInt(five, 2)]).join('')
 }
 
 t.test('the log-in tells what is wrong', async t => {
@@ -84,12 +87,6 @@ t.test('the log-in tells what is wrong', async t => {
 })
 
 t.test('two-factor accounts need a code or a login token', async t => {
-  const secret = randomBytes(20)
-  await mesh.stop()
-  await mesh.account('twofactor', 'Tw0factor-pass!')
-  const user = (await mesh.exportDocs()).find(doc => doc['_id'] === 'user//twofactor')!
-  mesh.putDocs([{ ...user, otpsecret: base32(secret) }])
-  await mesh.start()
   const secrets = { username: 'twofactor', password: 'Tw0factor-pass!' }
   const refused = await failure(provider.check(await open(t, { secrets }), signal))
   t.equal(refused.kind, 'auth')
@@ -162,12 +159,6 @@ t.test('groups that were deleted behind our back, and links to them', async t =>
 })
 
 t.test('an account without rights is told which', async t => {
-  await mesh.stop()
-  await mesh.account('plain', 'Pl4in-pass!')
-  await mesh.account('second', 'Sec0nd-pass!', { admin: true })
-  const user = (await mesh.exportDocs()).find(doc => doc['_id'] === 'user//plain')!
-  mesh.putDocs([{ ...user, siteadmin: 64 }])
-  await mesh.start()
   const plain = await open(t, { secrets: { username: 'plain', password: 'Pl4in-pass!' } })
   t.match((await provider.check(plain, signal)).warnings.join('\n'), /sees only the device groups it is a member of[\s\S]*may not create device groups/)
   const refused = await failure(groups.create(plain, { name: 'Not allowed', description: '' }, signal))
@@ -190,29 +181,12 @@ t.test('an account without rights is told which', async t => {
   t.ok((await groups.list(admin, signal)).groups.some(({ id }) => id === theirs.id), 'the one with it does')
 })
 
-const nodeId = (name: string, domain = '') => `node/${domain}/${Buffer.from(name.padEnd(48, '.')).toString('base64')}`
-
-function fixture (meshid: string, name: string, index: number, extra: object = {}): object[] {
-  const [, domain = ''] = meshid.split('/')
-  const _id = nodeId(name, domain)
-  return [
-    {
-      type: 'node', mtype: 2, _id, meshid, icon: 1, name, rname: name.toLowerCase(), domain, agent: { ver: 0, id: 4, caps: 31, core: 'Nov 21 2022, 2189501291', root: true }, host: null,
-      ip: '81.2.69.142', firstconnect: 1_795_327_284_936, osdesc: 'Microsoft Windows 11 Pro - 24H2/26100', lastbootuptime: 1_795_324_543_000, users: ['ACME\\jane'],
-      av: [{ product: 'Microsoft Defender', updated: true, enabled: true }], intelamt: { user: 'admin', pass: 'amt-secret', tls: 0 }, ssh: { 'user//admin': { u: 'root', p: 'ssh-secret' } }, ...extra
-    },
-    { _id: `si${_id}`, type: 'sysinfo', domain, time: 1_795_327_285_602, hash: 'B3025B', hardware: windowsHardware(index) },
-    { _id: `if${_id}`, type: 'ifinfo', domain, updateTime: 1_795_327_285_602, netif2: meshInterfaces(index) },
-    { _id: `lc${_id}`, type: 'lastconnect', domain, meshid, time: 1_795_327_107_039, cause: 1, connectType: 1, addr: '127.0.0.1:43943' }
-  ]
-}
-
 t.test('Windows devices are read with their hardware and without their secrets; links into them', async t => {
   const admin = await open(t)
   const group = await groups.create(admin, { name: 'Fixtures', description: '' }, signal)
   await mesh.stop()
   mesh.putDocs([
-    ...fixture(group.id, 'WIN-1', 1), ...fixture(group.id, 'WIN-2', 2, { osdesc: 'Microsoft Windows Server 2022 Datacenter - 21H2/20348', name: '' }),
+    ...windowsDocs(group.id, 'WIN-1', 1), ...windowsDocs(group.id, 'WIN-2', 2, { osdesc: 'Microsoft Windows Server 2022 Datacenter - 21H2/20348', name: '' }),
     { type: 'node', mtype: 2, _id: nodeId('LINUX'), meshid: group.id, name: 'linux', rname: 'linux', domain: '', agent: { id: 6 } }, { _id: `si${nodeId('LINUX')}`, type: 'sysinfo', domain: '', time: 1, hardware: linuxHardware() },
     { type: 'node', mtype: 3, _id: nodeId('PRINTER'), meshid: group.id, name: 'printer', host: '10.0.0.9', domain: '', agent: { id: 4, caps: 0 } },
     { type: 'node', mtype: 1, _id: nodeId('AMT'), meshid: group.id, name: 'amt', host: '10.0.0.10', domain: '', intelamt: { user: 'admin', pass: 'amt-secret' } }
@@ -250,16 +224,6 @@ t.test('Windows devices are read with their hardware and without their secrets; 
 })
 
 t.test('a server that shows a few devices at a time is read completely, and its pushes come back', async t => {
-  await mesh.stop()
-  await mesh.account('pager', 'P4ger-pass!', { admin: true, domain: 'paged' })
-  const meshid = `mesh/paged/${'M'.repeat(64)}`
-  const user = (await mesh.exportDocs()).find(doc => doc['_id'] === 'user/paged/pager')!
-  mesh.putDocs([
-    { ...user, links: { [meshid]: { rights: 4_294_967_295 } } },
-    { type: 'mesh', _id: meshid, name: 'Paged', mtype: 2, domain: 'paged', desc: '', links: { 'user/paged/pager': { name: 'pager', rights: 4_294_967_295 } }, creation: 1_795_326_762_288 },
-    ...Array.from({ length: 10 }, (_, index) => fixture(meshid, `PAGED-${index}`, index)).flat()
-  ])
-  await mesh.start()
   const client = await open(t, { config: { domain: 'paged' }, secrets: { username: 'pager', password: 'P4ger-pass!' } })
   t.match((await provider.check(client, signal)).warnings.join('\n'), /at most 3 devices at a time/)
   const [records, one] = await Promise.all([readDevices(client), provider.resources.devices!.fetchOne!(client, nodeId('PAGED-7', 'paged'), signal)])
@@ -292,33 +256,7 @@ t.test('a killed server ends what is in flight at once, and is found again after
   t.ok((await readDevices(client)).every(record => record.online !== false), 'the first list after the loss calls nobody offline')
 })
 
-/** A real agent of the server's own kind in the foreground, as nobody. */
-async function startAgent (t: Test, meshid: string) {
-  const dir = join(mesh.dir, 'agent')
-  mkdirSync(dir)
-  writeFileSync(join(dir, 'meshagent'), await mesh.download('/meshagents?id=6'))
-  writeFileSync(join(dir, 'meshagent.msh'), await mesh.download(`/meshsettings?id=${encodeURIComponent(meshid.split('/')[2]!)}`))
-  chmodSync(join(dir, 'meshagent'), 0o755)
-  chmodSync(mesh.dir, 0o755)
-  for (const path of [dir, join(dir, 'meshagent'), join(dir, 'meshagent.msh')]) chownSync(path, 65534, 65534)
-  const start = () => spawn('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--no-new-privs', '--bounding-set=-all', './meshagent', 'run'], { cwd: dir, stdio: 'ignore' })
-  let child = start()
-  const stop = async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const gone = once(child, 'exit')
-    child.kill('SIGTERM')
-    // One that has only just started may miss it.
-    const timer = setTimeout(() => child.kill('SIGKILL'), 3000)
-    await gone
-    clearTimeout(timer)
-  }
-  t.teardown(stop)
-  return { stop, start () { child = start() } }
-}
-
-const agentRuns = process.platform === 'linux' && process.arch === 'x64' && process.getuid?.() === 0
-
-t.test('a real agent comes, goes and comes back', { skip: agentRuns ? false : 'the agent needs Linux on x86_64, and root to run it as nobody' }, async t => {
+t.test('a real agent comes, goes and comes back', { skip: noAgent }, async t => {
   const client = await open(t)
   const group = await groups.create(client, { name: 'Agents "here" <b>&</b>', description: '' }, signal)
   const hints: Hint[] = []
@@ -326,7 +264,7 @@ t.test('a real agent comes, goes and comes back', { skip: agentRuns ? false : 't
   t.teardown(() => stopListening.abort())
   const listening = (async () => { for await (const hint of provider.listen!(client, stopListening.signal)) hints.push(hint) })()
   await client.session(signal)
-  const agent = await startAgent(t, group.id)
+  const agent = await startAgent(t, mesh, group.id)
   await until('the hint of the new device', () => hints.some(hint => hint.resource === 'devices' && hint.kind === 'changed'), 60_000)
   const id = hints.find(hint => hint.resource === 'devices')!.externalId
   const read = () => provider.resources.devices!.fetchOne!(client, id, signal)
