@@ -351,6 +351,17 @@ t.test('pushes are hints: one per thing, online at once, offline after the grace
   t.notOk(heard({ externalId: 'node/other-domain/x' }))
 })
 
+t.test('however often pushes were lost, they are subscribed to at once: when to try again is the engine\'s to say', async t => {
+  const { fake, provider, open } = await setUp(t)
+  for (let losses = 0; losses < 5; losses++) {
+    const client = await open()
+    const began = Date.now()
+    const lost = failure(all((async function * () { for await (const hint of provider.listen!(client, signal, () => fake.dropConnections())) yield { records: [hint] } })()))
+    t.equal((await lost).kind, 'unreachable')
+    t.ok(Date.now() - began < 2_000, `${losses} losses before`)
+  }
+})
+
 t.test('membership of groups, gained and lost, is a hint', async t => {
   const { fake, provider, open } = await setUp(t, { manageAllDeviceGroups: false, siteadmin: 0, groups: 1, devices: 0 })
   const client = await open()

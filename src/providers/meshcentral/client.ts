@@ -23,8 +23,6 @@ export interface MeshTimings {
 
 type Context = ProviderContext<MeshConfig, MeshSecrets>
 
-const maxBackoffMs = 60_000
-
 /** The address of `file` on this server and domain; a login key in the URL (`?key=`) is kept. */
 function address ({ url, domain }: MeshConfig, file: string): URL {
   let result: URL
@@ -37,11 +35,9 @@ function address ({ url, domain }: MeshConfig, file: string): URL {
   return result
 }
 
-/** What a connection's clients in one process share: who was online, and how often pushes were lost. */
+/** What a connection's clients in one process share: who was online, and whether the server asked for a pause. */
 export class ServerState {
   readonly presence: Presence
-  /** Push sessions lost in a row, for the back-off. */
-  losses = 0
   /** Until then the server has asked to be left alone. */
   pausedUntil = 0
 
@@ -86,12 +82,6 @@ export class MeshClient {
   async request (command: Command, options: RequestOptions): Promise<Frame> {
     const session = await this.session(options.signal)
     return await session.request(command, options)
-  }
-
-  /** Milliseconds to wait before pushes are subscribed to again: 0.5 to 1 s after the first loss, doubling up to a minute, with jitter. */
-  backoffMs (): number {
-    if (this.state.losses === 0) return 0
-    return Math.min(maxBackoffMs, 1000 * 2 ** (this.state.losses - 1)) * (0.5 + Math.random() / 2)
   }
 
   close (): void {

@@ -7,9 +7,6 @@ import { connectedOf } from './map.ts'
 import { listNodes } from './nodes.ts'
 import type { Session } from './session.ts'
 
-/** A session that lived this long was a good one: the next loss starts the back-off anew. */
-const settledAfterMs = 60_000
-
 const deviceEvents = new Map<unknown, Hint['kind']>([
   ['addnode', 'changed'], ['changenode', 'changed'], ['nodemeshchange', 'changed'], ['ifchange', 'changed'], ['sysinfohash', 'changed'], ['removenode', 'deleted']
 ])
@@ -127,34 +124,26 @@ async function recheck (client: MeshClient, session: Session, queue: HintQueue, 
 
 /**
  * Pushes as hints: about `debounceMs` after the first of a burst, one per thing. A device that went away is told only after the
- * grace. Ends when `signal` fires or the client is closed, throws `ProviderError` when the socket is lost. Called again after
- * a loss it waits first: 0.5 to 1 s, doubling up to a minute.
+ * grace. Ends when `signal` fires or the client is closed, throws `ProviderError` when the socket is lost.
  */
 export async function * listen (client: MeshClient, debounceMs: number, signal: AbortSignal, subscribed?: () => void): AsyncGenerator<Hint> {
-  const wait = client.backoffMs()
-  if (wait > 0) await delay(wait, undefined, { signal, ref: false }).catch(() => {})
   if (signal.aborted) return
-  const { state } = client
+  const { presence } = client.state
   const over = new AbortController()
   const stop = AbortSignal.any([signal, over.signal])
-  const queue = new HintQueue(debounceMs, state.presence.graceMs)
-  let session: Session | null = null
+  const queue = new HintQueue(debounceMs, presence.graceMs)
   let unsubscribe = () => {}
   try {
-    session = await client.session(signal)
-    const current = session
-    const unsettledUntil = state.presence.connected(Date.now())
-    unsubscribe = session.onEvent(event => take(queue, current, event))
+    const session = await client.session(signal)
+    const unsettledUntil = presence.connected(Date.now())
+    unsubscribe = session.onEvent(event => take(queue, session, event))
     subscribed?.()
     void session.over.then(() => { over.abort() })
     if (unsettledUntil !== null) recheck(client, session, queue, unsettledUntil, stop).catch(error => { client.ctx.log.debug({ err: error }, 'devices were not looked at again after a lost connection') })
     while (!stop.aborted) yield * await queue.next(stop)
-    if (current.ended && !client.closed && !signal.aborted) throw current.ended
+    if (session.ended) throw session.ended
   } catch (error) {
-    if (!signal.aborted && !client.closed) {
-      state.losses = session && Date.now() - session.openedAt > settledAfterMs ? 1 : state.losses + 1
-      throw error
-    }
+    if (!signal.aborted && !client.closed) throw error
   } finally {
     unsubscribe()
     over.abort()

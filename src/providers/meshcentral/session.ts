@@ -62,8 +62,6 @@ export class Session {
   info!: ServerInfo
   account!: Account
   readonly groups = new GroupView()
-  /** Our clock when the log-in was complete. */
-  openedAt = 0
   ended: ProviderError | null = null
   /** Resolves when the session is over. */
   readonly over: Promise<void>
@@ -114,7 +112,6 @@ export class Session {
     } finally {
       clearTimeout(timer)
     }
-    this.openedAt = Date.now()
     this.pinger = setInterval(() => this.ping(), this.options.pingMs).unref()
   }
 
