@@ -88,6 +88,11 @@ export class RealMesh {
     if (admin) await this.cli('--adminaccount', name, ...inDomain)
   }
 
+  /** The server must be stopped. */
+  async changePassword (name: string, password: string): Promise<void> {
+    await this.cli('--resetaccount', name, '--pass', password)
+  }
+
   /** Replaces the whole database; the server must be stopped. */
   async importDocs (docs: object[]): Promise<void> {
     const file = join(this.dir, 'import.json')
