@@ -288,7 +288,7 @@ t.test('a real agent comes, goes and comes back', { skip: noAgent }, async t => 
   await listening
 })
 
-t.test('pushes end with the socket, and begin again after a pause', async t => {
+t.test('pushes end with the socket, and begin again with the next one', async t => {
   const client = await open(t)
   const lost = failure((async () => { for await (const hint of provider.listen!(client, signal)) t.comment(`hint ${hint.externalId}`) })())
   await client.session(signal)
@@ -297,7 +297,7 @@ t.test('pushes end with the socket, and begin again after a pause', async t => {
   const stop = new AbortController()
   const hints: Hint[] = []
   const again = (async () => { for await (const hint of provider.listen!(client, stop.signal)) hints.push(hint) })()
-  // It waits a little before it subscribes again: change something until it is heard.
+  // It has to log in first: change something until it is heard.
   const admin = await open(t)
   const group = await groups.create(admin, { name: 'Heard', description: '' }, signal)
   let change = 0
