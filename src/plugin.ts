@@ -9,7 +9,6 @@ import type { Rmm } from './rmm.ts'
 import { routes } from './routes/index.ts'
 import { uiRoutes } from './routes/ui.ts'
 import type { Core } from './services/core.ts'
-import { emitterSink } from './services/events.ts'
 import { createServices, type Services } from './services/index.ts'
 import { errorForLog } from './services/log-error.ts'
 import { createRegistry } from './services/registry.ts'
@@ -43,7 +42,7 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
     secrets: options.secrets,
     directory: options.directory,
     onChanges: options.onChanges,
-    sinks: [emitterSink, ...options.events.map(sink => sink.name)],
+    sinks: [],
     isPublic: options.publicUrl !== undefined,
     hooksUrl: `${options.publicUrl?.replace(/\/+$/, '') ?? ''}${base}/hooks/`,
     log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
@@ -58,7 +57,7 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
 function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOptions, services: Services, transports: ReadonlyMap<string, SyncTransport>, stopping: AbortController): void {
   const { sync, events, executor, inbox, listeners, provisioning } = services
   const ticker = createTicker(core, sync, events, {
-    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend]
+    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend, events.tend]
   })
   app.addHook('onReady', async () => {
     if (!options.worker.enabled) return

@@ -31,7 +31,7 @@ export interface Core {
   secrets: SecretBox
   directory: Directory
   onChanges: OnChanges | undefined
-  /** Names of the registered sinks: new events wait for each of them. */
+  /** Names of the sinks that new events wait for; `events` keeps it. */
   sinks: string[]
   /** Whether `publicUrl` was given; without it platforms cannot be told where to send webhooks. */
   isPublic: boolean

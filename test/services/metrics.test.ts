@@ -22,6 +22,7 @@ t.test('a sync, a webhook and a sink show in the channels and in the metrics', a
   })
   const registry = new Registry()
   const metrics = createMetrics({ registry, rmm: host.app.rmm })
+  host.app.rmm.events.on('*', () => {})
   const id = await connectLevel(host, fake)
   const run = await syncNow(host, id)
   await until(() => seen['rmm-sync:run'].some(({ phase }) => phase === 'ended'))

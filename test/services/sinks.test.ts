@@ -107,8 +107,36 @@ t.test('sinks in the host', async t => {
     await until(() => seen.length === 1)
   })
 
+  t.test('events wait for listeners only where some process has one, and are heard there', async t => {
+    const { host, tell } = await source(t, [])
+    const other = await build(t, { on: host })
+    /** Tells of something, and whether its event was done with when it was written. */
+    const toldNobody = async (): Promise<boolean> => {
+      await tell()
+      const { db, t: tables } = await openDatabase(host.orm, host.schema)
+      return (await sql<{ done: boolean }>`select coalesce(published_at = occurred_at, false) as done from ${tables.outbox} order by seq desc limit 1`.execute(db)).rows[0]!.done
+    }
+    await until(toldNobody)
+    t.equal(await toldNobody(), true, 'nobody listens: nothing to be read and marked')
+
+    const heard: string[] = []
+    const stop = other.app.rmm.events.on('RMM_WEBHOOK_RECEIVED', ({ id }) => { heard.push(id) })
+    await until(async () => { await tell(); return heard.length > 0 })
+    const before = heard.length
+    for (let n = 0; n < 10; n++) await tell()
+    await until(() => heard.length >= before + 10)
+    t.equal(new Set(heard).size, heard.length, 'each once, in the process that listens')
+
+    stop()
+    await until(toldNobody)
+    const silent = heard.length
+    t.equal(await toldNobody(), true)
+    t.equal(heard.length, silent)
+  })
+
   t.test('published events are pruned after a while, pending ones never', async t => {
     const { host, tell } = await source(t, [callbackSink(() => { throw new Error('down') }, { name: 'down' })])
+    host.app.rmm.events.on('*', () => {})
     await tell()
     const { db, t: tables } = await openDatabase(host.orm, host.schema)
     await drained(host, 'emitter')

@@ -65,11 +65,11 @@ export async function compareDevices (trx: Db, t: Tables, connectionId: string, 
       d.removed_at is not null as removed, d.client_ref, d.assignment, d.asset_ref,
       o.effective_client_ref as target_client, coalesce(o.assignment, 'unmapped') as target
     from ${rowSet(rows, compared)}
-    -- One index look-up per record, whatever the statistics make the planner believe about the size of a page.
+    -- One look-up by index per record and table, whatever the statistics make the planner believe about the size of a page or of a tree.
     left join lateral (select * from ${t.device} d where d.connection_id = ${connectionId} and d.external_id = x.external_id limit 1) d on true
     left join lateral (select s.hash, s.observed_at, s.inventory_revision, s.inventory_observed_at from ${t.device_status} s where s.device_id = d.id limit 1) s on true
-    left join ${t.organization} o on o.connection_id = ${connectionId} and o.removed_at is null
-      and o.external_id = case when x.told then x.organization else d.organization_external_id end
+    left join lateral (select o.assignment, o.effective_client_ref from ${t.organization} o where o.connection_id = ${connectionId} and o.removed_at is null
+      and o.external_id = case when x.told then x.organization else d.organization_external_id end limit 1) o on true
     left join later on later.seen_id = x.external_id
     where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or s.hash is distinct from x.status_hash or d.removed_at is not null
       or s.inventory_revision is distinct from coalesce(x.revision, s.inventory_revision)
