@@ -187,6 +187,31 @@ t.test('a change of one thing leaves the others as they are, also when they are 
   t.match(await h.rows('organization'), [{ mode: 'excluded', client_ref: null, auto_sync: false }, { mode: 'inherit' }])
 })
 
+t.test('the host hears of a mapping in portions of a page, and all of it is undone where one fails', async t => {
+  const portions: string[][] = []
+  let broken = true
+  const h = await scriptedHost(t, {
+    mapped: false, engine: { ...fastEngine, batchRecords: 2 },
+    onChanges: batch => {
+      portions.push(batch.devices.map(({ device }) => device.externalId))
+      if (broken && portions.length === 3) throw new Error('out of assets')
+      return { assetRefs: Object.fromEntries(batch.devices.map(({ device }) => [device.id, `asset-${device.externalId}`])) }
+    }
+  })
+  h.script.organizations = list([group('g1')])
+  h.script.devices = list(devices(5))
+  await h.sync()
+  const [organization] = await h.rows('organization')
+  const map = () => h.call('t1', 'PATCH', `/connections/${h.connectionId}/organizations/${organization!.id}`, { mode: 'mapped', clientRef: 'c1' })
+  t.match(await map(), { status: 500, body: { code: 'RMM_ERR_ON_CHANGES' } })
+  t.ok((await h.rows('device')).every(row => row.client_ref === null && row.asset_ref === null))
+  broken = false
+  portions.length = 0
+  t.match(await map(), { status: 200 })
+  t.strictSame(portions.map(portion => portion.length), [2, 2, 1])
+  t.ok((await h.rows('device')).every(row => row.asset_ref === `asset-${row.external_id}`))
+})
+
 t.test('mapping a Level account asks Level nothing', async t => {
   const fake = await fakeLevel(t, { devices: 40, groups: 7 })
   const host = await build(t)
