@@ -67,6 +67,19 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'worker', 'schedule', 'webhooks', 'events', 'shutdown', 'ui', 'onChanges', 'deviceGroups', 'engine'
 ])
 
+/** What a value inside an option may be: a whole number within bounds, or of this type. */
+type Rule = 'boolean' | readonly [min: number, max: number]
+
+/** The options that are objects of ours: what each of them knows. */
+const groups: Readonly<Record<'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine', Readonly<Record<string, Rule>>>> = {
+  worker: { enabled: 'boolean', concurrency: [1, 100] },
+  schedule: { enabled: 'boolean' },
+  webhooks: { bodyLimit: [1024, 64 * 1024 * 1024] },
+  shutdown: { graceMs: [0, 3_600_000] },
+  deviceGroups: { onStartup: 'boolean', onSchedule: 'boolean' },
+  engine: Object.fromEntries(Object.keys(defaultSettings).map(name => [name, [1, 86_400_000]]))
+}
+
 /** `RmmSyncOptions` with every default filled in. */
 export interface ResolvedOptions extends Omit<Required<RmmSyncOptions>, 'publicUrl' | 'transport' | 'ui' | 'onChanges' | 'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine'> {
   publicUrl: string | undefined
@@ -80,6 +93,8 @@ export interface ResolvedOptions extends Omit<Required<RmmSyncOptions>, 'publicU
   deviceGroups: { onStartup: boolean, onSchedule: boolean }
   engine: Settings
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function refuse (option: string, value: unknown, fix: string): never {
   const shown = typeof value === 'function' ? 'a function' : value === undefined ? 'missing' : typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value)
@@ -105,25 +120,40 @@ export function requireSchemaName (schema: unknown): void {
 }
 
 function requireValues (options: RmmSyncOptions): void {
-  const { prefix, schema, migrations, publicUrl, events, ui, engine } = options
-  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || (prefix !== '' && !prefix.startsWith('/')))) refuse('prefix', prefix, "it must start with '/', or be false for no routes")
+  const { prefix, schema, migrations, publicUrl, events } = options
+  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !/^(\/[\w.~/-]*)?$/.test(prefix))) refuse('prefix', prefix, "it must be a plain path that starts with '/', or be false for no routes")
   if (schema !== undefined) requireSchemaName(schema)
   if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations)) refuse('migrations', migrations, "it must be 'check', 'run' or 'off'")
-  if (publicUrl !== undefined && (typeof publicUrl !== 'string' || !URL.canParse(publicUrl) || !/^https?:/.test(publicUrl))) refuse('publicUrl', publicUrl, 'it must be an absolute http(s) address, e.g. https://psa.example.com')
-  requireTransports(options.transports)
+  if (publicUrl !== undefined && !isAddress(publicUrl)) refuse('publicUrl', publicUrl, 'it must be an absolute http(s) address without a query, e.g. https://psa.example.com')
   if (events !== undefined && (!Array.isArray(events) || events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))) refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length) refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
-  if (ui !== undefined && ui?.onRequest === undefined) refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
-  if (ui?.basePath !== undefined && (typeof ui.basePath !== 'string' || !/^\/(?!\/)/.test(ui.basePath))) refuse('ui.basePath', ui.basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
-  for (const [key, value] of Object.entries(options.deviceGroups ?? {})) {
-    if (key !== 'onStartup' && key !== 'onSchedule') refuse(`deviceGroups.${key}`, value, 'unknown; it knows onStartup, onSchedule')
-    if (value !== undefined && typeof value !== 'boolean') refuse(`deviceGroups.${key}`, value, 'it must be true or false')
-  }
-  const unknownSetting = Object.keys(engine ?? {}).find(key => !(key in defaultSettings))
-  if (unknownSetting !== undefined) refuse(`engine.${unknownSetting}`, engine?.[unknownSetting as keyof Settings], `unknown; it knows ${Object.keys(defaultSettings).join(', ')}`)
 }
 
-function requireTransports (transports: RmmSyncOptions['transports']): void {
+const isAddress = (value: unknown): boolean => typeof value === 'string' && /^https?:[^?#]*$/.test(value) && URL.canParse(value)
+
+function requireUi (ui: RmmSyncOptions['ui']): void {
+  if (ui === undefined) return
+  if (ui?.onRequest === undefined) refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
+  const { onRequest, basePath, bearer, ...unknown } = ui
+  const [name] = Object.keys(unknown)
+  if (name !== undefined) refuse(`ui.${name}`, unknown[name as never], 'unknown; it knows onRequest, basePath, bearer')
+  if ([onRequest].flat().some(hook => typeof hook !== 'function')) refuse('ui.onRequest', onRequest, 'pass a hook (request, reply) => …, or several in an array')
+  if (basePath !== undefined && (typeof basePath !== 'string' || !/^\/(?!\/)/.test(basePath))) refuse('ui.basePath', basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
+  if (bearer !== undefined && typeof bearer !== 'boolean') refuse('ui.bearer', bearer, 'it must be true or false')
+}
+
+function requireProviders (providers: RmmProvider[]): void {
+  for (const provider of providers as Array<Partial<RmmProvider> | null | undefined>) {
+    const complete = typeof provider?.id === 'string' && typeof provider.open === 'function' && typeof provider.check === 'function' &&
+      isRecord(provider.resources) && isRecord(provider.configSchema) && isRecord(provider.secretSchema)
+    if (!complete) refuse('providers', providers, 'each of them must be a provider, e.g. level(), or made with defineProvider')
+  }
+}
+
+function requireTransports ({ transport, transports, providers }: RmmSyncOptions): void {
+  if (transport !== undefined && typeof transport !== 'string' && !isRecord(transport)) refuse('transport', transport, "pass a transport's name, or one per provider id, e.g. { levelio: 'postgres' }")
+  const stray = isRecord(transport) ? Object.keys(transport).find(id => !providers.some(provider => provider.id === id)) : undefined
+  if (stray !== undefined) refuse(`transport.${stray}`, (transport as Record<string, string>)[stray], `no provider has this id; the ids are ${providers.map(({ id }) => id).join(', ')}`)
   if (transports === undefined) return
   if (!Array.isArray(transports) || transports.some(transport => typeof transport?.kind !== 'string' || typeof transport.startWorker !== 'function')) refuse('transports', transports, 'pass an array, e.g. [postgresTransport({ orm })]')
   const kinds = ['direct', ...transports.map(({ kind }) => kind)]
@@ -131,14 +161,26 @@ function requireTransports (transports: RmmSyncOptions['transports']): void {
   if (twice !== undefined) refuse('transports', kinds.slice(1).join(), `'${twice}' is there twice${twice === 'direct' ? ' (direct is always registered)' : ''}`)
 }
 
-function requireNumbers (options: RmmSyncOptions): void {
-  const numbers: Array<[string, number | undefined, number, number]> = [
-    ['worker.concurrency', options.worker?.concurrency, 1, 100], ['webhooks.bodyLimit', options.webhooks?.bodyLimit, 1024, 64 * 1024 * 1024],
-    ['shutdown.graceMs', options.shutdown?.graceMs, 0, 3_600_000], ...Object.entries(options.engine ?? {}).map(([key, value]): [string, number | undefined, number, number] => [`engine.${key}`, value, 1, 86_400_000])
-  ]
-  for (const [name, value, min, max] of numbers) {
-    if (value !== undefined && (!Number.isInteger(value) || value < min || value > max)) refuse(name, value, `it must be a whole number from ${min} to ${max}`)
+function requireGroups (options: RmmSyncOptions): void {
+  for (const [name, rules] of Object.entries(groups)) {
+    const group: unknown = options[name as keyof typeof groups]
+    if (group === undefined) continue
+    const names = Object.keys(rules).join(', ')
+    if (!isRecord(group)) refuse(name, group, `pass an object; it knows ${names}`)
+    for (const [key, value] of Object.entries(group)) {
+      if (!Object.hasOwn(rules, key)) refuse(`${name}.${key}`, value, `unknown; it knows ${names}`)
+      if (value !== undefined) requireRule(`${name}.${key}`, value, rules[key]!)
+    }
   }
+}
+
+function requireRule (name: string, value: unknown, rule: Rule): void {
+  if (rule === 'boolean') {
+    if (typeof value !== 'boolean') refuse(name, value, 'it must be true or false')
+    return
+  }
+  const [min, max] = rule
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) refuse(name, value, `it must be a whole number from ${min} to ${max}`)
 }
 
 /** Checks everything a host passed before anything is built. Throws `RMM_ERR_OPTION` naming option, value and fix. */
@@ -146,8 +188,11 @@ export function resolveOptions (options: RmmSyncOptions): ResolvedOptions {
   const unknown = Object.keys(options ?? {}).find(key => !known.has(key))
   if (unknown !== undefined) throw new OptionError(`option '${unknown}' is unknown; the options are ${[...known].join(', ')}`)
   requireFunctions(options)
+  requireProviders(options.providers)
   requireValues(options)
-  requireNumbers(options)
+  requireTransports(options)
+  requireUi(options.ui)
+  requireGroups(options)
   return {
     orm: options.orm, providers: options.providers, tenant: options.tenant, authorize: options.authorize, secrets: options.secrets,
     directory: options.directory ?? { clients: () => [], client: () => null },

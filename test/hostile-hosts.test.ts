@@ -145,10 +145,14 @@ t.test('a second registration, an unknown option and every bad one are refused b
     ['prefix', { prefix: 'rmm' }], ['prefix', { prefix: true }], ['schema', { schema: 'public' }], ['schema', { schema: 'Bad-Name' }], ['migrations', { migrations: 'yes' }], ['publicUrl', { publicUrl: 'psa.example.com' }],
     ['publicUrl', { publicUrl: 'ftp://psa.example.com' }], ['events', { events: [{}] }], ['events', { events: [{ name: 'a', publish () {} }, { name: 'a', publish () {} }] }], ['ui', { ui: {} }], ['engine.colour', { engine: { colour: 1 } }],
     ['engine.tickMs', { engine: { tickMs: 0 } }], ['engine.leaseMs', { engine: { leaseMs: 'long' } }], ['worker.concurrency', { worker: { concurrency: 0 } }], ['webhooks.bodyLimit', { webhooks: { bodyLimit: 1 } }],
-    ['shutdown.graceMs', { shutdown: { graceMs: -1 } }]
+    ['shutdown.graceMs', { shutdown: { graceMs: -1 } }], ['schedule', { schedule: false }], ['schedule.enabled', { schedule: { enabled: 'no' } }], ['schedule.everyMinutes', { schedule: { everyMinutes: 60 } }],
+    ['worker', { worker: 4 }], ['worker.enabled', { worker: { enabled: 'yes' } }], ['worker.concurency', { worker: { concurency: 2 } }], ['webhooks.bodyLimt', { webhooks: { bodyLimt: 4096 } }],
+    ['shutdown', { shutdown: null }], ['engine', { engine: [] }], ['engine.constructor', { engine: { constructor: 1 } }], ['deviceGroups', { deviceGroups: true }], ['ui.onRequest', { ui: { onRequest: 'admin' } }],
+    ['ui.path', { ui: { onRequest () {}, path: '/x' } }], ['transport', { transport: 4 }], ['transport.level', { transport: { level: 'direct' } }], ['providers', { providers: [null] }], ['providers', { providers: ['levelio'] }],
+    ['providers', { providers: [{ ...level(), check: undefined }] }], ['prefix', { prefix: '/:tenant' }], ['prefix', { prefix: '/rmm?v=1' }], ['publicUrl', { publicUrl: 'https://psa.example.com/?v=1' }]
   ]
   for (const [option, change] of bad) {
-    await t.rejects(register(t, change), { code: 'RMM_ERR_OPTION', message: new RegExp(`option '${option.replace('.', '\\.')}`) }, JSON.stringify(change))
+    await t.rejects(register(t, change), { code: 'RMM_ERR_OPTION', message: new RegExp(`option '${option.replace('.', '\\.')}'`) }, JSON.stringify(change))
   }
   await t.rejects(register(t, { transport: 'carrier-pigeon' }), { code: 'RMM_ERR_OPTION', message: /carrier-pigeon/ })
   await t.rejects(register(t, { schema: 'not_ignored_by_the_host' }), { code: 'RMM_ERR_SCHEMA_NOT_IGNORED', message: /withRmmSync/ })

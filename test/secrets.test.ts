@@ -127,6 +127,9 @@ t.test('aesGcmSecretBox refuses keys that are none, and does not repeat them', a
   t.throws(() => aesGcmSecretBox({ keys: { 'k.1': key(1) }, current: 'k.1' }), { code: 'RMM_ERR_OPTION', message: /key id/ })
   t.throws(() => aesGcmSecretBox({ keys: { k1: key(1) }, current: 'k2' }), { code: 'RMM_ERR_OPTION', message: /'k2'/ })
   t.throws(() => aesGcmSecretBox({ keys: {}, current: 'k1' }), { code: 'RMM_ERR_OPTION' })
+  // What an environment variable that is not set makes of it.
+  t.throws(() => aesGcmSecretBox({ keys: { k1: undefined as never }, current: 'k1' }), { code: 'RMM_ERR_OPTION', message: /'k1' is missing.*openssl rand/ })
+  for (const wrong of [undefined, {}, { keys: null }]) t.throws(() => aesGcmSecretBox(wrong as never), { code: 'RMM_ERR_OPTION', message: /keys.*current/ })
   try {
     aesGcmSecretBox({ keys: { k1: 'c2VjcmV0' }, current: 'k1' })
   } catch (error) {

@@ -3,8 +3,8 @@ import SerializerSelector from '@fastify/fast-json-stringify-compiler'
 import type { FastifyInstance, FastifySchemaCompiler } from 'fastify'
 
 const strictBody = { coerceTypes: false, useDefaults: true, removeAdditional: false, allErrors: false, allowUnionTypes: true } as const
-/** URLs carry only text: `?limit=7` has to become a number. */
-const coercing = { ...strictBody, coerceTypes: true } as const
+/** URLs carry only text: `?limit=7` has to become a number. Strict numbers would skip `maximum` for what became Infinity. */
+const coercing = { ...strictBody, coerceTypes: true, strictNumbers: false } as const
 
 /**
  * Pins how this scope checks and writes JSON, so that the host's compilers (zod, `coerceTypes: false`, an own reply

@@ -11,7 +11,7 @@ type CodedError = Error & { code: string, statusCode?: number, retryAfterMs?: nu
  */
 export function answerError (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const known = ours(error)
-  if (known === null && (!isHandling(request) || error.code === 'FST_ERR_HANDLER_TIMEOUT')) throw error
+  if (known === null && (!isHandling(request) || error.code === 'FST_ERR_HANDLER_TIMEOUT')) throw asError(error)
   const answer = known ?? new InternalError()
   const statusCode = statusOf(answer)
   if (statusCode >= 500) request.log.error({ err: error }, error.message)
@@ -20,6 +20,12 @@ export function answerError (error: FastifyError, request: FastifyRequest, reply
   if (seconds !== null) reply.header('retry-after', seconds)
   reply.code(statusCode).type('application/json; charset=utf-8')
     .send({ statusCode, code: answer.code, error: STATUS_CODES[statusCode], message: answer.message })
+}
+
+/** What an error handler throws is an answer to Fastify, with status 200, unless it is an Error: a host may throw anything to refuse. */
+function asError (thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown
+  return typeof thrown === 'object' ? Object.assign(new Error('Refused'), thrown) : new Error(String(thrown))
 }
 
 function ours (error: unknown): CodedError | null {

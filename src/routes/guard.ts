@@ -23,9 +23,11 @@ export const isHandling = (request: FastifyRequest): boolean => (request as Guar
 const deepestBody = 100
 
 /** PostgreSQL's text knows neither NUL nor half a surrogate pair: refused here, once, before the host's `authorize` or a statement meets them. */
+const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
+
 function requireStorable (value: unknown, where: string, depth = 0): void {
   if (typeof value === 'string') {
-    if (value.includes('\0') || !value.isWellFormed()) throw new ValidationError(`${where} has characters that cannot be stored`)
+    if (!isStorable(value)) throw new ValidationError(`${where} has characters that cannot be stored`)
   } else if (typeof value === 'object' && value !== null) {
     if (depth === deepestBody) throw new ValidationError(`${where} is nested more than ${deepestBody} levels deep`)
     for (const [name, item] of Object.entries(value)) {
@@ -66,7 +68,7 @@ export function guard (app: FastifyInstance, { tenant, authorize }: Pick<RouteOp
   })
   app.addHook('onRequest', async request => {
     const tenantId: unknown = await tenant(request)
-    if (typeof tenantId !== 'string' || tenantId === '') throw new TenantError()
+    if (typeof tenantId !== 'string' || tenantId === '' || !isStorable(tenantId)) throw new TenantError()
     ;(request as GuardedRequest).rmmTenantId = tenantId
     requireStorable(request.params, 'params')
     requireStorable(request.query, 'query')

@@ -30,21 +30,30 @@ export function addMoves (changes: Changes, moves: DeviceChange[]): void {
 export async function applyChanges (core: Core, trx: Db, context: MergeContext, changes: Changes, more: NewEvent[] = []): Promise<void> {
   const { t } = core.database
   if (core.onChanges !== undefined && (changes.devices.length > 0 || changes.alerts.length > 0)) {
-    const refs = await callHost(core, trx, context, changes)
+    const refs: Record<string, string> = {}
+    for (const portion of portions(changes, core.settings.batchRecords)) Object.assign(refs, await callHost(core, trx, context, portion))
     for (const change of [...changes.devices, ...changes.deviceEvents]) change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
     await storeAssetRefs(trx, t, context.connectionId, refs)
   }
   await writeEvents(trx, t, context, [...changes.deviceEvents.map(deviceEvent), ...changes.alerts.filter(told).map(alertEvent), ...more], core.sinks)
 }
 
-async function callHost (core: Core, trx: Db, context: MergeContext, changes: Changes): Promise<Record<string, string>> {
+type Portion = Pick<Changes, 'devices' | 'alerts'>
+
+/** A mapping may move every device at once; the host, its statements and its time limit are made for pages. */
+function portions ({ devices, alerts }: Portion, size: number): Portion[] {
+  const count = Math.ceil(Math.max(devices.length, alerts.length) / size)
+  return Array.from({ length: count }, (_, at) => ({ devices: devices.slice(at * size, (at + 1) * size), alerts: alerts.slice(at * size, (at + 1) * size) }))
+}
+
+async function callHost (core: Core, trx: Db, context: MergeContext, { devices, alerts }: Portion): Promise<Record<string, string>> {
   const { tenantId, connectionId, provider } = context
   const timer = new AbortController()
   const tooLong = delay(core.settings.onChangesMs, undefined, { signal: timer.signal }).then(() => {
     throw new OnChangesError(`onChanges took longer than ${core.settings.onChangesMs} ms; does it use the em it is given, and only that?`)
   })
   try {
-    const batch = { tenantId, connectionId, provider, devices: changes.devices, alerts: changes.alerts }
+    const batch = { tenantId, connectionId, provider, devices, alerts }
     const em = core.database.hostEntityManager(trx)
     const result = await Promise.race([(async () => {
       const returned = await core.onChanges?.(batch, em)

@@ -14,7 +14,7 @@ export interface Settings {
   /** Failed attempts after which a run fails. */
   maxAttempts: number
   retryDelayMs: number
-  /** Records committed in one transaction at most. */
+  /** Records of a sync committed in one transaction, and given to `onChanges`, at most. */
   batchRecords: number
   /** Longest time a request of a mounted route waits for the platform. */
   interactiveMs: number

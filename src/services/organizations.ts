@@ -6,6 +6,7 @@ import type { Core } from './core.ts'
 import { contextOf } from './reread.ts'
 import { limitOf, readCursor, writeCursor } from './store/cursor.ts'
 import { requireConnection } from './store/connections.ts'
+import type { Db } from './store/database.ts'
 import { holdConnection } from './store/leases.ts'
 import { changeMappings, findOrganizations, listOrganizations, organizationNames, placeTree, reassignDevices } from './store/organizations.ts'
 import { suggest } from './suggestions.ts'
@@ -26,12 +27,16 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
   async function apply (tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
     const row = await requireConnection(database, tenantId, connectionId)
     const ids = changes.map(change => change.organizationId)
-    const before = new Map((await findOrganizations(database.db, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
-    const settled = changes.map(change => settle(change, before.get(change.organizationId)))
-    await checkClients(tenantId, settled)
+    const settled = async (db: Db) => {
+      const stored = new Map((await findOrganizations(db, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
+      return changes.map(change => settle(change, stored.get(change.organizationId)))
+    }
+    // What is refused anyway does not reach the directory, which may be slow: hence once before it, and once when nothing can change any more.
+    await settled(database.db)
+    await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, connectionId)
-      await changeMappings(trx, t, connectionId, settled)
+      await changeMappings(trx, t, connectionId, await settled(trx))
       const changed = noChanges()
       addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
       await applyChanges(core, trx, contextOf(row), changed)
@@ -71,8 +76,8 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
 function settle (change: Change, organization: Organization | undefined): Change {
   if (organization === undefined) throw new NotFoundError('Organization')
   const mode = change.mode ?? (change.clientRef ? 'mapped' : organization.mapping.mode)
-  const clientRef = mode === 'mapped' ? change.clientRef ?? organization.mapping.clientRef : null
-  if (mode === 'mapped' && clientRef === null) throw new MappingError("mode 'mapped' needs a clientRef")
+  const clientRef = mode !== 'mapped' ? null : change.clientRef === undefined ? organization.mapping.clientRef : change.clientRef
+  if (mode === 'mapped' && clientRef === null) throw new MappingError("mode 'mapped' needs a clientRef; inherit or excluded take the client away")
   if (mode !== 'mapped' && change.clientRef) throw new MappingError(`mode '${mode}' takes no clientRef`)
   return { organizationId: organization.id, mode, clientRef, ...(change.autoSync === undefined ? {} : { autoSync: change.autoSync }) }
 }

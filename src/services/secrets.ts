@@ -10,6 +10,7 @@ import type { SecretBox } from '../types.ts'
  * @throws `RMM_ERR_OPTION` when a key is not 32 bytes or `current` is not among them
  */
 export function aesGcmSecretBox (options: { keys: Record<string, string>, current: string }): SecretBox {
+  if (typeof options?.keys !== 'object' || options.keys === null) throw new OptionError("aesGcmSecretBox: pass { keys: { k1: '32 bytes in base64' }, current: 'k1' }")
   const keys = new Map(Object.entries(options.keys).map(([id, key]) => [id, readKey(id, key)]))
   const current = keys.get(options.current)
   if (current === undefined) throw new OptionError(`aesGcmSecretBox: 'current' is '${options.current}', which is not among the ids of 'keys' (${[...keys.keys()].join(', ')})`)
@@ -32,6 +33,7 @@ export function aesGcmSecretBox (options: { keys: Record<string, string>, curren
 
 function readKey (id: string, key: string): Buffer {
   if (!/^[\w-]{1,40}$/.test(id)) throw new OptionError(`aesGcmSecretBox: the key id '${id}' must be 1 to 40 letters, digits, '_' or '-'`)
+  if (typeof key !== 'string') throw new OptionError(`aesGcmSecretBox: the key '${id}' is missing or no text; make one with: openssl rand -base64 32`)
   const bytes = Buffer.from(key, 'base64')
   if (bytes.length !== 32) throw new OptionError(`aesGcmSecretBox: the key '${id}' has ${bytes.length} bytes, AES-256 needs 32; make one with: openssl rand -base64 32`)
   return bytes

@@ -94,7 +94,8 @@ t.test('Level’s own events', async t => {
 
   t.test('missing or odd members are survived; what cannot be told apart throws', async t => {
     t.match(webhook.parse(request({ event_type: 'device_updated', event_id: 'e', data: null })), { hints: [], occurredAt: null })
-    t.match(webhook.parse(request({ event_type: 'alert_active', event_id: 'e', data: { id: 5, name: {}, device_id: 'd' } })), { hints: [{ resource: 'devices', externalId: 'd' }] })
+    t.match(webhook.parse(request({ event_type: 'alert_active', event_id: 'e', data: { id: {}, name: {}, device_id: 'd' } })), { hints: [{ resource: 'devices', externalId: 'd' }] })
+    t.match(webhook.parse(request({ event_type: 'alert_active', event_id: 7, data: { id: 5, device_id: 6 } })), { id: '7', hints: [{ resource: 'alerts', externalId: '5' }, { resource: 'devices', externalId: '6' }] }, 'numbers, as in Level\'s own example')
     const anonymous = { event_type: 'device_updated', occurred_at: '2026-11-21T13:55:05Z', data: { id: 'x' } }
     t.equal(webhook.parse(request(anonymous)).id, webhook.parse(request(anonymous)).id)
     for (const bad of ['', '{', 'null', '[]', '"x"', '{}', '{"event_type":5}', '{"event_type":"device_updated"}']) t.throws(() => webhook.parse(request(bad)), bad)

@@ -76,6 +76,30 @@ t.test('what the host\'s hooks, tenant or authorize throw, the host answers in i
   t.strictSame((await app.inject('/rmm/connections/c1')).json(), { statusCode: 401, error: 'Unauthorized', message: 'log in first' }, 'or Fastify does')
 })
 
+t.test('a refusal that is thrown as something else than an Error still refuses', async t => {
+  const format = (app: FastifyInstance) => {
+    app.setErrorHandler((error: Error & { statusCode?: number }, _request, reply) => reply.code(error.statusCode ?? 500).send({ detail: error.message }))
+  }
+  for (const [thrown, status, detail] of [['log in first', 500, 'log in first'], [{ statusCode: 403, message: 'not yours' }, 403, 'not yours'], [{ statusCode: 403 }, 403, 'Refused'], [401, 500, '401']] as const) {
+    const refuse = () => { throw thrown }
+    for (const options of [{ tenant: refuse }, { authorize: refuse }]) {
+      const { app, calls } = await build(t, { options, host: format })
+      const reply = await app.inject('/rmm/connections/c1')
+      t.strictSame([reply.statusCode, reply.json(), calls], [status, { detail }, []], `${Object.keys(options)}: ${JSON.stringify(thrown)}`)
+      const plain = await build(t, { options })
+      t.equal((await plain.app.inject('/rmm/connections/c1')).statusCode, status, 'also where the host has no error handler')
+    }
+  }
+})
+
+t.test('a tenant that PostgreSQL cannot store is none', async t => {
+  for (const tenant of ['a\0b', '\ud800']) {
+    const { app, calls } = await build(t, { options: { tenant: () => tenant } })
+    const reply = await app.inject('/rmm/connections')
+    t.match([reply.statusCode, reply.json(), calls], [401, { code: 'RMM_ERR_TENANT' }, []])
+  }
+})
+
 t.test('HEAD is answered like GET, without a body, and is guarded alike', async t => {
   const { app, asked } = await build(t)
   const reply = await app.inject({ method: 'HEAD', url: '/rmm/connections/c1' })

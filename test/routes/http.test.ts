@@ -83,7 +83,7 @@ t.test('unknown fields and wrong values are refused, and the field is named', as
   await refused('POST', '/connections', { ...create, schedule: { when: 1 } }, 'body.schedule: unknown field \'when\'')
   await refused('POST', '/connections/c1/sync', { resources: ['devices', 'tickets'] }, 'body.resources.1 must be one of: organizations, devices, updates, alerts')
   await refused('PUT', '/connections/c1/mappings', { mappings: [{ organizationId: 'o', mode: 'mapped', x: 1 }] }, 'body.mappings.0: unknown field \'x\'')
-  for (const limit of ['0', '201', 'many', '1.5']) await refused('GET', `/devices?limit=${limit}`, undefined, 'query.limit must be')
+  for (const limit of ['0', '201', 'many', '1.5', 'Infinity', '1e999']) await refused('GET', `/devices?limit=${limit}`, undefined, 'query.limit must be')
   await refused('GET', `/devices?cursor=${'x'.repeat(2001)}`, undefined, 'query.cursor must NOT have more than 2000 characters')
   await refused('GET', '/devices?online=perhaps', undefined, 'query.online must be boolean')
   await refused('GET', '/alerts?status=old', undefined, 'query.status must be one of: active, resolved')

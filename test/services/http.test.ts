@@ -465,6 +465,46 @@ t.test('rate limit', async t => {
     t.ok(second, 'still 90 a minute')
   })
 
+  /** Milliseconds between the next two requests of a limiter that was told 429 so often, `idleMs` after the last time. */
+  async function paceAfter (t: Test, complaints: number, told: boolean, idleMs = 0): Promise<number> {
+    mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
+    t.teardown(() => mock.timers.reset())
+    const limiter = createRateLimiter()
+    const { signal } = new AbortController()
+    const next = async () => {
+      let permit: Awaited<ReturnType<typeof limiter.acquire>> | undefined
+      void limiter.acquire(signal, 60_000).then(given => { permit = given })
+      for (const from = Date.now(); ; mock.timers.tick(10)) {
+        await new Promise(resolve => setImmediate(resolve))
+        if (permit !== undefined) return { permit, waited: Date.now() - from }
+      }
+    }
+    for (let n = 0; n < complaints; n++) {
+      const { permit } = await next()
+      permit.throttled(1000, told)
+      permit.release()
+    }
+    // Past the pause, which is another matter.
+    mock.timers.tick(1000)
+    if (idleMs > 0) mock.timers.tick(idleMs)
+    ;(await next()).permit.release()
+    const { waited } = await next()
+    mock.timers.reset()
+    return waited
+  }
+
+  t.test('a platform that says when to come back is obeyed, and not asked ever slower on top of it', async t => {
+    t.ok(await paceAfter(t, 8, true) <= 1010)
+    t.ok(await paceAfter(t, 8, false) >= 9_000, 'one that says nothing is')
+  })
+
+  t.test('the pace recovers with time, also where few requests are made', async t => {
+    const minute = 60_000
+    const [soon, later, muchLater] = [await paceAfter(t, 4, false), await paceAfter(t, 4, false, minute), await paceAfter(t, 4, false, 10 * minute)]
+    t.ok(later < soon * 0.6, `${later} after a minute, ${soon} before`)
+    t.ok(muchLater <= 10, 'a platform that was busy ten minutes ago is asked as one that never was')
+  })
+
   t.test('perMinute is never exceeded in any minute', async t => {
     for (const perMinute of [1, 7, 90, 600]) {
       const starts = await simulate({ perMinute }, 150_000)

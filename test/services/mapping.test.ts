@@ -158,6 +158,60 @@ t.test('mappings are all or none, and checked against the directory', async t =>
   t.strictSame(await belongs(h), { d000: 'c1', d001: 'c1' })
 })
 
+t.test('a change of one thing leaves the others as they are, also when they are changed at that moment', async t => {
+  const asked: string[] = []
+  const [reached, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<{ id: string, name: string } | null>()]
+  const client = (_tenant: string, id: string) => {
+    asked.push(id)
+    if (id !== 'slow') return id === 'c1' ? { id, name: id } : null
+    reached.resolve()
+    return answer.promise
+  }
+  const h = await scriptedHost(t, { mapped: false, directory: { clients: () => [], client } })
+  h.script.organizations = list([group('g1'), group('g2')])
+  await h.sync()
+  const [g1, g2] = (await h.rows('organization')).map(row => row.id as string)
+  const patch = (change: object) => h.call('t1', 'PATCH', `/connections/${h.connectionId}/organizations/${g1}`, change)
+  t.match(await patch({ clientRef: 'c1' }), { status: 200, body: { mapping: { mode: 'mapped', clientRef: 'c1' } } })
+  t.match(await patch({ clientRef: null }), { status: 422, body: { code: 'RMM_ERR_MAPPING', message: /needs a clientRef/ } }, 'not taken for "as it was"')
+
+  asked.length = 0
+  t.match(await patch({ autoSync: false }), { status: 200, body: { autoSync: false, mapping: { mode: 'mapped', clientRef: 'c1' } } })
+  t.strictSame(asked, [], 'a client that was mapped before may have left the directory since')
+
+  const both = h.call('t1', 'PUT', `/connections/${h.connectionId}/mappings`, { mappings: [{ organizationId: g1, mode: 'mapped' }, { organizationId: g2, mode: 'mapped', clientRef: 'slow' }] })
+  await reached.promise
+  t.match(await patch({ mode: 'excluded' }), { status: 200 })
+  answer.resolve({ id: 'slow', name: 'slow' })
+  t.match(await both, { status: 422, body: { code: 'RMM_ERR_MAPPING', message: /needs a clientRef/ } }, 'the client it had is no longer there to be kept')
+  t.match(await h.rows('organization'), [{ mode: 'excluded', client_ref: null, auto_sync: false }, { mode: 'inherit' }])
+})
+
+t.test('the host hears of a mapping in portions of a page, and all of it is undone where one fails', async t => {
+  const portions: string[][] = []
+  let broken = true
+  const h = await scriptedHost(t, {
+    mapped: false, engine: { ...fastEngine, batchRecords: 2 },
+    onChanges: batch => {
+      portions.push(batch.devices.map(({ device }) => device.externalId))
+      if (broken && portions.length === 3) throw new Error('out of assets')
+      return { assetRefs: Object.fromEntries(batch.devices.map(({ device }) => [device.id, `asset-${device.externalId}`])) }
+    }
+  })
+  h.script.organizations = list([group('g1')])
+  h.script.devices = list(devices(5))
+  await h.sync()
+  const [organization] = await h.rows('organization')
+  const map = () => h.call('t1', 'PATCH', `/connections/${h.connectionId}/organizations/${organization!.id}`, { mode: 'mapped', clientRef: 'c1' })
+  t.match(await map(), { status: 500, body: { code: 'RMM_ERR_ON_CHANGES' } })
+  t.ok((await h.rows('device')).every(row => row.client_ref === null && row.asset_ref === null))
+  broken = false
+  portions.length = 0
+  t.match(await map(), { status: 200 })
+  t.strictSame(portions.map(portion => portion.length), [2, 2, 1])
+  t.ok((await h.rows('device')).every(row => row.asset_ref === `asset-${row.external_id}`))
+})
+
 t.test('mapping a Level account asks Level nothing', async t => {
   const fake = await fakeLevel(t, { devices: 40, groups: 7 })
   const host = await build(t)

@@ -55,14 +55,14 @@ function nativeAlert (type: string, data: Raw, occurredAt: Date | null): AlertRe
 function parseNative (body: Raw, type: string): WebhookEvent {
   const data = objectOf(body['data'])
   const occurredAt = time(body['occurred_at'])
-  const subject = text(data['id'])
-  const id = text(body['event_id'])
+  const subject = textOrNumber(data['id'])
+  const id = textOrNumber(body['event_id'])
   if (!id && !(subject && occurredAt)) throw new Error('The event has neither an event_id nor a subject and a time')
   const hint = Object.hasOwn(nativeHints, type) ? nativeHints[type]! : null
   const hints: Hint[] = []
   if (hint && subject) hints.push({ ...hint, externalId: subject })
   const isAlert = hint?.resource === 'alerts'
-  const device = isAlert ? text(data['device_id']) : null
+  const device = isAlert ? textOrNumber(data['device_id']) : null
   if (device) hints.push({ resource: 'devices', externalId: device, kind: 'changed' })
   const alert = isAlert ? nativeAlert(type, data, occurredAt) : null
   return { id: id ?? `derived:${hash(type, subject, occurredAt!.toISOString())}`, type, occurredAt, hints, ...(alert ? { alert } : {}) }

@@ -148,7 +148,10 @@ async function attemptOnce (deps: FetchDeps, call: Call, attempt: number, backof
   try {
     const response = await exchange(deps, call, attempt, deps.now() - asked)
     const outcome = judge(deps, call, response)
-    if (response.status === 429) permit.throttled(('waitMs' in outcome ? outcome.waitMs : null) ?? backoffMs)
+    if (response.status === 429) {
+      const told = 'waitMs' in outcome ? outcome.waitMs : null
+      permit.throttled(told ?? backoffMs, told !== null)
+    }
     return outcome
   } catch (error) {
     call.signal.throwIfAborted()

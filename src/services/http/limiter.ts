@@ -11,8 +11,8 @@ export interface Limits {
 export interface Permit {
   /** The answer was read or the request failed: the next one may go. Safe to call twice. */
   release (): void
-  /** The platform said 429: everyone waits `waitMs`, then all are paced. */
-  throttled (waitMs: number): void
+  /** The platform said 429: everyone waits `waitMs`, then all are paced. `told`: the wait is what the platform asked for. */
+  throttled (waitMs: number, told?: boolean): void
 }
 
 /** Shared by all runs of one connection, since platforms count per account. */
@@ -32,9 +32,12 @@ interface Waiter {
 
 const firstPace = 90
 const slowestPace = 6
+/** For a platform that says when to come back: that is obeyed, and makes up for what is asked too early. */
+const slowestToldPace = 60
 const fastestPace = 6000
-/** Requests without a 429 after which the pace goes up by a quarter. */
+/** The pace goes up by a quarter after so many requests without a 429, and after so long without one. */
 const stepAfter = 20
+const stepAfterMs = 15_000
 
 /** Tokens that refill with time. Burst and refill together never exceed `perMinute` in any minute. */
 function createBucket (perMinute: number, now: () => number) {
@@ -53,30 +56,38 @@ function createBucket (perMinute: number, now: () => number) {
   }
 }
 
-/** No pacing until the platform first says 429; from then on 90 a minute, a quarter faster every 20 requests, halved by each further 429. */
+/** No pacing until the platform first says 429; from then on 90 a minute, halved by each further 429 and a quarter faster step by step. */
 function createPace (now: () => number) {
   let perMinute: number | null = null
   let pausedUntil = 0
   let nextAt = 0
   let calm = 0
+  let calmSince = 0
   let throttledAt = -1
+  /** Quarters to add: for the requests that went well, or for the time that went by. */
+  const steps = () => Math.max(calm >= stepAfter ? 1 : 0, Math.floor((now() - calmSince) / stepAfterMs))
   return {
     pauseMs: () => pausedUntil - now(),
     waitMs: () => Math.max(pausedUntil, nextAt) - now(),
     take () {
       if (perMinute === null) return
+      calm++
+      if (steps() > 0) {
+        perMinute = Math.min(fastestPace, perMinute * 1.25 ** steps())
+        calm = 0
+        calmSince = now()
+      }
       nextAt = now() + 60_000 / perMinute
-      if (++calm < stepAfter) return
-      calm = 0
-      perMinute = Math.min(fastestPace, perMinute * 1.25)
     },
-    throttled (turn: number, lastTurn: number, waitMs: number) {
+    throttled (turn: number, lastTurn: number, waitMs: number, told: boolean) {
       pausedUntil = Math.max(pausedUntil, now() + waitMs)
       calm = 0
+      calmSince = pausedUntil
       // Requests that were in flight together get their 429 together: that is one complaint, not several.
       if (turn <= throttledAt) return
       throttledAt = lastTurn
-      perMinute = perMinute === null ? firstPace : Math.max(slowestPace, perMinute / 2)
+      const slowest = told ? slowestToldPace : slowestPace
+      perMinute = perMinute === null ? firstPace : Math.min(perMinute, Math.max(slowest, perMinute / 2))
     }
   }
 }
@@ -125,8 +136,8 @@ export function createRateLimiter (limits: Limits = {}, now: () => number = Date
         active--
         pump()
       },
-      throttled (waitMs) {
-        pace.throttled(turn, turns, waitMs)
+      throttled (waitMs, told = false) {
+        pace.throttled(turn, turns, waitMs, told)
         pump()
       }
     }

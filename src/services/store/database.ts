@@ -62,8 +62,9 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
     onEvents (listener) { listeners.push(listener) },
     t: tablesOf(schema),
     db: fresh(),
-    async transaction (work) {
-      const trx = await fresh().startTransaction().execute() as unknown as ControlledDb
+    // A transaction that cannot end, because its connection broke, would keep its place in the host's pool for ever: hence `connection()`, which gives it back.
+    transaction: async work => await fresh().connection().execute(async session => {
+      const trx = await session.startTransaction().execute() as unknown as ControlledDb
       try {
         const result = await work(trx)
         await trx.commit().execute()
@@ -74,7 +75,7 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
         await trx.rollback().execute().catch(() => {})
         throw error
       }
-    },
+    }),
     hostEntityManager (trx) {
       const em = orm.em.fork() as EntityManager & { setTransactionContext (context: unknown): void }
       em.setTransactionContext(trx)
