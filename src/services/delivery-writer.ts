@@ -12,12 +12,13 @@ const statementsAtOnce = 2
 const perStatement = 50
 
 /**
- * Writes what came in while the last statement was under way with the next one: one request alone waits for nobody, a storm costs a
- * fraction of the statements. Every request is answered after its own commit.
+ * Writes what came in at the same time, or while the last statement was under way, with one statement: one request alone waits for nobody,
+ * a storm costs a fraction of the statements. Every request is answered after its own commit.
  */
 export function createDeliveryWriter (core: Core): DeliveryWriter {
   const waiting: Waiting[] = []
   let underway = 0
+  let arriving: NodeJS.Immediate | undefined
 
   async function write (batch: Waiting[]): Promise<void> {
     try {
@@ -44,7 +45,11 @@ export function createDeliveryWriter (core: Core): DeliveryWriter {
   return {
     store: async delivery => await new Promise((resolve, reject) => {
       waiting.push({ delivery, resolve, reject })
-      pump()
+      // After every request that can be read now has been.
+      arriving ??= setImmediate(() => {
+        arriving = undefined
+        pump()
+      })
     })
   }
 }
