@@ -181,6 +181,7 @@ t.test('of all observations of a device the newest is stored, in whatever order 
   const base = Date.now() - 1_000_000
   let n = 0
   const observation = fc.record({ at: fc.nat(5), name: fc.constantFrom('x', 'y', null), by: fc.constantFrom('page' as const, 'single' as const) })
+  const goneTwice: Array<{ at: number, name: 'x' | null, by: 'page' | 'single' }> = [{ at: 0, name: 'x', by: 'page' }, { at: 1, name: null, by: 'single' }, { at: 4, name: null, by: 'single' }, { at: 3, name: 'x', by: 'page' }]
   await fc.assert(fc.asyncProperty(fc.uniqueArray(observation, { selector: item => item.at, minLength: 1, maxLength: 5 }), async observations => {
     const id = `n${n++}`
     for (const { at, name, by } of observations) {
@@ -200,7 +201,7 @@ t.test('of all observations of a device the newest is stored, in whatever order 
     const first = observations.findIndex(item => item.name !== null)
     const lost = newest.name === null && observations.indexOf(newest) < first
     if (!lost && found !== newest.name) throw new Error(`stored ${String(found)}, newest ${String(newest.name)}`)
-  }), { numRuns: databaseKind === 'postgresql' ? 60 : 25, interruptAfterTimeLimit: 12_000, markInterruptAsFailure: false })
+  }), { examples: [[goneTwice]], numRuns: databaseKind === 'postgresql' ? 60 : 25, interruptAfterTimeLimit: 12_000, markInterruptAsFailure: false })
   t.pass()
 })
 

@@ -35,14 +35,17 @@ export async function unseen ({ db, t }: Database, connectionId: string, pass: P
 
 /**
  * Tombstones devices that nobody saw since `before`, be it changed or not; their history and links stay. The tombstone is an observation
- * like any other: a page that was read earlier and comes late does not bring the device back. Its inventory counts as unread from then on.
+ * like any other, and so is finding a removed device gone again: a page that was read earlier and comes late does not bring it back.
+ * Its inventory counts as unread from then on.
  */
 export async function removeDevices (trx: Db, t: Tables, context: MergeContext, externalIds: string[], before: Date): Promise<DeviceChange[]> {
   const removed = await sql<{ id: string }>`with removed as (update ${t.device} d set removed_at = now(), observed_at = ${before.toISOString()}::timestamptz, updated_at = now()
     where d.connection_id = ${context.connectionId} and d.external_id = any(${externalIds}::text[]) and d.removed_at is null
       and greatest(d.observed_at, (select s.observed_at from ${t.device_status} s where s.device_id = d.id)) <= ${before.toISOString()}::timestamptz
       and not ${seenSince(t, context.connectionId, 'devices', sql`d.external_id`, before)} returning d.id
-    ), unread as (update ${t.device_status} s set inventory_revision = null from removed where s.device_id = removed.id and s.inventory_revision is not null)
+    ), unread as (update ${t.device_status} s set inventory_revision = null from removed where s.device_id = removed.id and s.inventory_revision is not null
+    ), again as (update ${t.device} d set observed_at = ${before.toISOString()}::timestamptz
+      where d.connection_id = ${context.connectionId} and d.external_id = any(${externalIds}::text[]) and d.removed_at is not null and d.observed_at < ${before.toISOString()}::timestamptz)
     select id from removed`.execute(trx)
   if (removed.rows.length === 0) return []
   const { rows } = await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${removed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(trx)
