@@ -36,15 +36,24 @@ function secretValues (secrets: Record<string, unknown>): string[] {
 
 export function createClientFactory (core: Core): ClientFactory {
   // All runs, re-reads and actions of one connection in this process share one limiter: the platform counts them together.
-  const limiters = new Map<string, RateLimiter>()
+  // A connection that is pointed elsewhere owes nothing to the platform it left.
+  const limiters = new Map<string, { hosts: string, limiter: RateLimiter }>()
+
+  function limiterOf (provider: RmmProvider, connectionId: string, hosts: string): RateLimiter {
+    const kept = limiters.get(connectionId)
+    if (kept?.hosts === hosts) return kept.limiter
+    const limiter = createRateLimiter(provider.limits)
+    limiters.set(connectionId, { hosts, limiter })
+    return limiter
+  }
 
   async function openWith (provider: RmmProvider, connectionId: string, config: Record<string, unknown>, secrets: Record<string, unknown>, signal: AbortSignal): Promise<OpenClient> {
-    const limiter = limiters.get(connectionId) ?? createRateLimiter(provider.limits)
-    limiters.set(connectionId, limiter)
+    const hosts = hostsOf(provider, config)
+    const limiter = limiterOf(provider, connectionId, hosts.join())
     const log = core.log.child({ connectionId, provider: provider.id })
     const ca = provider.ca?.(config)
     const egress = createEgress({
-      hosts: hostsOf(provider, config), allowPrivateNetwork: provider.allowPrivateNetwork === true, ...(ca === undefined ? {} : { ca }),
+      hosts, allowPrivateNetwork: provider.allowPrivateNetwork === true, ...(ca === undefined ? {} : { ca }),
       limiter, log, signal, redact: secretValues(secrets),
       onRequest: info => publishRequest(() => ({ connectionId, provider: provider.id, ...info }))
     })

@@ -18,7 +18,7 @@ const perStatement = 50
 export function createDeliveryWriter (core: Core): DeliveryWriter {
   const waiting: Waiting[] = []
   let underway = 0
-  let arriving: NodeJS.Immediate | undefined
+  let gathering = false
 
   async function write (batch: Waiting[]): Promise<void> {
     try {
@@ -46,8 +46,10 @@ export function createDeliveryWriter (core: Core): DeliveryWriter {
     store: async delivery => await new Promise((resolve, reject) => {
       waiting.push({ delivery, resolve, reject })
       // After every request that can be read now has been.
-      arriving ??= setImmediate(() => {
-        arriving = undefined
+      if (gathering) return
+      gathering = true
+      setImmediate(() => {
+        gathering = false
         pump()
       })
     })

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { AlertRecord, Checkpoint, DeviceRecord, OrganizationRecord, Page, Resource, UpdateRecord } from '../providers/define.ts'
 import type { ResourceName, RunItem } from '../types.ts'
 import { clean } from './field-values.ts'
@@ -37,9 +38,25 @@ function checkPage (page: Page<AnyRecord>, resource: AnyResource): void {
   if (page.deletedIds !== undefined && resource.deletes !== 'explicit') throw new TypeError("deletedIds need a resource with deletes: 'explicit'")
 }
 
-function preparePage (page: Page<AnyRecord>, resource: AnyResource, name: ResourceName): PreparedPage {
+/** Records between two looks at what else there is to do: about half a millisecond. */
+const sliceSize = 25
+
+/** In slices, with a turn for the database's answers in between: otherwise reading ahead and committing would wait for each other instead of overlapping. */
+async function normalizeSlices (page: Page<AnyRecord>, name: ResourceName): Promise<{ records: Normal[], items: RunItem[] }> {
+  const byId = new Map<string, Normal>()
+  const items: RunItem[] = []
+  for (let at = 0; at < page.records.length; at += sliceSize) {
+    const slice = normalizeRecords(name, page.records.slice(at, at + sliceSize), page.observedAt)
+    for (const record of slice.records) byId.set(record.externalId, record)
+    items.push(...slice.items)
+    await turn()
+  }
+  return { records: [...byId.values()], items }
+}
+
+async function preparePage (page: Page<AnyRecord>, resource: AnyResource, name: ResourceName): Promise<PreparedPage> {
   checkPage(page, resource)
-  const { records, items } = normalizeRecords(name, page.records, page.observedAt)
+  const { records, items } = await normalizeSlices(page, name)
   items.unshift(...(page.rejected ?? []).map(({ externalId, reason }): RunItem => ({ resource: name, externalId, outcome: 'failed', reason })))
   const seen = records.map(record => record.externalId)
   const mark = name === 'updates'
@@ -51,7 +68,7 @@ function preparePage (page: Page<AnyRecord>, resource: AnyResource, name: Resour
 
 /** Prepares pages as they arrive: while the database is busy with the last ones, this is what the process does. */
 export async function * preparePages (pages: AsyncIterable<Page<AnyRecord>>, resource: AnyResource, name: ResourceName): AsyncGenerator<PreparedPage> {
-  for await (const page of pages) yield preparePage(page, resource, name)
+  for await (const page of pages) yield await preparePage(page, resource, name)
 }
 
 /** A platform may show a record on two pages while it moves; the later observation counts, and of equal ones the later page. */

@@ -121,7 +121,7 @@ async function merge (reading: Reading, trx: Db, name: ResourceName, records: No
     const merged = await mergeDevices(trx, t, reading.context, records as never, { forHost: reading.core.onChanges !== undefined })
     changes.devices = merged.changes
     changes.deviceEvents = merged.events
-    for (const outcome of merged.outcomes.values()) state.totals[outcome === 'stale' ? 'unchanged' : outcome]++
+    for (const outcome of merged.outcomes.values()) state.totals[outcome]++
     items.push(...merged.held.map(({ externalId, reason }): RunItem => ({ resource: 'devices', externalId, outcome: 'held', reason })))
   } else if (name === 'alerts') {
     changes.alerts = await mergeAlerts(trx, t, reading.context, records as never)

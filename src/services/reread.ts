@@ -45,8 +45,7 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
         const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], { touch: true, forHost: core.onChanges !== undefined })
         changes.deviceEvents = merged.events
         changes.devices = merged.changes
-        const result = merged.outcomes.get(record.externalId)
-        outcome = result === undefined || result === 'stale' ? 'unchanged' : result
+        outcome = merged.outcomes.get(record.externalId) ?? 'unchanged'
       }
       await applyChanges(core, trx, context, changes)
       return outcome

@@ -58,6 +58,14 @@ t.test('a late page never overwrites a newer row, and a tie goes to the later ar
   t.equal(await read('between', new Date(at.getTime() + 500)), 'newer', 'also when the newer row was seen unchanged')
 })
 
+t.test('a device without a client counts as unmapped also where its page came late', async t => {
+  const h = await scriptedHost(t)
+  h.script.devices = list(page([device('a', { organizationExternalId: null })]))
+  t.match(await h.sync({ resources: ['devices'] }), { totals: { unmapped: 1, unchanged: 0 } })
+  h.script.devices = list(page([device('a', { organizationExternalId: null, displayName: 'late' })], { observedAt: ago(60_000) }))
+  t.match(await h.sync({ resources: ['devices'] }), { totals: { unmapped: 1, unchanged: 0 } })
+})
+
 t.test('what a single read saw unchanged counts as newer than a page from before', async t => {
   const h = await scriptedHost(t)
   h.script.devices = list(page([device('a')], { observedAt: ago(60_000) }))

@@ -146,6 +146,17 @@ for (const kind of ['empty-page', 'repeated-cursor', 'missing-last-id', 'html', 
   })
 }
 
+t.test('a connection that is pointed to another platform does not wait for the one it left', async t => {
+  const left = await fakeLevel(t, { devices: 1, groups: 1 })
+  const other = await fakeLevel(t, { devices: 1, groups: 1 })
+  const host = await build(t)
+  const id = await connectLevel(host, left)
+  left.fail({ path: '/v2/devices', kind: 'rate-limited', retryAfter: 300, times: Number.POSITIVE_INFINITY })
+  await host.app.rmm.sync.start('t1', id)
+  await until(async () => left.requests.some(({ status }) => status === 429))
+  t.match(await host.call('t1', 'PATCH', `/connections/${id}`, { config: { baseUrl: other.url }, secrets: { apiKey: other.apiKey } }), { status: 200 })
+})
+
 t.test('429 is waited for as the platform says, in seconds or as a date', async t => {
   const fake = await fakeLevel(t, { devices: 25, groups: 3, maxLimit: 10 })
   const host = await build(t)

@@ -22,7 +22,7 @@ export interface DeviceEvent {
   change: DeviceChange['change']
   device: Pick<Device, 'id' | 'externalId' | 'displayName' | 'clientRef' | 'assetRef'>
 }
-export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped' | 'stale'
+export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped'
 
 export interface DeviceMerge {
   outcomes: Map<string, MergeOutcome>
@@ -55,7 +55,7 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
     const late = row?.stale ? lateInventory(record, row) : null
     if (late !== null) lates.push(late)
     if (row === undefined || (row.stale && !late?.differs)) {
-      merge.outcomes.set(record.externalId, row === undefined ? 'unchanged' : 'stale')
+      merge.outcomes.set(record.externalId, row === undefined || !isUnmapped({ clientRef: row.client_ref, assignment: row.assignment }) ? 'unchanged' : 'unmapped')
       continue
     }
     const to = late === null ? place(row, context) : stay(row)
@@ -64,7 +64,7 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
     const id = row.id ?? randomUUID()
     if (rewrite) writes.push({ id, record: late?.record ?? record, row, to })
     if (late === null && row.id !== null && (touch || !row.same_status || !row.same_revision || rewrite)) beats.push({ id, record })
-    merge.outcomes.set(record.externalId, to.clientRef === null && to.assignment !== 'held' ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated')
+    merge.outcomes.set(record.externalId, isUnmapped(to) ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated')
   }
   const fresh = writes.filter(write => write.row.id === null)
   const known = writes.filter(write => write.row.id !== null)
@@ -76,6 +76,11 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
   for (const write of told) merge.events.push({ change: appeared(write) ? 'created' : 'updated', device: toEventDevice(write) })
   if (forHost) merge.changes = await toChanges(trx, t, context, told.filter(concernsHost))
   return merge
+}
+
+/** Whatever else is true of a device: it belongs to no client. */
+function isUnmapped ({ clientRef, assignment }: { clientRef: string | null, assignment: string | null }): boolean {
+  return clientRef === null && assignment !== 'held'
 }
 
 function place (row: ComparedRow, { movePolicy }: MergeContext): Assigned {
