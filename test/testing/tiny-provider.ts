@@ -1,13 +1,14 @@
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import { defineProvider, ProviderError } from '../../src/providers/define.ts'
-import type { DeviceRecord, FetchResponse, Page, ProviderContext, RmmProvider, WebhookRequest } from '../../src/providers/define.ts'
+import type { DeviceRecord, FetchResponse, KnownRevisions, Page, ProviderContext, RmmProvider, WebhookRequest } from '../../src/providers/define.ts'
 
 /** What a careless author might have done; without any of them the provider keeps every rule. */
 export type Mistake =
   'record twice' | 'late clock' | 'forgetful checkpoint' | 'deaf to abort' | 'server error is the end' | 'empty page is the end' |
   'repeated cursor is the end' | 'endless on a repeated cursor' | 'impatient' | 'unknown id throws' | 'auth is unreachable' | 'phones home' | 'goes around the egress' |
   'logs the key' | 'prints the key' | 'key in the error' | 'nameless account' | 'narrow schema' | 'closes once' |
+  'leaves out the unknown' | 'known is known' | 'marks as it likes' | 'own fields with the inventory' | 'forgets the known' |
   'no length check' | 'open without a secret' | 'one secret' | 'new id per delivery' | 'parses anything'
 
 type Context = ProviderContext<{ baseUrl: string }, { apiKey: string }>
@@ -30,7 +31,15 @@ export function tinyProvider (mistake?: Mistake, elsewhere = 'https://elsewhere.
     return response
   }
 
-  async function * pull (client: Client, from: unknown, signal: AbortSignal): AsyncGenerator<Page<DeviceRecord>> {
+  /** Host names stand for facts that would cost a request of their own, read only where they are not known yet. */
+  function withInventory (record: DeviceRecord, hostname: string | undefined, mark: string | undefined): DeviceRecord {
+    const revision = `named ${String(hostname)}`
+    const leftOut = is('leaves out the unknown') || (is('known is known') ? mark !== undefined : mark === revision)
+    const own = is('own fields with the inventory') && !leftOut ? { location: 'here' } : {}
+    return { ...record, ...own, inventory: { revision: leftOut && is('marks as it likes') ? 'as before' : revision, facts: leftOut ? null : { hostname: hostname ?? null } } }
+  }
+
+  async function * pull (client: Client, from: unknown, signal: AbortSignal, known?: KnownRevisions): AsyncGenerator<Page<DeviceRecord>> {
     if (is('forgetful checkpoint') && from !== null) return
     const seen = new Set<string>()
     for (let after = from as string | null; ;) {
@@ -54,7 +63,9 @@ export function tinyProvider (mistake?: Mistake, elsewhere = 'https://elsewhere.
         throw new ProviderError('protocol', 'The list of devices runs in a circle')
       }
       if (last !== undefined) seen.add(last)
-      const records = page.data.map(({ id, hostname }) => ({ externalId: id, displayName: String(hostname ?? id) }))
+      const marks = await known?.(page.data.map(({ id }) => id))
+      const asked = is('forgets the known') ? page.data.filter(({ id }) => marks?.get(id) === undefined) : page.data
+      const records = asked.map(({ id, hostname }) => withInventory({ externalId: id, displayName: String(hostname ?? id) }, hostname, marks?.get(id)))
       if (is('record twice') && records[0]) records.push(records[0])
       after = last ?? after
       yield { observedAt, records, checkpoint: after }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { ProviderError } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
+import { knownInventory } from './inventory.ts'
 import { expectedOf, idsOf, read, rejection, resourceOf, withSession } from './session.ts'
 import type { AnyPage, Session, Subject } from './session.ts'
 import type { ContractCase, ContractFault } from './world.ts'
@@ -22,6 +23,7 @@ export function readingCases (subject: Subject, name: ResourceName): ContractCas
     faulty('repeated-cursor', 'a repeated cursor throws', session => throwsOn('repeated-cursor', subject, name, session)),
     faulty('rate-limited', '429 is honoured', session => rateLimited(subject, name, session))
   ]
+  if (name === 'devices') cases.push(rule('inventory that is known may be left out, and nothing else', session => knownInventory(subject, session)))
   const known = 'fetchOne gives a known record, and null for an unknown id'
   if (resourceOf(subject, name).fetchOne) cases.push(rule(known, session => fetchOne(subject, name, session)))
   else cases.push({ name: `${name}: ${known}`, skip: `the resource has no fetchOne`, run: async () => {} })

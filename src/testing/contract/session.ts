@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import type { Checkpoint, Page, ProviderContext, ProviderLog, Resource, RmmProvider } from '../../providers/define.ts'
+import type { Checkpoint, KnownRevisions, Page, ProviderContext, ProviderLog, Resource, RmmProvider } from '../../providers/define.ts'
 import { createEgress, hostsOf } from '../../services/http/index.ts'
 import type { ResourceName } from '../../types.ts'
 import { hostOf, watchTraffic } from './traffic.ts'
@@ -143,9 +143,9 @@ export function resourceOf (subject: Subject, name: ResourceName): Resource<unkn
 }
 
 /** Pages of one read, at most `count` of them. Checkpoints come back as the database would give them. */
-export async function read (subject: Subject, name: ResourceName, client: unknown, { from = null, count = Infinity, signal }: { from?: Checkpoint | null, count?: number, signal: AbortSignal }): Promise<AnyPage[]> {
+export async function read (subject: Subject, name: ResourceName, client: unknown, { from = null, count = Infinity, signal, known }: { from?: Checkpoint | null, count?: number, signal: AbortSignal, known?: KnownRevisions }): Promise<AnyPage[]> {
   const pages: AnyPage[] = []
-  for await (const page of resourceOf(subject, name).pull(client, from, signal)) {
+  for await (const page of resourceOf(subject, name).pull(client, from, signal, known)) {
     pages.push({ ...page, checkpoint: stored(page.checkpoint) })
     if (pages.length >= count) break
   }
