@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { ProviderError, type DeviceRecord, type Hint } from '../../src/providers/define.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
 import { linuxHardware } from '../../src/testing/fake-mesh/index.ts'
-import { openMesh } from '../providers/mesh-client.ts'
+import { openMesh, stored } from '../providers/mesh-client.ts'
 import { noAgent, startAgent } from './mesh-agent.ts'
 import { base32, nodeId, totp, windowsDocs } from './mesh-docs.ts'
 import { findMeshCentral, freePort, RealMesh, until } from './meshcentral-server.ts'
@@ -195,7 +195,7 @@ t.test('Windows devices are read with their hardware and without their secrets; 
   await until('the grace after the restart to be over', async () => (await provider.resources.devices!.fetchOne!(admin, nodeId('WIN-1'), signal))?.online === false)
   const records = await readDevices(admin)
   t.equal(records.length, 5)
-  const byName = new Map(records.map(record => [record.displayName, record]))
+  const byName = new Map(records.map(record => [record.displayName, stored(record)]))
   t.match(byName.get('WIN-1'), {
     externalId: nodeId('WIN-1'), organizationExternalId: group.id, hostname: 'win-1', assetType: 'workstation', osType: 'Windows', osVersion: 'Microsoft Windows 11 Pro - 24H2/26100', serialNumber: 'SN-1001',
     manufacturer: 'Dell Inc.', model: 'OptiPlex 7090', cpuModel: /i7-10700/, cpuCores: 8, ramBytes: 16 * 1024 ** 3, wanIp: '81.2.69.142', lanIp: '10.1.0.1', macAddresses: ['02:FC:00:00:00:01'], currentUser: 'ACME\\jane',
@@ -205,7 +205,7 @@ t.test('Windows devices are read with their hardware and without their secrets; 
   t.match(byName.get('linux'), { osType: 'Linux', assetType: 'server', ramBytes: 24 * 1024 ** 3, serialNumber: null })
   t.match(byName.get('printer'), { online: null, hostname: '10.0.0.9', details: { kind: 'local' } })
   t.notMatch(JSON.stringify(records), /recoveryPassword|111111-222222|amt-secret|ssh-secret|"pass"/, 'no BitLocker key, no AMT or SSH credentials')
-  t.strictSame((await provider.resources.devices!.fetchOne!(admin, nodeId('WIN-1'), signal))?.serialNumber, 'SN-1001')
+  t.match(await provider.resources.devices!.fetchOne!(admin, nodeId('WIN-1'), signal), { inventory: { facts: { serialNumber: 'SN-1001' } } })
   t.equal(await provider.resources.devices!.fetchOne!(admin, nodeId('NOBODY'), signal), null)
 
   const session = await provider.remoteSession!(admin, nodeId('WIN-1'), { minutes: 15, viewOnly: true, guestName: 'Jane\r\nTech' }, signal)
@@ -219,8 +219,42 @@ t.test('Windows devices are read with their hardware and without their secrets; 
   t.equal(refused.kind, 'forbidden')
   t.match(refused.message, /Guest Sharing/)
   const limited = (await readDevices(plain)).find(record => record.displayName === 'WIN-1')!
-  t.match(limited, { serialNumber: undefined, details: null, macAddresses: null }, 'what the account may not see is "not told", never empty')
+  t.match(limited.inventory?.facts, { serialNumber: undefined, details: null, macAddresses: null }, 'what the account may not see is "not told", never empty')
   t.ok(mesh.running, 'the server lives')
+})
+
+t.test('a second list of unchanged devices asks for nothing but the list; a single read is known to the next one', async t => {
+  const client = await open(t)
+  const session = await client.session(signal)
+  const asked: string[] = []
+  const request = session.request.bind(session)
+  session.request = async (command, options) => {
+    if (command.action !== 'ping') asked.push(command.action)
+    return await request(command, options)
+  }
+  const marks = new Map<string, string>()
+  const remember = (record: DeviceRecord) => { if (record.inventory?.facts) marks.set(record.externalId, record.inventory.revision) }
+  const reread = async () => {
+    const records: DeviceRecord[] = []
+    asked.length = 0
+    for await (const page of provider.resources.devices!.pull(client, null, signal, async ids => new Map(ids.filter(id => marks.has(id)).map(id => [id, marks.get(id)!])))) records.push(...page.records)
+    records.forEach(remember)
+    return records.filter(record => record.inventory?.facts).map(record => record.externalId).sort()
+  }
+  const agents = [nodeId('WIN-1'), nodeId('WIN-2'), nodeId('LINUX')].sort()
+  t.strictSame(await reread(), agents)
+  t.strictSame(await reread(), [])
+  t.strictSame(asked, ['nodes', 'lastconnects'])
+  remember((await provider.resources.devices!.fetchOne!(client, nodeId('WIN-1'), signal))!)
+  t.strictSame(await reread(), [], 'the state is the same, whichever way it was read')
+
+  await mesh.stop()
+  mesh.putDocs([{ _id: `lc${nodeId('WIN-2')}`, type: 'lastconnect', domain: '', meshid: 'mesh//x', time: 1_795_327_999_000, cause: 1, connectType: 1, addr: '127.0.0.1:43943' }])
+  await mesh.start()
+  const again = await open(t)
+  const records: DeviceRecord[] = []
+  for await (const page of provider.resources.devices!.pull(again, null, signal, async () => marks)) records.push(...page.records)
+  t.strictSame(records.filter(record => record.inventory?.facts).map(record => record.externalId), [nodeId('WIN-2')], 'its agent was there in between')
 })
 
 t.test('a server that shows a few devices at a time is read completely, and its pushes come back', async t => {
@@ -268,10 +302,12 @@ t.test('a real agent comes, goes and comes back', { skip: noAgent }, async t => 
   await until('the hint of the new device', () => hints.some(hint => hint.resource === 'devices' && hint.kind === 'changed'), 60_000)
   const id = hints.find(hint => hint.resource === 'devices')!.externalId
   const read = () => provider.resources.devices!.fetchOne!(client, id, signal)
-  await until('the agent to tell its system', async () => typeof (await read())?.osVersion === 'string')
-  const device = await read()
+  await until('the agent to tell its system', async () => typeof (await read())?.inventory?.facts?.osVersion === 'string')
+  const device = stored((await read())!)
   t.match(device, { externalId: id, organizationExternalId: group.id, online: true, osType: 'Linux', lastSeenAt: Date })
   t.ok((await readDevices(client)).some(record => record.externalId === id && record.online === true))
+  const stateOf = (record: DeviceRecord | null | undefined) => record?.inventory?.revision.split('.')[0]
+  await until('the list and a single read to see the same state of it', async () => stateOf((await readDevices(client)).find(record => record.externalId === id)) === stateOf(await read()))
 
   hints.length = 0
   await agent.stop()

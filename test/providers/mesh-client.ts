@@ -1,5 +1,5 @@
 import type { Test } from 'tap'
-import type { ProviderLog, RmmProvider } from '../../src/providers/define.ts'
+import type { DeviceRecord, ProviderLog, RmmProvider } from '../../src/providers/define.ts'
 import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
 import { createEgress, hostsOf } from '../../src/services/http/index.ts'
 
@@ -20,4 +20,11 @@ export async function openMesh (t: Test, provider: RmmProvider, config: Record<s
     stop.abort()
   })
   return client
+}
+
+/** A record as it is stored: its inventory among its own fields. */
+export function stored ({ inventory, ...record }: DeviceRecord): DeviceRecord {
+  const { details, ...facts } = inventory?.facts ?? {}
+  const told = Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== null))
+  return { ...facts, ...record, ...told, details: { ...record.details, ...details } }
 }

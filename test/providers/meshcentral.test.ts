@@ -5,9 +5,10 @@ import { sanitizeName } from '../../src/providers/meshcentral/groups.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
 import { toDevice, withoutSecrets } from '../../src/providers/meshcentral/map.ts'
 import { Presence } from '../../src/providers/meshcentral/presence.ts'
+import { revisionOf, stateOf } from '../../src/providers/meshcentral/revision.ts'
 import { normalizeDevice } from '../../src/services/normalize-device.ts'
 import { linuxHardware, meshInterfaces, meshRights, startFakeMeshCentral, windowsHardware, type FakeMeshCentral, type FakeMeshOptions } from '../../src/testing/fake-mesh/index.ts'
-import { openMesh } from './mesh-client.ts'
+import { openMesh, stored } from './mesh-client.ts'
 
 const { signal } = new AbortController()
 
@@ -289,7 +290,7 @@ t.test('a read that loses the server throws', async t => {
 t.test('fields: Windows, Linux, no rights, no secrets', async t => {
   const { fake, devices, open } = await setUp(t, { devices: 5 })
   const client = await open()
-  const byName = new Map((await all(devices.pull(client, null, signal))).map(record => [record.displayName, record]))
+  const byName = new Map((await all(devices.pull(client, null, signal))).map(record => [record.displayName, stored(record)]))
   t.match(byName.get('PC-0'), {
     hostname: 'pc-0', osType: 'Windows', osVersion: /Windows 11 Pro/, assetType: 'workstation', serialNumber: 'SN-1000', manufacturer: 'Dell Inc.', model: 'OptiPlex 7090', cpuCores: 8, ramBytes: 16 * 1024 ** 3, online: false,
     wanIp: '81.2.0.0', lanIp: '10.1.0.0', macAddresses: ['02:FC:00:00:00:00'], currentUser: 'ACME\\user0', tags: ['seeded'], antivirus: { provider: 'Microsoft Defender', status: 'enabled' }, uptimeSeconds: null,
@@ -304,7 +305,10 @@ t.test('fields: Windows, Linux, no rights, no secrets', async t => {
   for (const id of fake.world.groups.keys()) fake.world.setRights(fake.account, id, meshRights.remote)
   const limited = await all(devices.pull(await open(), null, signal))
   t.equal(limited.length, 5)
-  for (const record of limited) t.match(record, { serialNumber: undefined, volumes: undefined, macAddresses: null, details: null, osVersion: String }, 'not told, not empty')
+  for (const record of limited) {
+    t.match(record.inventory?.facts, { serialNumber: undefined, volumes: undefined, macAddresses: null, details: null, osVersion: String }, 'not told, not empty')
+    t.match(record.details, { kind: 'agent' })
+  }
 })
 
 t.test('pushes are hints: one per thing, online at once, offline after the grace', async t => {
@@ -489,11 +493,10 @@ t.test('any JSON as a node is a device or rejected, and any JSON as its details 
   }, { requiredKeys: [] })
   const details = fc.record({
     sysinfo: fc.oneof(fc.constant(null), fc.record({ hardware: fc.oneof(fc.jsonValue(), hardware), pendingReboot: fc.jsonValue() })),
-    network: fc.oneof(fc.constant(null), fc.record({ netif2: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.array(fc.record({ mac: fc.jsonValue(), address: fc.jsonValue() })))) })),
-    told: fc.boolean()
+    network: fc.oneof(fc.constant(null), fc.record({ netif2: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.array(fc.record({ mac: fc.jsonValue(), address: fc.jsonValue() })))) }))
   })
-  fc.assert(fc.property(fc.oneof(shaped, fc.dictionary(fc.string(), fc.jsonValue())), details, (node, facts) => {
-    const { records, rejected } = mapRecords([node as Record<string, unknown>], raw => raw['_id'], raw => toDevice(withoutSecrets(raw), facts, online))
+  fc.assert(fc.property(fc.oneof(shaped, fc.dictionary(fc.string(), fc.jsonValue())), fc.option(details), (node, facts) => {
+    const { records, rejected } = mapRecords([node as Record<string, unknown>], raw => raw['_id'], raw => toDevice(withoutSecrets(raw), online, facts && { revision: revisionOf(stateOf(raw, null, true), raw, online.now, 0), details: facts }))
     if (records.length + rejected.length !== 1) return false
     for (const record of records) {
       normalizeDevice(record, new Date(0))
@@ -505,7 +508,8 @@ t.test('any JSON as a node is a device or rejected, and any JSON as its details 
 
 t.test('real-shaped documents of every system', async t => {
   const status = { online: true, lastSeenAt: null, now: 1_795_327_000_000 }
-  const map = (node: object, hardware: unknown = null, netif2: unknown = null) => toDevice({ _id: 'node//abcdefghijkl', meshid: 'mesh//x', ...node }, { sysinfo: hardware ? { hardware } : null, network: netif2 ? { netif2 } : null, told: true }, status)
+  const map = (node: object, hardware: unknown = null, netif2: unknown = null) =>
+    stored(toDevice({ _id: 'node//abcdefghijkl', meshid: 'mesh//x', ...node }, status, { revision: 'r', details: { sysinfo: hardware ? { hardware } : null, network: netif2 ? { netif2 } : null } }))
   t.match(map({ name: '', rname: '' }), { displayName: 'efghijkl', hostname: null })
   t.match(map({ agent: { id: 16 }, osdesc: 'macOS 15.1' }, { darwin: { memory: [{ Size: '16 GB' }], LastBootUpTime: 1_795_320_000, volumes: { a: { mount_point: '/', size: '460Gi', available: '200Gi' } } } }), {
     osType: 'macOS', assetType: 'workstation', ramBytes: 16 * 1024 ** 3, lastRebootAt: new Date(1_795_320_000_000), uptimeSeconds: 7000, volumes: [{ name: '/', totalBytes: 460 * 1024 ** 3, freeBytes: 200 * 1024 ** 3 }]

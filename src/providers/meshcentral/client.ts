@@ -19,6 +19,7 @@ export interface MeshTimings {
   requestTimeoutMs: number
   pingMs: number
   offlineGraceMs: number
+  inventoryMaxAgeMs: number
 }
 
 type Context = ProviderContext<MeshConfig, MeshSecrets>
@@ -51,7 +52,7 @@ export class MeshClient {
   readonly ctx: Context
   readonly state: ServerState
   readonly baseUrl: URL
-  private readonly timings: MeshTimings
+  readonly timings: MeshTimings
   private readonly closing = new AbortController()
   private opening: Promise<Session> | null = null
   private current: Session | null = null

@@ -1,8 +1,9 @@
-import { ProviderError, type DeviceRecord, type Page, type RejectedRecord, type Resource } from '../define.ts'
+import { ProviderError, type DeviceRecord, type KnownRevisions, type Page, type RejectedRecord, type Resource } from '../define.ts'
 import type { MeshClient } from './client.ts'
 import { isId, isObject } from './frames.ts'
-import { connectedOf, toDevice, type NodeStatus, type RawNode } from './map.ts'
-import { listNodes, readDetails, readNode, type NodeList } from './nodes.ts'
+import { connectedOf, isAgentNode, toDevice, type MarkedDetails, type NodeStatus, type RawNode } from './map.ts'
+import { listNodes, maySeeDetails, readDetails, readNode, type NodeList } from './nodes.ts'
+import { isCurrent, revisionOf, stateOf } from './revision.ts'
 import { NoReplyError, type Session } from './session.ts'
 
 const pageSize = 200
@@ -38,24 +39,37 @@ async function eachBounded<T, R> (items: readonly T[], limit: number, work: (ite
   return results
 }
 
+/** The details of an agent, unless they were read at this very state of it and not too long ago; null for a device without agent. */
+async function detailsOf (client: MeshClient, session: Session, node: RawNode, lastChange: number | null, known: string | undefined, signal: AbortSignal): Promise<MarkedDetails | null> {
+  const id = node['_id']
+  if (!isAgentNode(node) || !isId(session.info, 'node', id)) return null
+  const state = stateOf(node, lastChange, maySeeDetails(session, node))
+  const now = Date.now()
+  if (known !== undefined && isCurrent(known, state, id, now, client.timings.inventoryMaxAgeMs)) return { revision: known, details: null }
+  return { revision: revisionOf(state, node, now, session.info.skewMs), details: await readDetails(session, id, signal) }
+}
+
 /** One reading under way. */
 interface Reading {
   client: MeshClient
   session: Session
+  known: KnownRevisions | undefined
   lastChange: NodeList['lastChange']
   restarted: boolean
   observedAt: Date
 }
 
-async function readPage ({ client, session, lastChange, restarted, observedAt }: Reading, nodes: RawNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
+async function readPage ({ client, session, known, lastChange, restarted, observedAt }: Reading, nodes: RawNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
   const now = observedAt.getTime()
   const rejected: RejectedRecord[] = []
+  const revisions = await known?.(nodes.map(node => node['_id']).filter(id => isId(session.info, 'node', id)))
   const records = await eachBounded(nodes, inFlight, async node => {
     const id = typeof node['_id'] === 'string' ? node['_id'] : null
     try {
-      const details = isId(session.info, 'node', id) ? await readDetails(session, node, signal) : { sysinfo: null, network: null, told: false }
-      const status = statusOf(client, session, node, lastChange.get(String(id)) ?? null, now)
-      return toDevice(node, details, restarted && status.online === false ? { ...status, online: null } : status)
+      const changed = lastChange.get(String(id)) ?? null
+      const details = await detailsOf(client, session, node, changed, revisions?.get(String(id)), signal)
+      const status = statusOf(client, session, node, changed, now)
+      return toDevice(node, restarted && status.online === false ? { ...status, online: null } : status, details)
     } catch (error) {
       // The session's end and the abort end the read; one device that cannot be read or mapped does not.
       if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError))) throw error
@@ -68,17 +82,17 @@ async function readPage ({ client, session, lastChange, restarted, observedAt }:
 }
 
 /**
- * Devices with hardware and network facts. There are no pages on the platform: the checkpoint is the last id handled, in sorted
+ * Devices with hardware and network facts, which are read again only where something happened to the agent. There are no pages on the platform: the checkpoint is the last id handled, in sorted
  * order over a fresh list. All pages carry the time of the list, as what was read later may only make them newer.
  */
 export const devices: Resource<MeshClient, DeviceRecord> = {
   deletes: 'snapshot',
-  async * pull (client, from, signal) {
+  async * pull (client, from, signal, known) {
     const after = isObject(from) && typeof from['after'] === 'string' ? from['after'] : ''
     const observedAt = new Date()
     const session = await client.session(signal)
     const list = await listNodes(session, signal)
-    const reading = { client, session, lastChange: list.lastChange, restarted: looksRestarted(client, session, list), observedAt }
+    const reading = { client, session, known, lastChange: list.lastChange, restarted: looksRestarted(client, session, list), observedAt }
     const rest = list.nodes.filter(node => String(node['_id']) > after)
     list.nodes = []
     while (rest.length > 0) yield await readPage(reading, rest.splice(0, pageSize), signal)
@@ -92,6 +106,7 @@ export const devices: Resource<MeshClient, DeviceRecord> = {
       client.state.presence.forget(externalId)
       return null
     }
-    return toDevice(read.node, await readDetails(session, read.node, signal), statusOf(client, session, read.node, read.lastChange, now))
+    const details = await detailsOf(client, session, read.node, read.lastChange, undefined, signal)
+    return toDevice(read.node, statusOf(client, session, read.node, read.lastChange, now), details)
   }
 }

@@ -20,6 +20,11 @@ export interface MeshCentralOptions {
   offlineGraceMs?: number
   /** Milliseconds in which pushes are gathered before they are handed on. Default 1 500. */
   debounceMs?: number
+  /**
+   * Milliseconds after which hardware and network of a device are read again although nothing told that they changed; each device has
+   * its own turn within that time. 0 reads them with every list. Default 24 hours.
+   */
+  inventoryMaxAgeMs?: number
 }
 
 const configSchema = Type.Object({
@@ -58,8 +63,8 @@ function warningsOf (client: MeshClient, session: Session): string[] {
  * guest links and install links. Talks to the server's control channel over one WebSocket per client.
  */
 export function meshcentral (options: MeshCentralOptions = {}): RmmProvider<MeshConfig, MeshSecrets, MeshClient> {
-  const { allowPrivateNetwork = false, requestTimeoutMs = 30_000, pingMs = 30_000, offlineGraceMs = 150_000, debounceMs = 1500 } = options
-  for (const [name, value] of Object.entries({ requestTimeoutMs, pingMs, offlineGraceMs, debounceMs })) {
+  const { allowPrivateNetwork = false, requestTimeoutMs = 30_000, pingMs = 30_000, offlineGraceMs = 150_000, debounceMs = 1500, inventoryMaxAgeMs = 24 * 3_600_000 } = options
+  for (const [name, value] of Object.entries({ requestTimeoutMs, pingMs, offlineGraceMs, debounceMs, inventoryMaxAgeMs })) {
     if (!Number.isFinite(value) || value < 0) throw new TypeError(`meshcentral: ${name} must be a number of milliseconds, not ${value}`)
   }
   // Clients come and go with every run; who was online before the server went away must outlive them.
@@ -80,7 +85,7 @@ export function meshcentral (options: MeshCentralOptions = {}): RmmProvider<Mesh
     secretSchema,
     allowPrivateNetwork,
     ca: config => config.ca || undefined,
-    open: ctx => new MeshClient(ctx as ConstructorParameters<typeof MeshClient>[0], { requestTimeoutMs, pingMs, offlineGraceMs }, stateOf(ctx.config as MeshConfig, ctx.secrets as MeshSecrets)),
+    open: ctx => new MeshClient(ctx as ConstructorParameters<typeof MeshClient>[0], { requestTimeoutMs, pingMs, offlineGraceMs, inventoryMaxAgeMs }, stateOf(ctx.config as MeshConfig, ctx.secrets as MeshSecrets)),
     async check (client: MeshClient, signal) {
       const session = await client.session(signal)
       await listMeshes(session, signal)

@@ -1,4 +1,4 @@
-import type { DeviceRecord } from '../define.ts'
+import type { DeviceFacts, DeviceRecord } from '../define.ts'
 import { isObject } from './frames.ts'
 import { assetTypeOf, bootTimeOf, inventoryOf, textOf, timeOf } from './inventory.ts'
 import { addressOf, isPrivateIpv4, networkOf } from './network.ts'
@@ -10,8 +10,12 @@ export type RawNode = Record<string, unknown>
 export interface NodeDetails {
   sysinfo: Record<string, unknown> | null
   network: Record<string, unknown> | null
-  /** False where "nothing" may only mean that the account lacks the right to see it. */
-  told: boolean
+}
+
+/** An agent's details, or null where they were not read again, with the mark of what they were read at. */
+export interface MarkedDetails {
+  revision: string
+  details: NodeDetails | null
 }
 
 export interface NodeStatus {
@@ -107,34 +111,51 @@ function idsOf (node: RawNode): { id: string, meshid: string | null } {
   return { id, meshid: typeof meshid === 'string' && meshid.startsWith('mesh/') ? meshid : null }
 }
 
-/** Throws where the node cannot be a device; anything else about it may be missing or wrong. */
-export function toDevice (node: RawNode, { sysinfo, network, told }: NodeDetails, { online, lastSeenAt, now }: NodeStatus): DeviceRecord {
-  const { id, meshid } = idsOf(node)
+/**
+ * What needs the details, and what only falls back to the node where they lack it: one of the two cannot be told without the other.
+ * Nothing of it is told by a read without details.
+ */
+function factsOf (node: RawNode, { sysinfo, network }: NodeDetails): DeviceFacts {
   const hw = sysinfo?.['hardware']
-  const hostname = textOf(node['rname']) ?? (isAgentNode(node) ? null : textOf(node['host']))
   const inventory = sysinfo ? inventoryOf(sysinfo) : null
   const facts = network ? networkOf(network) : null
-  const seenIp = addressOf(node['ip'])
   const osType = osFamilyOf(node, hw)
   const osVersion = osVersionOf(node, hw)
-  const bootedAt = bootTimeOf(node, hw)
+  const seenIp = addressOf(node['ip'])
   return {
+    ...inventory?.record,
+    assetType: assetTypeOf(osType, osVersion, hw) ?? null,
+    osType,
+    osVersion,
+    lastRebootAt: bootTimeOf(node, hw),
+    lanIp: facts?.lanIp ?? (seenIp !== null && isPrivateIpv4(seenIp) ? seenIp : null),
+    macAddresses: facts?.macAddresses ?? null,
+    details: inventory?.details ?? null
+  }
+}
+
+/** Devices without an agent have no details to read: what there is, the node tells. */
+const noDetails: NodeDetails = { sysinfo: null, network: null }
+
+/** Throws where the node cannot be a device; anything else about it may be missing or wrong. */
+export function toDevice (node: RawNode, { online, lastSeenAt, now }: NodeStatus, read: MarkedDetails | null): DeviceRecord {
+  const { id, meshid } = idsOf(node)
+  const hostname = textOf(node['rname']) ?? (isAgentNode(node) ? null : textOf(node['host']))
+  const seenIp = addressOf(node['ip'])
+  const facts = read === null ? factsOf(node, noDetails) : read.details && factsOf(node, read.details)
+  const bootedAt = facts?.lastRebootAt ?? bootTimeOf(node, null)
+  return {
+    ...(read === null ? facts : null),
     externalId: id,
     displayName: textOf(node['name']) ?? hostname ?? id.slice(-8),
     organizationExternalId: meshid,
-    assetType: assetTypeOf(osType, osVersion, hw) ?? null,
     hostname,
-    osType,
-    osVersion,
-    lastRebootAt: bootedAt,
     currentUser: texts(node['users'])[0] ?? null,
-    lanIp: facts?.lanIp ?? (seenIp !== null && isPrivateIpv4(seenIp) ? seenIp : null),
     wanIp: seenIp !== null && !isPrivateIpv4(seenIp) ? seenIp : null,
-    macAddresses: facts?.macAddresses ?? null,
     antivirus: antivirusOf(node) ?? null,
     tags: texts(node['tags']),
-    details: inventory || told ? { ...nodeDetails(node), ...inventory?.details } : null,
-    ...inventory?.record,
+    details: nodeDetails(node),
+    inventory: read && { revision: read.revision, facts },
     online,
     lastSeenAt,
     uptimeSeconds: online === true && bootedAt ? Math.max(0, Math.floor((now - bootedAt.getTime()) / 1000)) : null

@@ -1,7 +1,7 @@
 import { ProviderError } from '../define.ts'
 import type { Command, Frame } from './correlate.ts'
 import { isObject } from './frames.ts'
-import { connectedOf, isAgentNode, withoutSecrets, type NodeDetails, type RawNode } from './map.ts'
+import { connectedOf, withoutSecrets, type NodeDetails, type RawNode } from './map.ts'
 import type { Session } from './session.ts'
 
 /** One reading of which devices there are. */
@@ -85,7 +85,8 @@ export async function readNode (session: Session, id: string, signal: AbortSigna
 
 const detailsRight = 0x100000
 
-function maySeeDetails ({ info, account }: Session, node: RawNode): boolean {
+/** False where "nothing" in a device's details may only mean that the account lacks the right to see them. */
+export function maySeeDetails ({ info, account }: Session, node: RawNode): boolean {
   return info.manageAllDeviceGroups || ((account.links.get(String(node['meshid'])) ?? 0) & detailsRight) !== 0
 }
 
@@ -93,16 +94,10 @@ function maySeeDetails ({ info, account }: Session, node: RawNode): boolean {
  * Hardware and network of one device. Per device and not by `getDeviceDetails`: that walks the whole list for every call, its
  * reply carries no mark of the request, and it crashes the server (1.1.55) while the list is paged.
  */
-export async function readDetails (session: Session, node: RawNode, signal: AbortSignal): Promise<NodeDetails> {
-  if (!isAgentNode(node)) return { sysinfo: null, network: null, told: true }
-  const nodeid = String(node['_id'])
+export async function readDetails (session: Session, nodeid: string, signal: AbortSignal): Promise<NodeDetails> {
   const [sysinfo, network] = await Promise.all([
     session.request({ action: 'getsysinfo', nodeid }, { signal }),
     session.request({ action: 'getnetworkinfo', nodeid }, { signal })
   ])
-  return {
-    sysinfo: sysinfo['noinfo'] === true ? null : sysinfo,
-    network: network['noinfo'] === true ? null : network,
-    told: maySeeDetails(session, node)
-  }
+  return { sysinfo: sysinfo['noinfo'] === true ? null : sysinfo, network: network['noinfo'] === true ? null : network }
 }
