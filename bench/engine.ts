@@ -45,7 +45,7 @@ export interface Engine {
   close (): Promise<void>
 }
 
-export async function startEngine (database: BenchDatabase, provider: RmmProvider, options: object = {}): Promise<Engine> {
+export async function startEngine (database: BenchDatabase, provider: RmmProvider, options: object = {}, account: { config?: Record<string, unknown>, secrets: Record<string, unknown> } = { secrets: {} }): Promise<Engine> {
   const app = Fastify()
   await app.register(rmmSync, {
     orm: database.orm, schema: database.schema, migrations: 'run', providers: [provider], tenant: () => 'bench', authorize: () => {},
@@ -53,7 +53,7 @@ export async function startEngine (database: BenchDatabase, provider: RmmProvide
     secrets: aesGcmSecretBox({ keys: { bench: randomBytes(32).toString('base64') }, current: 'bench' }), schedule: { enabled: false }, engine: { tickMs: 60_000, leaseMs: 600_000 }, ...options
   })
   await app.ready()
-  const { connection } = await app.rmm.connections.create('bench', { provider: provider.id, secrets: {} })
+  const { connection } = await app.rmm.connections.create('bench', { provider: provider.id, ...account })
   const groups = await app.rmm.sync.start('bench', connection.id, { resources: ['organizations'] })
   await app.rmm.sync.settled('bench', groups.run.id)
   const { items } = await app.rmm.organizations.list('bench', connection.id, { limit: 200 })

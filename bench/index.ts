@@ -4,6 +4,7 @@ import { deviceGroupsBench } from './device-groups.ts'
 import { endToEndBench } from './end-to-end.ts'
 import { growthBench } from './memory.ts'
 import { mergeBench } from './merge.ts'
+import { meshcentralBench } from './meshcentral.ts'
 import { print, type Row } from './report.ts'
 import { webhookBench } from './webhook.ts'
 
@@ -12,7 +13,7 @@ import { webhookBench } from './webhook.ts'
  * PGlite is always measured, PostgreSQL where TEST_DATABASE_URL names one.
  */
 const { values: { quick, json, only } } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, only: { type: 'string' } } })
-const benches = { merge: mergeBench, 'end-to-end': endToEndBench, growth: growthBench, webhook: webhookBench, 'device-groups': deviceGroupsBench }
+const benches = { merge: mergeBench, 'end-to-end': endToEndBench, growth: growthBench, meshcentral: meshcentralBench, webhook: webhookBench, 'device-groups': deviceGroupsBench }
 const rows: Row[] = []
 for (const kind of kinds()) {
   for (const [name, bench] of Object.entries(benches)) {

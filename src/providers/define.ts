@@ -246,7 +246,8 @@ export type ProviderWebSocket = (url: string | URL, options: {
   /** PEM; trusted in addition to the system's. */
   ca?: string
   onMessage (text: string): void
-  onClose (info: { code: number, reason: string }): void
+  /** `refused`: it was ended on our side over a message that is larger than `maxMessageBytes`, or that cannot be read. */
+  onClose (info: { code: number, reason: string, refused?: boolean }): void
   signal?: AbortSignal
   /** Bytes of one message at most. Default 256 MiB. */
   maxMessageBytes?: number

@@ -1,10 +1,10 @@
 import type { Test } from 'tap'
-import type { DeviceRecord, ProviderLog, RmmProvider } from '../../src/providers/define.ts'
+import type { DeviceRecord, ProviderLog, ProviderWebSocket, RmmProvider } from '../../src/providers/define.ts'
 import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
 import { createEgress, hostsOf } from '../../src/services/http/index.ts'
 
 /** A client as the plugin opens it, over the plugin's own egress, closed with the test. */
-export async function openMesh (t: Test, provider: RmmProvider, config: Record<string, unknown>, secrets: Record<string, string>): Promise<MeshClient> {
+export async function openMesh (t: Test, provider: RmmProvider, config: Record<string, unknown>, secrets: Record<string, string>, maxMessageBytes?: number): Promise<MeshClient> {
   const stop = new AbortController()
   const quiet = () => {}
   const log: ProviderLog = { debug: quiet, info: quiet, warn: quiet }
@@ -13,7 +13,8 @@ export async function openMesh (t: Test, provider: RmmProvider, config: Record<s
     hosts: hostsOf(provider, config), allowPrivateNetwork: provider.allowPrivateNetwork === true, ca, log, signal: stop.signal,
     redact: Object.values(secrets), retry: { attempts: 2, baseMs: 5 }
   })
-  const client = await provider.open({ config, secrets, log, signal: stop.signal, fetch: egress.fetch, webSocket: egress.webSocket }) as MeshClient
+  const webSocket: ProviderWebSocket = (url, options) => egress.webSocket(url, maxMessageBytes === undefined ? options : { ...options, maxMessageBytes })
+  const client = await provider.open({ config, secrets, log, signal: stop.signal, fetch: egress.fetch, webSocket }) as MeshClient
   t.teardown(async () => {
     await provider.close?.(client)
     await egress.close()

@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import { mapRecords, ProviderError, type DeviceRecord, type Hint, type RejectedRecord } from '../../src/providers/define.ts'
 import { sanitizeName } from '../../src/providers/meshcentral/groups.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
-import { toDevice, withoutSecrets } from '../../src/providers/meshcentral/map.ts'
+import { toDevice } from '../../src/providers/meshcentral/map.ts'
+import { essentialsOf } from '../../src/providers/meshcentral/node-list.ts'
 import { Presence } from '../../src/providers/meshcentral/presence.ts'
 import { revisionOf, stateOf } from '../../src/providers/meshcentral/revision.ts'
 import { normalizeDevice } from '../../src/services/normalize-device.ts'
@@ -232,7 +233,7 @@ t.test('devices come in pages with a checkpoint that survives changes of the lis
 })
 
 t.test('a device that vanishes in mid-read, or cannot be read, does not end the read', async t => {
-  const { fake, devices, open } = await setUp(t, {}, { requestTimeoutMs: 200 })
+  const { fake, devices, open } = await setUp(t, {}, { requestTimeoutMs: 1000 })
   const [silent, gone] = [...fake.world.nodes.keys()].sort()
   fake.world.addNode({ meshid: [...fake.world.groups.keys()][0]!, _id: 'node-without-slash' })
   fake.intercept = ({ action, nodeid }) => {
@@ -285,6 +286,19 @@ t.test('a read that loses the server throws', async t => {
     return false
   }
   t.equal((await failure(all(devices.pull(await open(), null, signal)))).kind, 'unreachable')
+})
+
+t.test('a list above the limit of one message is an error that says what to do, and one in parts is not', async t => {
+  for (const maxDeviceView of [undefined, 20]) {
+    const fake = await startFakeMeshCentral({ devices: 100, ...(maxDeviceView === undefined ? {} : { maxDeviceView }) })
+    t.teardown(() => fake.close())
+    const provider = meshcentral({ allowPrivateNetwork: true })
+    const client = await openMesh(t, provider, { url: fake.url }, { username: fake.username, password: fake.password }, 32_768)
+    const read = all(provider.resources.devices!.pull(client, null, signal))
+    if (maxDeviceView === undefined) t.match(await failure(read), { kind: 'protocol', message: /larger than 256 MiB.*"maxDeviceView".*several accounts/ })
+    else t.equal((await read).length, 100)
+    t.ok((await provider.check(client, signal)).account, 'a new session serves the rest')
+  }
 })
 
 t.test('fields: Windows, Linux, no rights, no secrets', async t => {
@@ -496,7 +510,7 @@ t.test('any JSON as a node is a device or rejected, and any JSON as its details 
     network: fc.oneof(fc.constant(null), fc.record({ netif2: fc.oneof(fc.jsonValue(), fc.dictionary(fc.string(), fc.array(fc.record({ mac: fc.jsonValue(), address: fc.jsonValue() })))) }))
   })
   fc.assert(fc.property(fc.oneof(shaped, fc.dictionary(fc.string(), fc.jsonValue())), fc.option(details), (node, facts) => {
-    const { records, rejected } = mapRecords([node as Record<string, unknown>], raw => raw['_id'], raw => toDevice(withoutSecrets(raw), online, facts && { revision: revisionOf(stateOf(raw, null, true), raw, online.now, 0), details: facts }))
+    const { records, rejected } = mapRecords([node as Record<string, unknown>], raw => raw['_id'], raw => toDevice(essentialsOf(raw, 'mesh//x'), online, facts && { revision: revisionOf(stateOf(raw, null, true), raw, online.now, 0), details: facts }))
     if (records.length + rejected.length !== 1) return false
     for (const record of records) {
       normalizeDevice(record, new Date(0))

@@ -9,7 +9,7 @@ import { mock } from 'node:test'
 import t from 'tap'
 import { Type } from '@sinclair/typebox'
 import fc from 'fast-check'
-import { WebSocketServer } from 'ws'
+import { type WebSocket as WebSocketPeer, WebSocketServer } from 'ws'
 import { ProviderError } from '../../src/providers/define.ts'
 import { createRedact } from '../../src/services/http/failures.ts'
 import { retryAfterMs } from '../../src/services/http/fetch.ts'
@@ -636,12 +636,29 @@ t.test('WebSocket', async t => {
     t.match(await failure(slow.webSocket(url.replace('http', 'ws'), listener().options)), { kind: 'unreachable', message: /did not answer in time/ })
   })
 
-  t.test('a message above the limit closes the socket', async t => {
-    const { wss, url, host } = await socketServer(t)
-    wss.on('connection', ws => { ws.on('error', () => {}); ws.send('x'.repeat(5000)) })
-    const heard = listener()
-    await egressFor(t, [host]).webSocket(url, { ...heard.options, maxMessageBytes: 1000 })
-    await heard.until(() => heard.closes.length > 0)
-    t.same(heard.messages, [])
+  t.test('a message above the limit, or none, is told from a lost connection', async t => {
+    const ends: Array<[string, boolean, (ws: WebSocketPeer, raw: Socket) => void]> = [
+      ['a message above the limit', true, ws => ws.send('x'.repeat(5000))],
+      ['bytes that are no frame', true, (_ws, raw) => raw.write(Buffer.alloc(100, 0xff))],
+      ['an end without a close frame', false, (_ws, raw) => raw.end()],
+      ['a reset', false, (_ws, raw) => 'encrypted' in raw ? raw.destroy() : raw.resetAndDestroy()],
+      ['a server that is gone', false, ws => ws.terminate()],
+      ['a close frame', false, ws => ws.close(1001, 'restart')]
+    ]
+    for (const tls of [undefined, { cert: pem('server.pem'), key: pem('server.key.pem') }]) {
+      for (const [name, refused, end] of ends) {
+        const { wss, url, host } = await socketServer(t, tls)
+        wss.on('connection', (ws, request) => {
+          ws.on('error', () => {})
+          end(ws, request.socket)
+        })
+        const heard = listener()
+        await egressFor(t, [host], { ca: pem('ca.pem') }).webSocket(url, { ...heard.options, maxMessageBytes: 1000 })
+        await heard.until(() => heard.closes.length > 0)
+        t.same(heard.messages, [])
+        t.equal(heard.closes.length, 1)
+        t.equal('refused' in heard.closes[0]!, refused, `${name}, ${tls ? 'wss' : 'ws'}`)
+      }
+    }
   })
 })

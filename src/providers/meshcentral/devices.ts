@@ -2,7 +2,8 @@ import { ProviderError, type DeviceRecord, type KnownRevisions, type Page, type 
 import type { MeshClient } from './client.ts'
 import { isId, isObject } from './frames.ts'
 import { connectedOf, isAgentNode, toDevice, type MarkedDetails, type NodeStatus, type RawNode } from './map.ts'
-import { listNodes, maySeeDetails, readDetails, readNode, type NodeList } from './nodes.ts'
+import type { ListedNode, NodeList } from './node-list.ts'
+import { listNodes, maySeeDetails, readDetails, readNode } from './nodes.ts'
 import { isCurrent, revisionOf, stateOf } from './revision.ts'
 import { NoReplyError, type Session } from './session.ts'
 
@@ -19,10 +20,8 @@ function statusOf (client: MeshClient, session: Session, node: RawNode, lastChan
 }
 
 /** True where every agent came within the grace: so they do after a restart, and the others may still be on their way. */
-function looksRestarted (client: MeshClient, session: Session, { nodes }: NodeList): boolean {
-  const since = Date.now() + session.info.skewMs - client.state.presence.graceMs
-  const times = nodes.map(node => node['agct']).filter(time => typeof time === 'number')
-  return times.length > 0 && times.every(time => time > since)
+function looksRestarted (client: MeshClient, session: Session, { connectedSince }: NodeList): boolean {
+  return connectedSince !== null && connectedSince > Date.now() + session.info.skewMs - client.state.presence.graceMs
 }
 
 /** Runs `work` over all items, a bounded number at a time; results in order. The first failure ends it. */
@@ -54,21 +53,19 @@ interface Reading {
   client: MeshClient
   session: Session
   known: KnownRevisions | undefined
-  lastChange: NodeList['lastChange']
   restarted: boolean
   observedAt: Date
 }
 
-async function readPage ({ client, session, known, lastChange, restarted, observedAt }: Reading, nodes: RawNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
+async function readPage ({ client, session, known, restarted, observedAt }: Reading, nodes: ListedNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
   const now = observedAt.getTime()
   const rejected: RejectedRecord[] = []
-  const revisions = await known?.(nodes.map(node => node['_id']).filter(id => isId(session.info, 'node', id)))
-  const records = await eachBounded(nodes, inFlight, async node => {
+  const revisions = await known?.(nodes.map(({ node }) => node['_id']).filter(id => isId(session.info, 'node', id)))
+  const records = await eachBounded(nodes, inFlight, async ({ node, lastChange }) => {
     const id = typeof node['_id'] === 'string' ? node['_id'] : null
     try {
-      const changed = lastChange.get(String(id)) ?? null
-      const details = await detailsOf(client, session, node, changed, revisions?.get(String(id)), signal)
-      const status = statusOf(client, session, node, changed, now)
+      const details = await detailsOf(client, session, node, lastChange, revisions?.get(String(id)), signal)
+      const status = statusOf(client, session, node, lastChange, now)
       return toDevice(node, restarted && status.online === false ? { ...status, online: null } : status, details)
     } catch (error) {
       // The session's end and the abort end the read; one device that cannot be read or mapped does not.
@@ -77,25 +74,24 @@ async function readPage ({ client, session, known, lastChange, restarted, observ
       return null
     }
   })
-  const last = nodes.at(-1)?.['_id']
+  const last = nodes.at(-1)?.node['_id']
   return { observedAt, records: records.filter(record => record !== null), rejected, checkpoint: typeof last === 'string' ? { after: last } : null }
 }
 
 /**
- * Devices with hardware and network facts, which are read again only where something happened to the agent. There are no pages on the platform: the checkpoint is the last id handled, in sorted
- * order over a fresh list. All pages carry the time of the list, as what was read later may only make them newer.
+ * Devices with hardware and network facts, which are read again only where something happened to the agent. There are no pages on the
+ * platform: the checkpoint is the last id handled, in sorted order over a fresh list. All pages carry the time of the list, as what was
+ * read later may only make them newer.
  */
 export const devices: Resource<MeshClient, DeviceRecord> = {
   deletes: 'snapshot',
   async * pull (client, from, signal, known) {
-    const after = isObject(from) && typeof from['after'] === 'string' ? from['after'] : ''
     const observedAt = new Date()
     const session = await client.session(signal)
     const list = await listNodes(session, signal)
-    const reading = { client, session, known, lastChange: list.lastChange, restarted: looksRestarted(client, session, list), observedAt }
-    const rest = list.nodes.filter(node => String(node['_id']) > after)
-    list.nodes = []
-    while (rest.length > 0) yield await readPage(reading, rest.splice(0, pageSize), signal)
+    if (isObject(from) && typeof from['after'] === 'string') list.skipUntil(from['after'])
+    const reading = { client, session, known, restarted: looksRestarted(client, session, list), observedAt }
+    for (let nodes = list.take(pageSize); nodes.length > 0; nodes = list.take(pageSize)) yield await readPage(reading, nodes, signal)
   },
   async fetchOne (client, externalId, signal) {
     const session = await client.session(signal)

@@ -7,6 +7,8 @@ import { connectedOf } from './map.ts'
 import { listNodes } from './nodes.ts'
 import type { Session } from './session.ts'
 
+const recheckAtOnce = 500
+
 const deviceEvents = new Map<unknown, Hint['kind']>([
   ['addnode', 'changed'], ['changenode', 'changed'], ['nodemeshchange', 'changed'], ['ifchange', 'changed'], ['sysinfohash', 'changed'], ['removenode', 'deleted']
 ])
@@ -115,10 +117,12 @@ async function recheck (client: MeshClient, session: Session, queue: HintQueue, 
   await delay(Math.max(0, until - Date.now()), undefined, { signal, ref: false })
   const { presence } = client.state
   if (!presence.anyOnline()) return
-  const { nodes } = await listNodes(session, signal)
-  for (const node of nodes) {
-    const id = node['_id']
-    if (connectedOf(node) === false && isId(session.info, 'node', id) && presence.wasOnline(id)) queue.push({ resource: 'devices', externalId: id, kind: 'heartbeat' })
+  const list = await listNodes(session, signal)
+  for (let nodes = list.take(recheckAtOnce); nodes.length > 0; nodes = list.take(recheckAtOnce)) {
+    for (const { node } of nodes) {
+      const id = node['_id']
+      if (connectedOf(node) === false && isId(session.info, 'node', id) && presence.wasOnline(id)) queue.push({ resource: 'devices', externalId: id, kind: 'heartbeat' })
+    }
   }
 }
 

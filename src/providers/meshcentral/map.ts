@@ -3,7 +3,7 @@ import { isObject } from './frames.ts'
 import { assetTypeOf, bootTimeOf, inventoryOf, textOf, timeOf } from './inventory.ts'
 import { addressOf, isPrivateIpv4, networkOf } from './network.ts'
 
-/** A node as the server lists it, its group's id put back into `meshid`, credentials taken out. */
+/** What is kept of a node: fields of the server's document, and its group's id in `meshid`. Everything else stays out, credentials above all. */
 export type RawNode = Record<string, unknown>
 
 /** What is read per node; null where the server has nothing or does not tell. */
@@ -25,14 +25,6 @@ export interface NodeStatus {
 }
 
 const kinds: Record<number, string> = { 1: 'amt', 2: 'agent', 3: 'local', 4: 'ipkvm' }
-const secretFields = ['intelamt', 'ssh', 'rdp', 'pmt', 'links', 'sessions', 'amtdevices', 'pass', 'user'] as const
-
-/** Keeps credentials, tokens and the users' rights out of this process's reach from the first moment on. */
-export function withoutSecrets (node: Record<string, unknown>): RawNode {
-  const copy = { ...node }
-  for (const field of secretFields) delete copy[field]
-  return copy
-}
 
 export function isAgentNode (node: RawNode): boolean {
   return node['mtype'] === undefined || node['mtype'] === 2

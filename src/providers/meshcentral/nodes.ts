@@ -1,29 +1,45 @@
+import { setImmediate as breathe } from 'node:timers/promises'
 import { ProviderError } from '../define.ts'
 import type { Command, Frame } from './correlate.ts'
 import { isObject } from './frames.ts'
-import { connectedOf, withoutSecrets, type NodeDetails, type RawNode } from './map.ts'
+import { connectedOf, type NodeDetails, type RawNode } from './map.ts'
+import { essentialsOf, NodeList } from './node-list.ts'
 import type { Session } from './session.ts'
-
-/** One reading of which devices there are. */
-export interface NodeList {
-  /** In the order of their ids. */
-  nodes: RawNode[]
-  /** When each last connected or disconnected: ms of the server's clock. */
-  lastChange: Map<string, number>
-}
 
 /** Tries to read a paged list without it changing meanwhile. */
 const pagedAttempts = 3
+/** Nodes looked at between two breaths: while a long list is, others get their turn. */
+const breath = 500
 
-function nodesIn (reply: Frame): RawNode[] {
-  if (!isObject(reply['nodes'])) throw new ProviderError('protocol', 'MeshCentral answered the list of devices without a list')
-  return Object.entries(reply['nodes']).flatMap(([meshid, nodes]) =>
-    Array.isArray(nodes) ? nodes.filter(isObject).map(node => ({ ...withoutSecrets(node), meshid })) : [])
+function parseNode (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw new ProviderError('protocol', 'MeshCentral sent a list of devices with something in it that is not JSON', { cause: error })
+  }
 }
 
-function keep (lastChange: Map<string, number>, reply: Frame): void {
-  if (!isObject(reply['lastconnects'])) return
-  for (const [id, time] of Object.entries(reply['lastconnects'])) if (typeof time === 'number') lastChange.set(id, time)
+/** The nodes of a reply; those of a long one are texts, see `parseFrame`. */
+function * nodesIn (reply: Frame): Generator<RawNode> {
+  if (!isObject(reply['nodes'])) throw new ProviderError('protocol', 'MeshCentral answered the list of devices without a list')
+  for (const [meshid, nodes] of Object.entries(reply['nodes'])) {
+    for (const item of Array.isArray(nodes) ? nodes : []) {
+      const node: unknown = typeof item === 'string' ? parseNode(item) : item
+      if (isObject(node)) yield essentialsOf(node, meshid)
+    }
+  }
+}
+
+/** Adds the nodes of one reply, with the times of another that was read after it; returns how many. */
+async function addNodes (list: NodeList, nodes: Frame, times: Frame): Promise<number> {
+  const changes = isObject(times['lastconnects']) ? times['lastconnects'] : {}
+  let count = 0
+  for (const node of nodesIn(nodes)) {
+    const time = changes[String(node['_id'])]
+    list.add({ node, lastChange: typeof time === 'number' ? time : null })
+    if (++count % breath === 0) await breathe()
+  }
+  return count
 }
 
 /** The server remembers the page per socket, also for the pushes it lets through: a page without devices opens them again. */
@@ -31,22 +47,19 @@ async function leavePage (session: Session, signal: AbortSignal): Promise<void> 
   await session.request({ action: 'nodes', id: `node/${session.info.domain}/-`, skip: 0, limit: 2 }, { signal })
 }
 
-async function readPages (session: Session, limit: number, signal: AbortSignal): Promise<{ byId: Map<string, RawNode>, lastChange: Map<string, number> } | null> {
-  const byId = new Map<string, RawNode>()
-  const lastChange = new Map<string, number>()
+async function readPages (session: Session, limit: number, signal: AbortSignal): Promise<NodeList | null> {
+  const list = new NodeList()
   let skip = 0
   for (;;) {
     const reply = await session.request({ action: 'nodes', skip, limit }, { signal })
-    const nodes = nodesIn(reply)
-    for (const node of nodes) byId.set(String(node['_id']), node)
-    keep(lastChange, await session.request({ action: 'lastconnects' }, { signal }))
-    skip += nodes.length
+    const count = await addNodes(list, reply, await session.request({ action: 'lastconnects' }, { signal }))
+    skip += count
     const total = typeof reply['totalcount'] === 'number' ? reply['totalcount'] : skip
-    if (nodes.length === 0 || skip >= total) return byId.size === total ? { byId, lastChange } : null
+    if (count === 0 || skip >= total) return list.arrange() === total ? list : null
   }
 }
 
-async function listPaged (session: Session, limit: number, signal: AbortSignal) {
+async function listPaged (session: Session, limit: number, signal: AbortSignal): Promise<NodeList> {
   return await session.alone(async () => {
     try {
       for (let attempt = 0; attempt < pagedAttempts; attempt++) {
@@ -62,21 +75,17 @@ async function listPaged (session: Session, limit: number, signal: AbortSignal) 
 
 /** Every device the account can see. */
 export async function listNodes (session: Session, signal: AbortSignal): Promise<NodeList> {
-  const sorted = (nodes: RawNode[]) => nodes.sort((a, b) => String(a['_id']) < String(b['_id']) ? -1 : 1)
-  if (session.info.maxDeviceView !== null) {
-    const { byId, lastChange } = await listPaged(session, session.info.maxDeviceView, signal)
-    return { nodes: sorted([...byId.values()]), lastChange }
-  }
-  const lastChange = new Map<string, number>()
-  const nodes = nodesIn(await session.request({ action: 'nodes' }, { signal }))
-  keep(lastChange, await session.request({ action: 'lastconnects' }, { signal }))
-  return { nodes: sorted(nodes), lastChange }
+  if (session.info.maxDeviceView !== null) return await listPaged(session, session.info.maxDeviceView, signal)
+  const list = new NodeList()
+  await addNodes(list, await session.request({ action: 'nodes' }, { signal }), await session.request({ action: 'lastconnects' }, { signal }))
+  list.arrange()
+  return list
 }
 
 /** One device, or null where it is not (or not visible any more). */
 export async function readNode (session: Session, id: string, signal: AbortSignal): Promise<{ node: RawNode, lastChange: number | null } | null> {
   const command: Command = { action: 'nodes', id, ...(session.info.maxDeviceView === null ? {} : { skip: 0, limit: session.info.maxDeviceView }) }
-  const node = nodesIn(await session.alone(() => session.request(command, { signal }))).find(node => node['_id'] === id)
+  const node = [...nodesIn(await session.alone(() => session.request(command, { signal })))].find(node => node['_id'] === id)
   if (!node) return null
   if (connectedOf(node) === true) return { node, lastChange: null }
   const { time } = await session.request({ action: 'lastconnect', nodeid: id }, { signal })

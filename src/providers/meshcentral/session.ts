@@ -3,6 +3,7 @@ import { ProviderError, type ProviderContext, type ProviderSocket } from '../def
 import { Correlator, type Command, type Frame } from './correlate.ts'
 import { endOf, isObject, readAccount, readServerInfo, type Account, type ServerInfo } from './frames.ts'
 import { GroupView } from './group-view.ts'
+import { parseFrame } from './large-frame.ts'
 
 export interface SessionOptions {
   ctx: Pick<ProviderContext<unknown, unknown>, 'fetch' | 'webSocket' | 'log'>
@@ -46,6 +47,11 @@ export async function untilAborted<T> (promise: Promise<T>, signal: AbortSignal)
 function authHeader ({ username, password, token }: SessionOptions['credentials']): string {
   const parts = token === undefined || token === '' ? [username, password] : [username, password, token]
   return parts.map(part => Buffer.from(part, 'utf8').toString('base64')).join(',')
+}
+
+/** The list of devices is one message, whatever their number. */
+function tooLarge (host: string): ProviderError {
+  return new ProviderError('protocol', `${host} sent a message that is larger than 256 MiB, or that cannot be read. If its list of devices has grown that large, set "maxDeviceView" (for example 10000) in the domain's part of MeshCentral's config.json, so that the list comes in parts; or connect several accounts that each see a part of the device groups`)
 }
 
 async function preflight ({ ctx, healthUrl, signal }: SessionOptions): Promise<void> {
@@ -102,7 +108,7 @@ export class Session {
         ...(ca === undefined ? {} : { ca }),
         signal,
         onMessage: text => this.receive(text),
-        onClose: ({ code }) => this.end(new ProviderError('unreachable', `The connection to ${controlUrl.host} was lost (${code})`))
+        onClose: ({ code, refused }) => this.end(refused ? tooLarge(controlUrl.host) : new ProviderError('unreachable', `The connection to ${controlUrl.host} was lost (${code})`))
       })
       if (this.ended) this.socket.abort()
       await untilAborted(loggedIn, signal)
@@ -177,7 +183,7 @@ export class Session {
     if (this.ended) return
     let frame: unknown
     try {
-      frame = JSON.parse(text)
+      frame = parseFrame(text)
     } catch {
       this.options.ctx.log.debug({ length: text.length }, 'a frame of MeshCentral is not JSON')
       return

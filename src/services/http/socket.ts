@@ -98,23 +98,28 @@ function handshakeFailure (wire: Wire, url: URL, redact: Redact, eventError: unk
   return new ProviderError('protocol', `${url.host} has no WebSocket at this address (status ${status}). Check the address, and that a proxy in front of it passes WebSockets on`)
 }
 
+/** True where a socket ended although nobody at the other end ended it: undici hangs up on what it does not take, and does not say so. */
+function hungUp (raw: Socket | null): boolean {
+  return raw !== null && raw.errored === null && !raw.readableEnded
+}
+
 const toText = (data: unknown) => typeof data === 'string' ? data : Buffer.from(data as ArrayBuffer).toString('utf8')
 
 /** Wires an opened WebSocket to the provider's callbacks; `onClose` fires exactly once, and no message comes after it. */
 function bind (ws: WebSocket, wire: Wire, options: Options, signal: AbortSignal): ProviderSocket {
   let closed = false
   let timer: NodeJS.Timeout | undefined
-  const finish = (code: number, reason: string) => {
+  const finish = (code: number, reason: string, refused = false) => {
     if (closed) return
     closed = true
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
     dropWire(wire)
-    options.onClose({ code, reason })
+    options.onClose({ code, reason, ...(refused ? { refused } : {}) })
   }
   const abort = () => finish(1006, '')
   ws.onmessage = event => { if (!closed) options.onMessage(toText(event.data)) }
-  ws.onclose = event => finish(event.code, event.reason)
+  ws.onclose = event => finish(event.code, event.reason, event.code === 1006 && hungUp(wire.raw))
   ws.onerror = null
   signal.addEventListener('abort', abort, { once: true })
   return {
