@@ -107,6 +107,7 @@ async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[])
     return { runId: attempt.runId, tenantId, connectionId, provider, resource: pass.resource, pages: pages.length, records: processed, outcomes, durationMs: performance.now() - began }
   })
   reading.state = state
+  pass.pages += pages.length
 }
 
 async function merge (reading: Reading, trx: Db, name: ResourceName, records: Normal[], state: PageProgress, items: RunItem[]): Promise<Changes> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type RawBuilder, sql } from 'kysely'
+import { StaleAttemptError } from '../../errors.ts'
 import type { Checkpoint } from '../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../types.ts'
 import type { Database, Db, Tables } from './database.ts'
@@ -13,7 +14,7 @@ export interface Pass {
   mode: SyncMode
   startedAt: Date
   checkpoint: Checkpoint | null
-  /** Pages committed before this attempt. */
+  /** Pages committed so far. */
   pages: number
 }
 
@@ -58,22 +59,26 @@ export function seenSince (t: Tables, connectionId: string, resource: ResourceNa
 
 /**
  * Last statement of a page's transaction: what was seen, where to go on, how far the run is. `quiet`: the page told nobody anything. Then the
- * commit need not wait for the disk: a database that crashes forgets the page together with its checkpoint, and it is read again.
+ * commit need not wait for the disk: a database that crashes forgets the page together with its checkpoint, and it is read again. Whoever
+ * goes on without having noticed finds fewer pages than it has committed, and gets `RMM_ERR_STALE_ATTEMPT`.
  */
 export async function markPages (trx: Db, t: Tables, attempt: Attempt, pass: Pass, marks: PageMark[], checkpoint: Checkpoint | null, state: PageProgress, quiet: boolean): Promise<void> {
   const pages = marks.map(mark => sql`(${attempt.tenantId}, ${attempt.connectionId}::uuid, ${pass.id}::uuid, ${pass.resource}, ${mark.observedAt.toISOString()}::timestamptz, ${textArray(mark.seen)}, ${mark.refs === undefined ? null : textArray(mark.refs)})`)
-  await sql`
+  const { rows } = await sql`
     with marked as (insert into ${t.page} (tenant_id, connection_id, pass_id, resource, observed_at, seen, refs) values ${sql.join(pages)}),
-    checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, updated_at = now() where id = ${pass.id})
-    update ${t.run} set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb,
+    checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, updated_at = now()
+      where id = ${pass.id} and pages = ${pass.pages} returning id)
+    update ${t.run} r set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb,
       lease_until = now() + ${state.leaseMs} * interval '1 millisecond', updated_at = now()
-    where id = ${attempt.runId} and fence = ${attempt.fence}
+    from checked where r.id = ${attempt.runId} and r.fence = ${attempt.fence}
     returning ${quiet ? sql`set_config('synchronous_commit', 'off', true)` : sql`null`}`.execute(trx)
+  if (rows.length === 0) throw new StaleAttemptError()
 }
 
-/** Closes a pass; pages of older passes have nothing left to say and go. */
+/** Closes a pass; pages of older passes have nothing left to say and go. Throws `RMM_ERR_STALE_ATTEMPT` where not all of it is there. */
 export async function completePass (trx: Db, t: Tables, attempt: Attempt, pass: Pass): Promise<void> {
-  await sql`update ${t.pass} set complete = true, updated_at = now() where id = ${pass.id}`.execute(trx)
+  const { rows } = await sql`update ${t.pass} set complete = true, updated_at = now() where id = ${pass.id} and pages = ${pass.pages} returning id`.execute(trx)
+  if (rows.length === 0) throw new StaleAttemptError()
   await sql`delete from ${t.page} where connection_id = ${attempt.connectionId} and resource = ${pass.resource} and pass_id <> ${pass.id}
     and created_at < now() - interval '1 hour'`.execute(trx)
 }
