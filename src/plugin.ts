@@ -57,7 +57,7 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
 function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOptions, services: Services, transports: ReadonlyMap<string, SyncTransport>, stopping: AbortController): void {
   const { sync, events, executor, inbox, listeners, provisioning } = services
   const ticker = createTicker(core, sync, events, {
-    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend, events.tend]
+    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend]
   })
   app.addHook('onReady', async () => {
     if (!options.worker.enabled) return

@@ -2,6 +2,7 @@ import { ConnectionCheckError, ConnectionDisconnectedError, InternalError, Platf
 import { ProviderError, type RmmProvider } from '../providers/define.ts'
 import type { Core } from './core.ts'
 import { publishRequest } from './diagnostics.ts'
+import { hashText } from './field-values.ts'
 import { createEgress, createRateLimiter, hostsOf, type RateLimiter } from './http/index.ts'
 import type { ConnectionRow } from './store/connections.ts'
 
@@ -26,7 +27,7 @@ export function sealedFor (row: { tenant_id: string, id: string }): string {
 
 /** Other secrets or another address are another thing to try. */
 export function identityOf (row: ConnectionRow): string {
-  return `${row.sealed_secrets}|${JSON.stringify(row.config)}`
+  return hashText(`${row.sealed_secrets}|${JSON.stringify(row.config)}`)
 }
 
 /** Every string in the secrets is worth hiding from logs and errors. */
@@ -34,16 +35,19 @@ function secretValues (secrets: Record<string, unknown>): string[] {
   return Object.values(secrets).filter((value): value is string => typeof value === 'string' && value.length > 3)
 }
 
+/** Per connection; more were never asked at once. */
+const placesKept = 8
+
 export function createClientFactory (core: Core): ClientFactory {
   // All runs, re-reads and actions of one connection in this process share one limiter: the platform counts them together.
-  // A connection that is pointed elsewhere owes nothing to the platform it left.
-  const limiters = new Map<string, { hosts: string, limiter: RateLimiter }>()
+  // One for each place it was pointed to: neither owes a connection to the other what that one asked for, nor does a look elsewhere end a pause.
+  const limiters = new Map<string, Map<string, RateLimiter>>()
 
   function limiterOf (provider: RmmProvider, connectionId: string, hosts: string): RateLimiter {
-    const kept = limiters.get(connectionId)
-    if (kept?.hosts === hosts) return kept.limiter
-    const limiter = createRateLimiter(provider.limits)
-    limiters.set(connectionId, { hosts, limiter })
+    const kept = limiters.get(connectionId) ?? new Map<string, RateLimiter>()
+    const limiter = kept.get(hosts) ?? createRateLimiter(provider.limits)
+    limiters.set(connectionId, kept.set(hosts, limiter))
+    if (kept.size > placesKept) kept.delete(kept.keys().next().value!)
     return limiter
   }
 

@@ -11,16 +11,14 @@ const emitterSink = 'emitter'
 const listening = 'listeners:'
 
 const keepHours = 72
-/** Ticks may be late; a process that died is thought to listen for so long. */
-const listeningTicks = 5
+/** Looks in which nobody was found listening before nobody is taken to listen. */
+const unheardLooks = 2
 
 export type EventsService = Rmm['events'] & {
   /** From now on committed events leave at once. Processes that never start leave them to those that did. */
   start (): void
   /** Hands every sink what it has not taken yet. Returns when nothing is left or a sink failed. */
   relay (): Promise<void>
-  /** Every tick: tells the other processes whether this one has listeners, and learns whether any has. */
-  tend (): Promise<void>
   prune (): Promise<void>
   close (): Promise<void>
 }
@@ -31,7 +29,8 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
   const { database, log } = core
   const mine = listening + core.worker
   let told = false
-  let heardElsewhere = false
+  let unheard = 0
+  let looking: NodeJS.Timeout | undefined
   const hostRelays = hostSinks.map(sink => createSinkRelay(core, sink))
   const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
   const heardHere = (): boolean => listeners.size > 0
@@ -41,6 +40,23 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
     core.sinks = [...heard ? [emitterSink] : [], ...hostSinks.map(sink => sink.name)]
   }
   choose(true)
+
+  /** Tells the other processes whether this one has listeners, and learns whether any has. */
+  async function look (): Promise<void> {
+    const heard = heardHere()
+    if (heard) await takeLease(database, mine, core.worker, core.settings.leaseMs)
+    else if (told) await dropLease(database, mine, core.worker)
+    told = heard
+    unheard = heard || await anyLease(database, listening, core.worker) ? 0 : unheard + 1
+    choose(unheard < unheardLooks)
+  }
+
+  /** Where nobody listens, what waits for listeners is taken as heard. A process that has just begun to listen is asked for at the last moment. */
+  async function nobodyListens (): Promise<boolean> {
+    return !heardHere() && unheard >= unheardLooks && !await anyLease(database, listening, core.worker)
+  }
+
+  const lookAgain = (): void => { look().catch(error => log.debug({ err: error }, 'looking for listeners failed; it is tried again')) }
 
   async function emit (events: RmmEvent[]): Promise<void> {
     for (const event of events) {
@@ -60,6 +76,7 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set.add(listener))
       choose(true)
+      if (looking !== undefined && !told) lookAgain()
       return () => {
         set.delete(listener)
         if (set.size === 0 && listeners.get(type) === set) listeners.delete(type)
@@ -67,28 +84,23 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
     },
     lag: () => outboxLag(database),
     start () {
+      // A clock of its own: a tick may be busy for longer than the lease.
+      looking = setInterval(lookAgain, Math.min(core.settings.tickMs, core.settings.leaseMs / 3)).unref()
+      lookAgain()
       database.onEvents(() => { for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick() })
     },
     async relay () {
-      // Listeners of other processes get what waits; where nobody listens it is taken as heard.
-      const relays = heardHere() || !heardElsewhere ? [emitter, ...hostRelays] : hostRelays
+      const relays = heardHere() || await nobodyListens() ? [emitter, ...hostRelays] : hostRelays
       await Promise.all(relays.map(relay => relay.relay()))
-    },
-    async tend () {
-      const heard = heardHere()
-      if (heard) await takeLease(database, mine, core.worker, core.settings.tickMs * listeningTicks)
-      else if (told) await dropLease(database, mine, core.worker)
-      told = heard
-      heardElsewhere = await anyLease(database, listening, core.worker)
-      choose(heardHere() || heardElsewhere)
     },
     async prune () {
       await pruneOutbox(database, keepHours)
       await pruneLeases(database, listening)
     },
     async close () {
+      // The lease is left to end by itself: until then events wait, for the process that comes in this one's place.
+      clearInterval(looking)
       await Promise.all([emitter, ...hostRelays].map(relay => relay.stop()))
-      if (told) await dropLease(database, mine, core.worker).catch(error => log.debug({ err: error }, 'the lease of the listeners could not be dropped; it ends by itself'))
       // One sink that cannot close must not keep the others open.
       for (const sink of hostSinks) await Promise.resolve(sink.close?.()).catch(error => log.warn({ err: error, sink: sink.name }, 'closing the sink failed'))
     }

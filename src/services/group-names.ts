@@ -35,11 +35,6 @@ export function groupName (client: Client, sanitizeName: Sanitize): string {
   return ''
 }
 
-/** What PostgreSQL takes as text; a client or a group may have any name, or none. */
-export function storable (name: string | null | undefined): string {
-  return (name ?? '').toWellFormed().replaceAll('\0', '')
-}
-
 /** Names that people take for the same. */
 export function nameKey (name: string): string {
   return name.normalize('NFC').toLowerCase()

@@ -1,6 +1,8 @@
 import type { DeviceGroup } from '../providers/define.ts'
 import type { Client } from '../types.ts'
-import { groupName, marker, markOf, nameKey, storable, wordIndex } from './group-names.ts'
+import { clean } from './field-values.ts'
+import { groupName, marker, markOf, nameKey, wordIndex } from './group-names.ts'
+import { storable } from './stable-json.ts'
 
 /** The stored association of a client with a group. */
 export interface GroupLink {
@@ -63,8 +65,8 @@ interface Ground extends PlanInput {
  * Applied and planned again, everything is `existing`.
  */
 export function planGroups (input: PlanInput): GroupStep[] {
-  const clients = [...new Map(input.clients.map(({ id, name }) => [id, { id, name: storable(name) }])).values()]
-  const ground = survey({ ...input, clients, groups: input.groups.map(group => ({ ...group, name: storable(group.name) })) })
+  const clients = [...new Map(input.clients.map(({ id, name }) => [id, { id, name: storable(name ?? '') }])).values()]
+  const ground = survey({ ...input, clients, groups: input.groups.map(group => ({ ...group, name: storable(group.name ?? '') })) })
   return clients.map(client => stepFor(client, ground))
 }
 
@@ -115,6 +117,7 @@ function claimsByName ({ clients, mappings, sanitizeName }: PlanInput, free: Dev
 }
 
 function stepFor (client: Client, ground: Ground): GroupStep {
+  if (clean(client.id) !== client.id) return { kind: 'failed', client, reason: 'the client\'s id has characters that cannot be stored' }
   const own = ground.marked.get(marker(ground.tenantId, client.id)) ?? []
   const link = ground.linkOf.get(client.id)
   const stored = link === undefined ? undefined : ground.byId.get(link.externalId)

@@ -45,7 +45,9 @@ export function createGroupStatus (core: Core, clients: ClientFactory, target: (
     try {
       const open = await clients.open(row, signal)
       try {
-        return await groups.list(open.client, signal)
+        const seen = await groups.list(open.client, signal)
+        refused.delete(row.id)
+        return seen
       } finally {
         await open.close()
       }

@@ -61,7 +61,7 @@ export function normalizeDevice (record: DeviceRecord, observedAt: Date): Normal
   const externalId = id(record.externalId, 'the device id')
   const organizationExternalId = optionalId(record.organizationExternalId, 'the organization id')
   const organizationTold = record.organizationExternalId !== undefined
-  const displayName = text(record.displayName, maxNameLength) ?? text(record.hostname, maxNameLength) ?? externalId.slice(0, maxNameLength)
+  const displayName = text(record.displayName, maxNameLength) ?? text(record.hostname, maxNameLength) ?? externalId.slice(0, maxNameLength).toWellFormed()
   const { volumes, freeBytes } = volumesOf(record)
   const facts = factsOf(record, volumes)
   const row = deviceRow(organizationExternalId, displayName, facts)

@@ -3,6 +3,7 @@ import type { Rmm } from '../rmm.ts'
 import type { Client, List, MappingChange, Organization, PageQuery } from '../types.ts'
 import { addMoves, applyChanges, noChanges } from './changes.ts'
 import type { Core } from './core.ts'
+import { clean } from './field-values.ts'
 import { contextOf } from './reread.ts'
 import { limitOf, readCursor, writeCursor } from './store/cursor.ts'
 import { requireConnection } from './store/connections.ts'
@@ -19,6 +20,7 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
 
   async function checkClients (tenantId: string, changes: Change[]): Promise<void> {
     for (const clientRef of new Set(changes.flatMap(change => change.clientRef ?? []))) {
+      if (clean(clientRef) !== clientRef) throw new MappingError('The clientRef has characters that cannot be stored')
       if (await directory.client(tenantId, clientRef) === null) throw new ClientUnknownError(clientRef)
     }
   }

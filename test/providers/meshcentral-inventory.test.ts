@@ -135,6 +135,7 @@ t.test('what nothing told about is read again within a day, every device at a ti
     before = now
   }
   const [id] = ids as [string]
+  t.notOk(isCurrent('s.0', 's', 'node//x', Date.now(), Number.MAX_SAFE_INTEGER), 'what was read too early is read again, whatever the time allowed')
   const first = Array.from({ length: 24 * 60 }, (_, n) => n * minute).find(after => !isCurrent(`s.${readAt}`, 's', id, readAt + after, day))!
   t.ok(isCurrent(`s.${readAt + first}`, 's', id, readAt + first + day - 2 * minute, day), 'and from its turn on a whole day later')
   t.notOk(isCurrent(`s.${readAt + first}`, 's', id, readAt + first + day, day))

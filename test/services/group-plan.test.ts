@@ -24,6 +24,12 @@ t.test('the ladder: stored id, mark, exact names, contained name, a new one', as
   t.strictSame(kinds(plan({ clients: [client('c1', 'A'), client('c1', 'Again')], groups: [] })), ['create Again Devices'], 'a client that is listed twice is one client')
 })
 
+t.test('a client whose id cannot be stored fails with that reason', async t => {
+  const steps = plan({ clients: [client('a\u001fb', 'Acme'), client('c', 'Globex')], groups: [] })
+  t.strictSame(kinds(steps), ['failed', 'create Globex Devices'])
+  t.match(reasons(steps)[0], /characters that cannot be stored/)
+})
+
 t.test('a name is taken only where exactly one group fits and nobody else could mean it', async t => {
   const acme = client('a', 'Acme')
   const east = client('e', 'Acme East')

@@ -144,3 +144,9 @@ t.test('a mark that cannot be stored makes its record one item', async t => {
   t.match(await sync([read(''), device('b', { inventory: { revision: 'x'.repeat(501), facts: null } }), device('c', { inventory: null }), device('d', { inventory: { revision: 'r', facts: undefined as never } })]), { created: 2, failed: 2 })
   t.strictSame((await h.rows('device')).map(row => row.external_id), ['c', 'd'])
 })
+
+t.test('ids that cannot be stored are known to nobody, and do not keep the others from being told', async t => {
+  const { h, sync } = await setUp(t)
+  await sync([read('r1')])
+  t.strictSame([...await knownRevisions(h.database, h.connectionId, ['a', 'b\0', '\ud800', 'c\u001f', 7 as never])], [['a', 'r1']])
+})

@@ -149,6 +149,7 @@ t.test('mappings are all or none, and checked against the directory', async t =>
     [404, 'RMM_ERR_NOT_FOUND', { organizationId: h.connectionId, mode: 'excluded' }],
     [422, 'RMM_ERR_MAPPING', { organizationId: g2, mode: 'mapped' }],
     [422, 'RMM_ERR_MAPPING', { organizationId: g2, mode: 'excluded', clientRef: 'c1' }],
+    [422, 'RMM_ERR_MAPPING', { organizationId: g2, mode: 'mapped', clientRef: 'c\u001f1' }],
     [422, 'RMM_ERR_MAPPING', { organizationId: g1, mode: 'inherit' }]
   ] as const) {
     t.match(await map({ organizationId: g1, mode: 'mapped', clientRef: 'c1' }, second), { status, body: { code } }, code)

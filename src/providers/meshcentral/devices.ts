@@ -74,7 +74,8 @@ async function readPage ({ client, session, known, restarted, observedAt }: Read
       return null
     }
   })
-  const last = nodes.at(-1)?.node['_id']
+  // Only an id of the server's is a place to go on from; behind the last of them nothing but rejected ones is read again.
+  const last = nodes.findLast(({ node }) => isId(session.info, 'node', node['_id']))?.node['_id']
   return { observedAt, records: records.filter(record => record !== null), rejected, checkpoint: typeof last === 'string' ? { after: last } : null }
 }
 

@@ -30,10 +30,12 @@ export function isObject (value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
+const printable = /^[\x21-\x7e]+$/
+
 /** Whether `id` is one of `type` in this server's domain. Nothing else is ever sent: some inputs crash the server. */
 export function isId (info: ServerInfo, type: 'mesh' | 'node', id: unknown): id is string {
   const prefix = `${type}/${info.domain}/`
-  return typeof id === 'string' && id.startsWith(prefix) && id.length > prefix.length && id.length <= 128 && !id.includes('/', prefix.length)
+  return typeof id === 'string' && id.startsWith(prefix) && id.length > prefix.length && id.length <= 128 && printable.test(id) && !id.includes('/', prefix.length)
 }
 
 export function readServerInfo (info: Record<string, unknown>, now: number): ServerInfo {

@@ -130,7 +130,7 @@ export async function findGroup (session: Session, id: string, signal: AbortSign
 /** The group as a push or the list shows it; null where it is not there or not visible. */
 async function lookUp (session: Session, id: string, signal: AbortSignal): Promise<DeviceGroup | null> {
   const shown = session.groups.get(id)
-  return shown === undefined ? await findGroup(session, id, signal) : toGroup(shown)
+  return (shown && toGroup(shown)) ?? await findGroup(session, id, signal)
 }
 
 /**

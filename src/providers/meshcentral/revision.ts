@@ -30,7 +30,7 @@ export function revisionOf (state: string, node: RawNode, now: number, skewMs: n
  */
 export function isCurrent (revision: string, state: string, id: string, now: number, maxAgeMs: number): boolean {
   const [readState, readAt] = revision.split('.')
-  if (readState !== state || maxAgeMs <= 0) return false
+  if (readState !== state || readAt === '0' || maxAgeMs <= 0) return false
   const offset = Number.parseInt(hash('md5', id, 'hex').slice(0, 8), 16) / 2 ** 32
   const turn = (time: number) => Math.floor(time / maxAgeMs + offset)
   return turn(Number(readAt)) === turn(now)

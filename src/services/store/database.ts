@@ -71,8 +71,7 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
         if (wroteEvents.has(trx)) announce()
         return result
       } catch (error) {
-        // A broken connection cannot roll back; what made it break is the error worth telling.
-        await trx.rollback().execute().catch(() => {})
+        await rollBack(trx)
         throw error
       }
     }),
@@ -82,6 +81,16 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
       return em
     }
   }
+}
+
+/**
+ * A broken connection cannot roll back, and need not; what made it break is the error worth telling. One that was only too slow for the
+ * host's `query_timeout` still has our transaction open, and does not go back to the pool with it.
+ */
+async function rollBack (trx: ControlledDb): Promise<void> {
+  const tooSlow = (error: unknown): boolean => /^Query read timeout/.test((error as Error).message)
+  let open = true
+  while (open) open = await trx.rollback().execute().then(() => false, tooSlow)
 }
 
 async function sessionFactory (connection: { getClient (): Db, getNativeClient? (): Promise<unknown> }): Promise<() => Db> {

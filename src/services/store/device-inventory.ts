@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
+import { clean } from '../field-values.ts'
 import type { NormalDevice } from '../normalize-device.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { deviceRow } from './device-columns.ts'
+import { textArray } from './row-set.ts'
 import { iso } from './values.ts'
 
 /**
@@ -70,8 +72,10 @@ export async function writeLateInventory (trx: Db, t: Tables, connectionId: stri
 
 /** Which state the inventory of these devices was read at; nothing for those that are not there or were removed. */
 export async function knownRevisions ({ db, t }: Database, connectionId: string, externalIds: string[]): Promise<Map<string, string>> {
+  // Whatever a platform uses for ids: what cannot be stored is not there.
+  const ids = externalIds.filter(id => typeof id === 'string' && clean(id) === id)
   const { rows } = await sql<{ external_id: string, inventory_revision: string }>`
     select d.external_id, s.inventory_revision from ${t.device} d join ${t.device_status} s on s.device_id = d.id
-    where d.connection_id = ${connectionId} and d.external_id = any(${externalIds}::text[]) and d.removed_at is null and s.inventory_revision is not null`.execute(db)
+    where d.connection_id = ${connectionId} and d.external_id = any(${textArray(ids)}) and d.removed_at is null and s.inventory_revision is not null`.execute(db)
   return new Map(rows.map(row => [row.external_id, row.inventory_revision]))
 }

@@ -41,7 +41,7 @@ export interface MergeOptions {
 }
 
 /**
- * Merges one page of devices: reads what differs, writes only that. One to five statements whatever the number of records;
+ * Merges one page of devices: reads what differs, writes only that. One to six statements whatever the number of records;
  * none of them writes where nothing changed. Records must be distinct by `externalId`.
  */
 export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, records: NormalDevice[], { touch = false, forHost }: MergeOptions): Promise<DeviceMerge> {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { RmmEventType } from '../../types.ts'
+import { stableJson } from '../stable-json.ts'
 import { type Db, type Tables, tellAfterCommit } from './database.ts'
 import { fieldOf, joinFields, joinRows, rowSet } from './row-set.ts'
 
@@ -19,7 +20,7 @@ export interface EventSource { tenantId: string, connectionId: string, provider:
 export async function writeEvents (trx: Db, t: Tables, source: EventSource, events: NewEvent[], sinks: string[]): Promise<void> {
   if (events.length === 0) return
   tellAfterCommit(trx)
-  const rows = joinRows(events.map(({ type, payload, key }) => joinFields([type, JSON.stringify(payload), fieldOf(key)])))
+  const rows = joinRows(events.map(({ type, payload, key }) => joinFields([type, stableJson(payload), fieldOf(key)])))
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
     select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
     from ${rowSet(rows, [['type', 'text'], ['payload', 'jsonb'], ['key', 'text']])} order by x.n

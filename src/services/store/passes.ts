@@ -4,7 +4,7 @@ import { StaleAttemptError } from '../../errors.ts'
 import type { Checkpoint } from '../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../types.ts'
 import type { Database, Db, Tables } from './database.ts'
-import type { Attempt, PageProgress } from './leases.ts'
+import { type Attempt, holdRun, type PageProgress } from './leases.ts'
 import { textArray } from './row-set.ts'
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
@@ -29,6 +29,7 @@ const resumeWithinHours = 6
  */
 export async function beginPass ({ transaction, t }: Database, attempt: Attempt, resource: ResourceName, mode: SyncMode, now: Date, fresh = false): Promise<Pass> {
   return await transaction(async trx => {
+    await holdRun(trx, t, attempt)
     const { rows } = await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, started_at > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)
     const last = rows[0]
