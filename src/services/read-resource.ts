@@ -61,7 +61,7 @@ async function readPages (reading: Reading, resource: AnyResource, name: Resourc
   const known = name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
   let taken = false
   try {
-    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name), core.settings.batchRecords, signal)) {
+    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name, !core.database.inThread), core.settings.batchRecords, signal)) {
       taken = true
       await commitBatch(reading, pass, batch)
       reading.heartbeat()

@@ -16,6 +16,8 @@ export interface Database {
   /** Name of our schema, unquoted. */
   schema: string
   t: Tables
+  /** The database works in this thread (PGlite): nothing is gained by letting it answer in between. */
+  inThread: boolean
   /** Runs one statement outside any transaction. Never use it while holding one of ours: PGlite has a single session. */
   db: Db
   transaction<T> (work: (trx: Db) => Promise<T>): Promise<T>
@@ -53,7 +55,7 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
   if (typeof connection.getClient !== 'function') {
     throw new OptionError("option 'orm' must be a MikroORM 7 instance on @mikro-orm/postgresql or @mikro-orm/pglite")
   }
-  const fresh = await sessionFactory(connection as { getClient (): Db, getNativeClient? (): Promise<unknown> })
+  const { fresh, inThread } = await sessionFactory(connection as { getClient (): Db, getNativeClient? (): Promise<unknown> })
   const listeners: Array<() => void> = []
   const announce = (): void => { for (const listener of listeners) listener() }
   return {
@@ -61,6 +63,7 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
     announce,
     onEvents (listener) { listeners.push(listener) },
     t: tablesOf(schema),
+    inThread,
     db: fresh(),
     // A transaction that cannot end, because its connection broke, would keep its place in the host's pool for ever: hence `connection()`, which gives it back.
     transaction: async work => await fresh().connection().execute(async session => {
@@ -93,7 +96,7 @@ async function rollBack (trx: ControlledDb): Promise<void> {
   while (open) open = await trx.rollback().execute().then(() => false, tooSlow)
 }
 
-async function sessionFactory (connection: { getClient (): Db, getNativeClient? (): Promise<unknown> }): Promise<() => Db> {
+async function sessionFactory (connection: { getClient (): Db, getNativeClient? (): Promise<unknown> }): Promise<{ fresh: () => Db, inThread: boolean }> {
   const client = connection.getClient()
   // A host that handed MikroORM a ready-made Kysely has no native client to show; its Kysely is then all there is.
   const native = await connection.getNativeClient?.().catch(() => null) as { transaction?: unknown, dumpDataDir?: unknown } | null | undefined
@@ -101,7 +104,7 @@ async function sessionFactory (connection: { getClient (): Db, getNativeClient? 
     // MikroORM closes only a PGlite that its own Kysely has used: with a host that leaves all queries to us the process would never end.
     await sql`select 1`.execute(client)
     const dialect = new PGliteDialect({ pglite: native as never })
-    return () => new Kysely({ dialect })
+    return { fresh: () => new Kysely({ dialect }), inThread: true }
   }
-  return () => client
+  return { fresh: () => client, inThread: false }
 }
