@@ -5,14 +5,9 @@ import { marker } from '../../src/services/group-names.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { databaseKind } from '../helper.ts'
 import { connectReal, realHost, syncElsewhere } from './mesh-host.ts'
-import { findMeshCentral, RealMesh, until } from './meshcentral-server.ts'
+import { requireMeshCentral, RealMesh, until } from './meshcentral-server.ts'
 
-const found = findMeshCentral()
-if ('missing' in found) {
-  t.comment(`skipped: ${found.missing}`)
-  t.plan(0, found.missing)
-  process.exit(0)
-}
+const found = requireMeshCentral()
 
 t.setTimeout(600_000)
 

@@ -7,14 +7,9 @@ import { linuxHardware } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh, stored } from '../providers/mesh-client.ts'
 import { noAgent, startAgent } from './mesh-agent.ts'
 import { base32, nodeId, totp, windowsDocs } from './mesh-docs.ts'
-import { findMeshCentral, freePort, RealMesh, until } from './meshcentral-server.ts'
+import { requireMeshCentral, freePort, RealMesh, until } from './meshcentral-server.ts'
 
-const found = findMeshCentral()
-if ('missing' in found) {
-  t.comment(`skipped: ${found.missing}`)
-  t.plan(0, found.missing)
-  process.exit(0)
-}
+const found = requireMeshCentral()
 
 t.setTimeout(300_000)
 
