@@ -5,7 +5,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import type { DeviceRecord } from '../src/index.ts'
-import { type NormalDevice, normalizeDevice } from '../src/services/normalize-device.ts'
+import { type NormalDevice, normalizeDevice } from '../src/services/model/normalize/device.ts'
 import { openDatabase } from '../src/services/store/database.ts'
 import type { BenchDatabase } from './database.ts'
 

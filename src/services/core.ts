@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Directory, OnChanges, SecretBox } from '../types.ts'
-import type { ProviderRegistry } from './registry.ts'
+import type { ProviderRegistry } from './platform/registry.ts'
 import type { Database } from './store/database.ts'
 
 /** Times and limits of the engine; all in milliseconds unless named otherwise. */

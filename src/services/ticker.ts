@@ -1,12 +1,12 @@
 import type { RunTrigger } from '../types.ts'
 import type { Core } from './core.ts'
-import type { EventsService } from './events.ts'
-import type { Provisioning } from './provisioning.ts'
+import type { EventsService } from './outbound/events.ts'
+import type { Provisioning } from './device-groups/provisioning.ts'
 import { scheduleNext, takeDue } from './store/connections.ts'
 import { pruneDeliveries } from './store/deliveries.ts'
-import { adoptableRuns, leaveRuns } from './store/leases.ts'
-import { pruneRuns } from './store/runs.ts'
-import type { SyncService } from './sync.ts'
+import { adoptableRuns, leaveRuns } from './store/runs/leases.ts'
+import { pruneRuns } from './store/runs/runs.ts'
+import type { SyncService } from './sync/runs.ts'
 
 export interface TickerOptions {
   schedules: boolean

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SyncExecutor } from '../services/executor.ts'
+import type { SyncExecutor } from '../services/sync/executor.ts'
 import type { RunHandle, SyncTransport, WorkerOptions } from './transport.ts'
 
 /**

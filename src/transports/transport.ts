@@ -1,5 +1,5 @@
 import { TransportError } from '../errors.ts'
-import type { SyncExecutor } from '../services/executor.ts'
+import type { SyncExecutor } from '../services/sync/executor.ts'
 import type { DeviceSyncResult } from '../types.ts'
 
 /** A run as a transport knows it. */

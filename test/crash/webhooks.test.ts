@@ -6,7 +6,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { build, connectLevel, databaseUrl, fakeLevel, syncNow } from '../helper.ts'
-import { until } from '../services/hook-helper.ts'
+import { until } from '../services/inbound/hook-helper.ts'
 
 const kills = 30
 const perRound = 5

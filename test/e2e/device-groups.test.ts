@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { countStatements } from '../../bench/statements.ts'
-import { marker } from '../../src/services/group-names.ts'
+import { marker } from '../../src/services/model/group-names.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { databaseKind } from '../helper.ts'
 import { connectReal, realHost, syncElsewhere } from './mesh-host.ts'

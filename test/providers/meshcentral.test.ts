@@ -7,7 +7,7 @@ import { toDevice } from '../../src/providers/meshcentral/map.ts'
 import { essentialsOf } from '../../src/providers/meshcentral/node-list.ts'
 import { Presence } from '../../src/providers/meshcentral/presence.ts'
 import { revisionOf, stateOf } from '../../src/providers/meshcentral/revision.ts'
-import { normalizeDevice } from '../../src/services/normalize-device.ts'
+import { normalizeDevice } from '../../src/services/model/normalize/device.ts'
 import { linuxHardware, meshInterfaces, meshRights, startFakeMeshCentral, windowsHardware, type FakeMeshCentral, type FakeMeshOptions } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh, stored } from './mesh-client.ts'
 

@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../types.ts'
-import type { NormalAlert } from '../normalize.ts'
-import { stableJson } from '../stable-json.ts'
+import type { NormalAlert } from '../model/normalize/records.ts'
+import { stableJson } from '../model/stable-json.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
-import type { MergeContext } from './device-merge.ts'
-import { seenSince } from './passes.ts'
+import type { MergeContext } from './devices/merge.ts'
+import { seenSince } from './devices/passes.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
 export type AlertChange = ChangeBatch['alerts'][number]

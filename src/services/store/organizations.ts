@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import type { List, MappingChange, Organization, PageQuery } from '../../types.ts'
-import { assign } from '../assign.ts'
-import type { NormalOrganization } from '../normalize.ts'
-import { type Assignment, placeAll, type TreeNode } from '../tree.ts'
+import { assign } from '../model/assign.ts'
+import type { NormalOrganization } from '../model/normalize/records.ts'
+import { type Assignment, placeAll, type TreeNode } from '../model/tree.ts'
 import { readCursor, limitOf, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
-import type { DeviceChange, MergeContext } from './device-merge.ts'
-import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './device-rows.ts'
+import type { DeviceChange, MergeContext } from './devices/merge.ts'
+import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './devices/rows.ts'
 import { isId, isoOrNull, numberOrNull } from './values.ts'
 
 interface OrganizationRow {

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { RmmEventType } from '../../types.ts'
-import { stableJson } from '../stable-json.ts'
+import { stableJson } from '../model/stable-json.ts'
 import { type Db, type Tables, tellAfterCommit } from './database.ts'
 import { fieldOf, joinFields, joinRows, rowSet } from './row-set.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import type { Checkpoint, KnownRevisions, Page, ProviderContext, ProviderLog, Resource, RmmProvider } from '../../providers/define.ts'
-import { createEgress, hostsOf } from '../../services/http/index.ts'
+import { createEgress, hostsOf } from '../../services/egress/index.ts'
 import type { ResourceName } from '../../types.ts'
 import { hostOf, watchTraffic } from './traffic.ts'
 import type { Traffic } from './traffic.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JobWithMetadata, KyselyTransactionLike, PgBoss } from 'pg-boss'
-import type { SyncExecutor } from '../../services/executor.ts'
+import type { SyncExecutor } from '../../services/sync/executor.ts'
 import { type RunHandle, sliceShare, type SyncTransport, type TransportLog, type WorkerOptions, workersLost } from '../transport.ts'
 import { type BossSource, checkPostgresOptions, deadQueue, openBoss, type PostgresTransportOptions, runQueue, startToCloseSeconds } from './boss.ts'
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApplicationFailure, Context } from '@temporalio/activity'
-import type { SyncExecutor } from '../../services/executor.ts'
+import type { SyncExecutor } from '../../services/sync/executor.ts'
 import type { DeviceSyncResult } from '../../types.ts'
 import { type DeviceHandle, type RunHandle, sliceShare, type WorkerOptions, workersLost } from '../transport.ts'
 

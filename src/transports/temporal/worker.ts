@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DefaultLogger, makeTelemetryFilterString, NativeConnection, type NativeConnectionOptions, Runtime, Worker, type WorkerOptions as TemporalWorkerOptions } from '@temporalio/worker'
-import type { SyncExecutor } from '../../services/executor.ts'
+import type { SyncExecutor } from '../../services/sync/executor.ts'
 import type { TransportLog, WorkerOptions } from '../transport.ts'
 import { createActivities } from './activities.ts'
 

@@ -1,4 +1,4 @@
-import { type Placement, placeAll } from '../../services/tree.ts'
+import { type Placement, placeAll } from '../../services/model/tree.ts'
 import type { MappingMode, Organization } from '../../types.ts'
 
 /** What the operator wants an organization to be, not saved yet. A mapped one without client is still being filled in. */

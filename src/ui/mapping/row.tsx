@@ -1,4 +1,4 @@
-import type { Placement } from '../../services/tree.ts'
+import type { Placement } from '../../services/model/tree.ts'
 import type { Client, MappingMode } from '../../types.ts'
 import { Badge } from '../components/basics.tsx'
 import { useUi } from '../context.ts'

@@ -1,0 +1,151 @@
+import { randomBytes } from 'node:crypto'
+import { BodyError, ConnectionDisconnectedError, NotFoundError, NotSupportedError, PublicUrlError, WebhookRefusedError } from '../../errors.ts'
+import type { Hint, ProviderWebhook, WebhookEvent, WebhookRequest } from '../../providers/define.ts'
+import { verifyHmacSha256 } from '../../providers/hmac.ts'
+import type { Rmm } from '../../rmm.ts'
+import { sealedFor } from '../platform/clients.ts'
+import type { Core } from '../core.ts'
+import { createDeliveryWriter } from './delivery-writer.ts'
+import { publishDelivery } from '../diagnostics.ts'
+import { clean } from '../model/normalize/field-values.ts'
+import { createHookCache, type OpenHook } from './hook-cache.ts'
+import type { Inbox } from './inbox.ts'
+import { normalizeAlert } from '../model/normalize/records.ts'
+import { type ConnectionRow, requireConnection, rotateHookSecret } from '../store/connections.ts'
+import { deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, toDelivery } from '../store/deliveries.ts'
+
+const defaultGraceMinutes = 60
+const maxEventId = 300
+const maxEventType = 200
+const maxHints = 100
+const maxExternalId = 500
+/** A secret may be replaced between the look at it and the insert; twice in a row is no accident. */
+const proofs = 3
+
+export function newHookSecret (): string {
+  return randomBytes(32).toString('base64url')
+}
+
+export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
+  const { database } = core
+  const cache = createHookCache(core)
+  const writer = createDeliveryWriter(core)
+
+  async function connection (tenantId: string, id: string): Promise<{ row: ConnectionRow, webhook: ProviderWebhook }> {
+    const row = await requireConnection(database, tenantId, id)
+    const provider = core.registry.get(row.provider)
+    if (provider?.webhook === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} sends no webhooks`)
+    return { row, webhook: provider.webhook }
+  }
+
+  function proves (open: OpenHook | null, request: WebhookRequest): ProviderWebhook | null {
+    const webhook = open === null ? undefined : core.registry.get(open.hook.provider)?.webhook
+    const secrets = open?.secrets() ?? []
+    if (webhook === undefined || secrets.length === 0) {
+      // As much work as a wrong signature takes, so that the time does not tell whether the key exists.
+      verifyHmacSha256(request.rawBody, '', ['unknown'])
+      return null
+    }
+    return webhook.verify(request, secrets) ? webhook : null
+  }
+
+  /** The hook whose secret proves the request, or a refusal that tells nothing. */
+  async function prove (hookKey: string, request: WebhookRequest): Promise<{ open: OpenHook, webhook: ProviderWebhook }> {
+    const known = await cache.get(hookKey)
+    const webhook = proves(known, request)
+    if (webhook !== null) return { open: known!, webhook }
+    // The secret may have been replaced by another process. Every refusal costs this one read, whatever was wrong.
+    const fresh = await cache.refresh(hookKey)
+    const now = proves(fresh, request)
+    if (now === null) throw new WebhookRefusedError()
+    return { open: fresh!, webhook: now }
+  }
+
+  async function accept (hookKey: string, request: WebhookRequest) {
+    for (let proof = 0; proof < proofs; proof++) {
+      const { open: { hook }, webhook } = await prove(hookKey, request)
+      const { event, body } = read(webhook, request)
+      const stored = await writer.store({ hook, event, body })
+      if (stored === 'stale') {
+        await cache.refresh(hookKey)
+        continue
+      }
+      const ignored = isIgnored(event)
+      publishDelivery(() => ({ phase: 'received', connectionId: hook.id, tenantId: hook.tenant_id, provider: hook.provider, eventType: event.type, outcome: stored === 'duplicate' ? 'duplicate' : ignored ? 'ignored' : 'stored' }))
+      if (stored === 'duplicate') return { duplicate: true, ignored }
+      if (!ignored) inbox.received(hook.id, stored.id, event, core.now())
+      return { duplicate: false, ignored }
+    }
+    throw new WebhookRefusedError()
+  }
+
+  return {
+    async accept (hookKey, request) {
+      try {
+        return await accept(hookKey, request)
+      } catch (error) {
+        if (error instanceof WebhookRefusedError) publishDelivery(() => ({ phase: 'refused' }))
+        throw error
+      }
+    },
+    async info (tenantId, connectionId) {
+      const { row, webhook } = await connection(tenantId, connectionId)
+      if (!core.isPublic) throw new PublicUrlError()
+      const { signatureHeader, secretHeader, events, payloadTemplate, instructions } = webhook.setup
+      return { url: core.hooksUrl + row.hook_key, signatureHeader, secretHeader, events, payloadTemplate, instructions, hasSecret: row.hook_secret !== null, lastDeliveryAt: await lastDeliveryAt(database, connectionId) }
+    },
+    async rotate (tenantId, connectionId, { graceMinutes = defaultGraceMinutes } = {}) {
+      const { row } = await connection(tenantId, connectionId)
+      if (!core.isPublic) throw new PublicUrlError()
+      if (row.status === 'disconnected') throw new ConnectionDisconnectedError()
+      const secret = newHookSecret()
+      await rotateHookSecret(database, row.id, await core.secrets.seal(secret, sealedFor(row)), graceMinutes)
+      return { url: core.hooksUrl + row.hook_key, secret }
+    },
+    async deliveries (tenantId, connectionId, query) {
+      await connection(tenantId, connectionId)
+      return await listDeliveries(database, tenantId, connectionId, query)
+    },
+    async replay (tenantId, deliveryId) {
+      const row = await replayDelivery(database, tenantId, deliveryId)
+      if (row === null) throw new NotFoundError('Delivery')
+      inbox.kick(row.connection_id)
+      return toDelivery(row)
+    },
+    backlog: () => deliveryBacklog(database)
+  }
+}
+
+/** Only ever called with a proven request; what it cannot read has no side effects. */
+function read (webhook: ProviderWebhook, request: WebhookRequest): { event: WebhookEvent, body: unknown } {
+  try {
+    const event = usable(webhook.parse(request))
+    return { event, body: JSON.parse(request.rawBody.toString('utf8')) }
+  } catch (error) {
+    throw Object.assign(new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`), { cause: error })
+  }
+}
+
+const isExternalId = (id: unknown): id is string => typeof id === 'string' && id !== '' && id.length <= maxExternalId && clean(id) === id
+
+/**
+ * An event as the database takes it. What it points at but nobody could look up is left out: the event is stored all the same.
+ * Throws where not even the event itself can be told from others.
+ */
+export function usable (event: WebhookEvent): WebhookEvent {
+  if (typeof event.id !== 'string' || event.id === '' || event.id.length > maxEventId || clean(event.id) !== event.id) throw new Error('the event has no usable id')
+  if (typeof event.type !== 'string' || event.type.length > maxEventType) throw new Error('the event has no usable type')
+  const year = event.occurredAt?.getUTCFullYear() ?? Number.NaN
+  const { alert, ...rest } = event
+  const hints = event.hints.filter((hint: Hint) => isExternalId(hint.externalId)).slice(0, maxHints)
+  return { ...rest, type: clean(event.type), occurredAt: year >= 1970 && year <= 9999 ? event.occurredAt : null, hints, ...(alert !== undefined && fits(alert) ? { alert } : {}) }
+}
+
+function fits (alert: NonNullable<WebhookEvent['alert']>): boolean {
+  try {
+    normalizeAlert(alert, new Date())
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,52 @@
+import { NotFoundError, NotSupportedError } from '../../errors.ts'
+import type { Rmm } from '../../rmm.ts'
+import { type ClientFactory, toRouteError } from '../platform/clients.ts'
+import type { Core } from '../core.ts'
+import { type ConnectionRow, requireConnection } from '../store/connections.ts'
+import { findDevice, listDevices } from '../store/devices/devices.ts'
+import { writeEvents } from '../store/outbox.ts'
+
+export const defaultSessionMinutes = 60
+
+export function createInventory (core: Core, clients: ClientFactory): Rmm['inventory'] {
+  const { database } = core
+
+  async function get (tenantId: string, deviceId: string) {
+    const device = await findDevice(database, tenantId, deviceId)
+    if (device === null) throw new NotFoundError('Device')
+    return device
+  }
+
+  return {
+    get,
+    list: (tenantId, query) => listDevices(database, tenantId, query),
+    async remoteSession (tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false } = {}) {
+      const device = await get(tenantId, deviceId)
+      const row = await requireConnection(database, tenantId, device.connectionId)
+      const provider = core.registry.get(row.provider)
+      if (provider?.remoteSession === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
+      const session = await act(core, clients, row, (client, signal) => provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName: 'PSA' }, signal))
+      await audit(core, row, { type: 'RMM_REMOTE_SESSION_STARTED', payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt: session.expiresAt.toISOString() } })
+      return { url: session.url, expiresAt: session.expiresAt.toISOString() }
+    }
+  }
+}
+
+/** Does one thing on the platform for a person who waits for it. */
+export async function act<T> (core: Core, clients: ClientFactory, row: ConnectionRow, work: (client: unknown, signal: AbortSignal) => Promise<T>): Promise<T> {
+  const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
+  try {
+    const open = await clients.open(row, signal)
+    try {
+      return await work(open.client, signal)
+    } finally {
+      await open.close()
+    }
+  } catch (error) {
+    throw toRouteError(error, 'action')
+  }
+}
+
+export async function audit (core: Core, row: ConnectionRow, event: Parameters<typeof writeEvents>[3][number]): Promise<void> {
+  await core.database.transaction(trx => writeEvents(trx, core.database.t, { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider }, [event], core.sinks))
+}

@@ -1,0 +1,108 @@
+import type { Rmm } from '../../rmm.ts'
+import type { EventSink, RmmEvent, RmmEventType } from '../../types.ts'
+import type { Core } from '../core.ts'
+import { createSinkRelay } from './relay.ts'
+import { anyLease, dropLease, pruneLeases, takeLease } from '../store/runs/named-lease.ts'
+import { outboxLag, pruneOutbox } from '../store/relay.ts'
+
+/** The sink that is this process's listeners. */
+const emitterSink = 'emitter'
+/** Every process with listeners holds a lease below this name. */
+const listening = 'listeners:'
+
+const keepHours = 72
+/** Looks in which nobody was found listening before nobody is taken to listen. */
+const unheardLooks = 2
+
+export type EventsService = Rmm['events'] & {
+  /** From now on committed events leave at once. Processes that never start leave them to those that did. */
+  start (): void
+  /** Hands every sink what it has not taken yet. Returns when nothing is left or a sink failed. */
+  relay (): Promise<void>
+  prune (): Promise<void>
+  close (): Promise<void>
+}
+
+/** Takes events out of the outbox, in order, to every sink on its own. */
+export function createEvents (core: Core, hostSinks: readonly EventSink[]): EventsService {
+  const listeners = new Map<RmmEventType | '*', Set<(event: RmmEvent) => void | Promise<void>>>()
+  const { database, log } = core
+  const mine = listening + core.worker
+  let told = false
+  let unheard = 0
+  let looking: NodeJS.Timeout | undefined
+  const hostRelays = hostSinks.map(sink => createSinkRelay(core, sink))
+  const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
+  const heardHere = (): boolean => listeners.size > 0
+
+  /** New events wait for listeners only where there are some: reading and marking every event for nobody costs as much as writing it. */
+  function choose (heard: boolean): void {
+    core.sinks = [...heard ? [emitterSink] : [], ...hostSinks.map(sink => sink.name)]
+  }
+  choose(true)
+
+  /** Tells the other processes whether this one has listeners, and learns whether any has. */
+  async function look (): Promise<void> {
+    const heard = heardHere()
+    if (heard) await takeLease(database, mine, core.worker, core.settings.leaseMs)
+    else if (told) await dropLease(database, mine, core.worker)
+    told = heard
+    unheard = heard || await anyLease(database, listening, core.worker) ? 0 : unheard + 1
+    choose(unheard < unheardLooks)
+  }
+
+  /** Where nobody listens, what waits for listeners is taken as heard. A process that has just begun to listen is asked for at the last moment. */
+  async function nobodyListens (): Promise<boolean> {
+    return !heardHere() && unheard >= unheardLooks && !await anyLease(database, listening, core.worker)
+  }
+
+  const lookAgain = (): void => { look().catch(error => log.debug({ err: error }, 'looking for listeners failed; it is tried again')) }
+
+  async function emit (events: RmmEvent[]): Promise<void> {
+    for (const event of events) {
+      for (const listener of [...listeners.get(event.type) ?? [], ...listeners.get('*') ?? []]) {
+        try {
+          await listener(event)
+        } catch (error) {
+          // A listener is the host's own code in the same process: repeating the event would not mend it.
+          log.error({ err: error, eventId: event.id, type: event.type, connectionId: event.connectionId }, 'an event listener failed')
+        }
+      }
+    }
+  }
+
+  return {
+    on (type, listener) {
+      const set = listeners.get(type) ?? new Set()
+      listeners.set(type, set.add(listener))
+      choose(true)
+      if (looking !== undefined && !told) lookAgain()
+      return () => {
+        set.delete(listener)
+        if (set.size === 0 && listeners.get(type) === set) listeners.delete(type)
+      }
+    },
+    lag: () => outboxLag(database),
+    start () {
+      // A clock of its own: a tick may be busy for longer than the lease.
+      looking = setInterval(lookAgain, Math.min(core.settings.tickMs, core.settings.leaseMs / 3)).unref()
+      lookAgain()
+      database.onEvents(() => { for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick() })
+    },
+    async relay () {
+      const relays = heardHere() || await nobodyListens() ? [emitter, ...hostRelays] : hostRelays
+      await Promise.all(relays.map(relay => relay.relay()))
+    },
+    async prune () {
+      await pruneOutbox(database, keepHours)
+      await pruneLeases(database, listening)
+    },
+    async close () {
+      // The lease is left to end by itself: until then events wait, for the process that comes in this one's place.
+      clearInterval(looking)
+      await Promise.all([emitter, ...hostRelays].map(relay => relay.stop()))
+      // One sink that cannot close must not keep the others open.
+      for (const sink of hostSinks) await Promise.resolve(sink.close?.()).catch(error => log.warn({ err: error, sink: sink.name }, 'closing the sink failed'))
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { NotFoundError, NotSupportedError } from '../../errors.ts'
+import type { AlertRecord, DeviceRecord, RmmProvider } from '../../providers/define.ts'
+import type { DeviceSyncResult } from '../../types.ts'
+import { applyChanges, noChanges } from './changes.ts'
+import { type ClientFactory, toRouteError } from '../platform/clients.ts'
+import type { Core } from '../core.ts'
+import { normalizeAlert } from '../model/normalize/records.ts'
+import { normalizeDevice } from '../model/normalize/device.ts'
+import { closeAlerts, mergeAlerts, touchAlerts } from '../store/alerts.ts'
+import type { ConnectionRow } from '../store/connections.ts'
+import { type MergeContext, mergeDevices } from '../store/devices/merge.ts'
+import { deviceByExternalId } from '../store/devices/devices.ts'
+import { holdConnection } from '../store/runs/leases.ts'
+import { removeDevices } from '../store/devices/removal.ts'
+import type { NewEvent } from '../store/outbox.ts'
+
+/** Small reads beside the runs: one device, one alert. The freshness gate makes them safe next to a running sync. */
+export interface ReRead {
+  /** Reads one device now, for a person who waits. */
+  device (row: ConnectionRow, externalId: string): Promise<DeviceSyncResult>
+  applyDevice (row: ConnectionRow, externalId: string, record: DeviceRecord | null, observedAt: Date): Promise<DeviceSyncResult['outcome'] | null>
+  applyAlert (row: ConnectionRow, externalId: string, record: AlertRecord | null, observedAt: Date, more?: NewEvent[]): Promise<void>
+}
+
+export function contextOf (row: ConnectionRow): MergeContext {
+  return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider, movePolicy: row.move_policy }
+}
+
+export function createReRead (core: Core, clients: ClientFactory): ReRead {
+  const { database } = core
+  const { t } = database
+
+  async function applyDevice (row: ConnectionRow, externalId: string, record: DeviceRecord | null, observedAt: Date): Promise<DeviceSyncResult['outcome'] | null> {
+    const context = contextOf(row)
+    return await database.transaction(async trx => {
+      await holdConnection(trx, t, row.id)
+      const changes = noChanges()
+      let outcome: DeviceSyncResult['outcome'] | null = null
+      if (record === null) {
+        const removed = await removeDevices(trx, t, context, [externalId], observedAt)
+        changes.deviceEvents = removed
+        changes.devices = removed.filter(({ device }) => device.clientRef !== null)
+        outcome = removed.length > 0 ? 'removed' : null
+      } else {
+        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], { touch: true, forHost: core.onChanges !== undefined })
+        changes.deviceEvents = merged.events
+        changes.devices = merged.changes
+        outcome = merged.outcomes.get(record.externalId) ?? 'unchanged'
+      }
+      await applyChanges(core, trx, context, changes)
+      return outcome
+    })
+  }
+
+  async function read (row: ConnectionRow, provider: RmmProvider, externalId: string): Promise<{ record: DeviceRecord | null, observedAt: Date }> {
+    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
+    try {
+      const open = await clients.open(row, signal)
+      try {
+        const observedAt = core.now()
+        return { record: await provider.resources.devices!.fetchOne!(open.client, externalId, signal), observedAt }
+      } finally {
+        await open.close()
+      }
+    } catch (error) {
+      throw toRouteError(error, 'action')
+    }
+  }
+
+  return {
+    applyDevice,
+    async device (row, externalId) {
+      const provider = core.registry.get(row.provider)
+      if (provider?.resources.devices?.fetchOne === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} cannot read a single device; start a sync instead`)
+      const { record, observedAt } = await read(row, provider, externalId)
+      const outcome = await applyDevice(row, externalId, record, observedAt)
+      const device = await deviceByExternalId(database, row.tenant_id, row.id, record?.externalId ?? externalId)
+      if (device === null) throw new NotFoundError('Device')
+      return { outcome: outcome ?? 'removed', device }
+    },
+    async applyAlert (row, externalId, record, observedAt, more = []) {
+      const context = contextOf(row)
+      await database.transaction(async trx => {
+        await holdConnection(trx, t, row.id)
+        const changes = noChanges()
+        if (record === null) {
+          changes.alerts = await closeAlerts(trx, t, context, [externalId], observedAt)
+        } else {
+          changes.alerts = await mergeAlerts(trx, t, context, [normalizeAlert(record, observedAt)])
+          await touchAlerts(trx, t, context, [record.externalId], observedAt)
+        }
+        await applyChanges(core, trx, context, changes, more)
+      })
+    }
+  }
+}
+
