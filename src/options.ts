@@ -3,7 +3,7 @@ import type { FastifyRequest, onRequestHookHandler } from 'fastify'
 import { OptionError } from './errors.ts'
 import type { RmmProvider } from './providers/define.ts'
 import { defaultSettings, type Settings } from './services/core.ts'
-import type { SyncTransport } from './transports/transport.ts'
+import type { SyncTransport } from './services/sync/index.ts'
 import type { Action, ActionTarget, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
 
 /** What a host passes to `app.register(rmmSync, options)`. Unknown names are refused. */

@@ -11,12 +11,12 @@ import { uiRoutes } from './routes/ui.ts'
 import type { Core } from './services/core.ts'
 import { createServices, type Services } from './services/index.ts'
 import { errorForLog } from './services/log-error.ts'
-import { createRegistry } from './services/platform/registry.ts'
-import { openDatabase } from './services/store/database.ts'
+import { createRegistry } from './services/platform/index.ts'
+import { openDatabase } from './services/store/index.ts'
 import { createTicker } from './services/ticker.ts'
 import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
-import type { SyncTransport } from './transports/transport.ts'
+import type { SyncTransport } from './services/sync/index.ts'
 
 export type RmmSyncPlugin = (instance: FastifyInstance<any, any, any, any, any>, options: RmmSyncOptions) => Promise<void>
 

@@ -25,56 +25,61 @@ const rules: Rule[] = [
     types: [/^services\/(?!store\/)/, /^providers\/define\.ts$/]
   },
   {
-    of: 'services/store/',
-    why: 'the only place that speaks SQL',
-    values: [/^services\/(store\/|(normalize|normalize-device|field-values|stable-json|tree|assign)\.ts)/, own, /^kysely$/, pureNode],
-    types: [/^@mikro-orm\/core$/, /^(services|providers)\//]
+    of: 'services/model/',
+    why: 'pure rules: no I/O, no state, nothing of the other wings',
+    values: [/^services\/model\//, /^providers\/define\.ts$/, own, pureNode]
   },
   {
-    of: 'services/http/',
+    of: 'services/store/',
+    why: 'the only place that speaks SQL',
+    values: [/^services\/(store|model)\//, own, /^kysely$/, pureNode],
+    types: [/^@mikro-orm\/core$/, /^providers\//]
+  },
+  {
+    of: 'services/egress/',
     why: 'the egress of providers: the network, and nothing else',
-    values: [/^services\/http\//, /^providers\/define\.ts$/, own, /^undici$/, pureNode, /^node:(net|tls|dns|zlib)$/],
+    values: [/^services\/egress\//, /^providers\/define\.ts$/, own, /^undici$/, pureNode, /^node:(net|tls|dns|zlib)$/],
     types: [/^node:/, /^fastify$/, /^services\/core\.ts$/]
   },
   {
     of: 'services/',
     why: 'the domain knows no HTTP server, no ORM and no SQL',
     values: [/^services\//, /^providers\/(define|hmac)\.ts$/, own, /^@sinclair\/typebox/, /^(ajv|ajv-formats|undici)$/, pureNode, /^node:(os|perf_hooks|diagnostics_channel)$/],
-    types: [/^(fastify|@mikro-orm\/core)$/, /^transports\/transport\.ts$/]
+    types: [/^(fastify|@mikro-orm\/core)$/]
   },
   {
     of: 'transports/postgres',
     why: 'a transport knows the executor and its engine',
     values: [/^transports\//, own, /^pg-boss$/, pureNode],
-    types: [/^services\/executor\.ts$/]
+    types: [/^services\/sync\/index\.ts$/]
   },
   {
     of: 'transports/temporal',
     why: 'a transport knows the executor and its engine',
     values: [/^transports\//, own, /^@temporalio\//, pureNode, /^node:(module|fs|fs\/promises|os)$/],
-    types: [/^services\/executor\.ts$/]
+    types: [/^services\/sync\/index\.ts$/]
   },
   {
     of: 'transports/',
     why: 'a transport knows the executor, nothing else',
     values: [/^transports\//, own, pureNode],
-    types: [/^services\/executor\.ts$/]
+    types: [/^services\/sync\/index\.ts$/]
   },
   { of: 'entities/', why: 'tables as the host may read them', values: [/^entities\//, /^@mikro-orm\/core$/], types: [/^types\.ts$/] },
   {
     of: 'migrations/',
     why: 'SQL and its runner',
     values: [/^migrations\//, own, /^kysely$/],
-    types: [/^@mikro-orm\/core$/, /^services\/store\/database\.ts$/]
+    types: [/^@mikro-orm\/core$/, /^services\/store\/index\.ts$/]
   },
   {
     of: 'testing/',
     why: 'what tests of providers and hosts need, without the host',
-    values: [/^testing\//, /^providers\//, /^services\/(http\/|secrets\.ts)/, own, /^(@sinclair\/typebox.*|undici|ws|ajv|ajv-formats)$/, /^node:/],
+    values: [/^testing\//, /^providers\//, /^services\/(egress\/|platform\/secrets\.ts)/, own, /^(@sinclair\/typebox.*|undici|ws|ajv|ajv-formats)$/, /^node:/],
     types: [/./]
   },
   { of: 'ui/build.ts', why: 'makes the page when the package is built', values: [/^node:/, /^esbuild$/, /^ui\//] },
-  { of: 'ui/', why: 'runs in a browser', values: [/^ui\//, /^preact/, /^services\/tree\.ts$/], types: [/^types\.ts$/] }
+  { of: 'ui/', why: 'runs in a browser', values: [/^ui\//, /^preact/, /^services\/model\/tree\.ts$/], types: [/^types\.ts$/] }
 ]
 
 interface Import { target: string, names: string[], typeOnly: boolean }
@@ -122,6 +127,59 @@ t.test('every file imports only what its layer may know', t => {
   t.end()
 })
 
+/** The wings of the domain, ground first: an arrow runs only to a wing before its own, and through that wing's `index.ts`. */
+const wings = ['model', 'store', 'egress', 'platform', 'outbound', 'sync', 'mapping', 'inventory', 'alerts', 'device-groups', 'inbound', 'connections']
+
+/** The wing a file below `src` belongs to; undefined outside of them. */
+const wingOf = (file: string) => /^services\/([^/]+)\//.exec(file)?.[1]
+
+function wrongArrows (file: string, source: string): string[] {
+  const wing = wingOf(file)
+  return importsOf(file, source).flatMap(({ target }) => {
+    const to = wingOf(target)
+    if (wing === undefined && /^services\/(index|ticker)\.ts$/.test(target)) return []
+    if (wing !== undefined && /^services\/(index|ticker)\.ts$/.test(target)) return [`${file} imports ${target}: the wings do not know who builds them`]
+    if (wing === undefined || to === undefined || to === wing) return []
+    if (wings.indexOf(to) > wings.indexOf(wing)) return [`${file} imports ${target}: '${to}' stands on '${wing}', not the other way round`]
+    return target === `services/${to}/index.ts` ? [] : [`${file} imports ${target}: other wings know '${to}' by its index.ts`]
+  })
+}
+
+/** The files of one circle of imports, or null. */
+function circle (graph: ReadonlyMap<string, string[]>): string[] | null {
+  const done = new Set<string>()
+  const path: string[] = []
+  function walk (file: string): string[] | null {
+    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file]
+    if (done.has(file)) return null
+    path.push(file)
+    for (const target of graph.get(file) ?? []) {
+      const found = walk(target)
+      if (found !== null) return found
+    }
+    path.pop()
+    done.add(file)
+    return null
+  }
+  for (const file of graph.keys()) {
+    const found = walk(file)
+    if (found !== null) return found
+  }
+  return null
+}
+
+t.test('every wing imports only wings below it, by their index', t => {
+  t.same([...new Set(files.map(wingOf).filter(wing => wing !== undefined))].sort(), [...wings].sort(), 'every folder has its place in the order')
+  t.same(files.flatMap(file => wrongArrows(file, read(file))), [])
+  for (const wing of wings) t.match(read(`services/${wing}/index.ts`), /^\/\*\*\n \* [A-Z]/, `'${wing}' says in its first lines what it is for`)
+  t.end()
+})
+
+t.test('there is no circle of imports, types included', t => {
+  t.equal(circle(new Map(files.map(file => [file, importsOf(file, read(file)).map(({ target }) => target).filter(target => files.includes(target))]))), null)
+  t.end()
+})
+
 t.test('only the store and the migrations speak SQL; only they and the entities touch MikroORM at run time', t => {
   const users = (pattern: RegExp) => files.filter(file => importsOf(file, read(file)).some(({ target, typeOnly }) => !typeOnly && pattern.test(target)))
   t.same(users(/^kysely$/).filter(file => !/^(services\/store|migrations)\//.test(file)), [])
@@ -142,11 +200,17 @@ t.test('the rules notice what they forbid', t => {
   t.ok(caught('providers/x.ts', "import type { FastifyRequest } from 'fastify'"))
   t.ok(caught('providers/x.ts', 'const key = process.env.KEY'))
   t.ok(caught('providers/x.ts', "const page = await fetch('https://example.com')"))
-  t.ok(caught('routes/x.ts', "import type { Database } from '../services/store/database.ts'"))
+  t.ok(caught('routes/x.ts', "import type { Database } from '../services/store/index.ts'"))
   t.ok(caught('services/x.ts', "const { sql } = await import('kysely')"))
   t.ok(caught('services/x.ts', "export { routes } from '../routes/index.ts'"))
   t.ok(caught('services/x.ts', "import Fastify, { type FastifyInstance } from 'fastify'"))
   t.ok(caught('transports/x.ts', "import { openDatabase } from '../services/store/database.ts'"))
+  t.match(wrongArrows('services/sync/x.ts', "import { a } from '../inbound/index.ts'"), [/services\/sync\/x\.ts imports services\/inbound\/index\.ts/])
+  t.match(wrongArrows('services/sync/x.ts', "import type { A } from '../store/runs/runs.ts'"), [/by its index\.ts/])
+  t.match(wrongArrows('services/model/x.ts', "import { a } from '../index.ts'"), [/who builds them/])
+  t.same(wrongArrows('services/sync/x.ts', "import { a } from '../store/index.ts'\nimport { b } from './y.ts'"), [])
+  t.same(circle(new Map([['a', ['b']], ['b', ['c']], ['c', ['b']]])), ['b', 'c', 'b'])
+  t.equal(circle(new Map([['a', ['b', 'c']], ['b', ['c']], ['c', []]])), null)
   t.same(violations('providers/x.ts', "import { isIP } from 'node:net'\nimport type { Device } from '../types.ts'\n// import { sql } from 'kysely'\nconst page = await client.fetch('/v2')"), [])
   t.end()
 })

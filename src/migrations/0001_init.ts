@@ -1,4 +1,4 @@
-import type { Migration } from './index.ts'
+import type { Migration } from './migration.ts'
 
 /**
  * Text with check constraints instead of enums, no extensions, no owners: any role that may create a schema can apply it.

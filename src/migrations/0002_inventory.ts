@@ -1,4 +1,4 @@
-import type { Migration } from './index.ts'
+import type { Migration } from './migration.ts'
 
 /** Which state of a device the facts were read at that cost requests of their own, and when: beside the heartbeat, as it moves without the device changing. */
 export const inventory: Migration = {

@@ -1,8 +1,9 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { sql } from 'kysely'
 import { MigrationError, SchemaNotIgnoredError } from '../errors.ts'
-import type { Database, Db } from '../services/store/database.ts'
-import { type Migration, migrations } from './index.ts'
+import type { Database, Db } from '../services/store/index.ts'
+import { migrations } from './index.ts'
+import type { Migration } from './migration.ts'
 
 function quoted (schema: string): string {
   return `"${schema.replaceAll('"', '""')}"`

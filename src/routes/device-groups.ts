@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tenantOf } from './guard.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, tags } from './schemas/atoms.ts'
 import {
   ClientParams, DeviceGroupEnsuredSchema, DeviceGroupStatusSchema, DeviceGroupSyncRequest, DeviceGroupSyncSchema, InstallLinkSchema

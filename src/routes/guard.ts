@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ForbiddenError, TenantError, ValidationError } from '../errors.ts'
 import type { Action, ActionTarget } from '../types.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { MediaTypeError } from '../errors.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 import { errors, tags } from './schemas/atoms.ts'
 import { AcceptedSchema, DuplicateSchema, HookParams } from './schemas/webhooks.ts'
 

@@ -1,6 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { Rmm } from '../rmm.ts'
-import type { Action, ActionTarget } from '../types.ts'
+import type { FastifyInstance } from 'fastify'
 import { alertRoutes } from './alerts.ts'
 import { pinCompilers } from './compilers.ts'
 import { connectionRoutes } from './connections.ts'
@@ -9,6 +7,7 @@ import { answerError, validationError } from './error-handler.ts'
 import { guard, markHandling, settleBodies } from './guard.ts'
 import { hookRoutes } from './hooks.ts'
 import { inventoryRoutes } from './inventory.ts'
+import type { RouteOptions } from './options.ts'
 import { organizationRoutes } from './organizations.ts'
 import { providerRoutes } from './providers.ts'
 import { AlertSchema } from './schemas/alerts.ts'
@@ -21,18 +20,6 @@ import { RunItemSchema, RunSchema } from './schemas/sync.ts'
 import { DeliverySchema } from './schemas/webhooks.ts'
 import { syncRoutes } from './sync.ts'
 import { webhookRoutes } from './webhooks.ts'
-
-export interface RouteOptions {
-  rmm: Rmm
-  /** Whose request it is. Null, an empty string or a throw refuses it; what it throws is answered by the host. */
-  tenant: (request: FastifyRequest) => string | null | Promise<string | null>
-  /** Throws to refuse; what it throws is answered by the host. `target` holds the ids of the URL, if it has any. */
-  authorize: (request: FastifyRequest, action: Action, target?: ActionTarget) => void | Promise<void>
-  /** `bodyLimit` in bytes. */
-  webhooks: { bodyLimit: number }
-  /** Aborted at shutdown, in `preClose`: ends the event streams, which would hold the server open. */
-  signal: AbortSignal
-}
 
 const sharedSchemas = [
   ErrorSchema, ProviderSchema, ConnectionSchema, OrganizationSchema, SuggestionSchema, ClientSchema, RunSchema, RunItemSchema,

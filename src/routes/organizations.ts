@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tenantOf } from './guard.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import {
   ClientQuery, ClientSchema, MappedSchema, MappingChangeSchema, MappingsSchema, OrganizationParams, OrganizationSchema,

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Run } from '../types.ts'
 import { tenantOf } from './guard.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
 import { PageQuerySchema } from './schemas/organizations.ts'
 import {

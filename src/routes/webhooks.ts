@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tenantOf } from './guard.ts'
-import type { RouteOptions } from './index.ts'
+import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import { WebhookSecretSchema } from './schemas/connections.ts'
 import { PageQuerySchema } from './schemas/organizations.ts'

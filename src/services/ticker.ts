@@ -1,12 +1,9 @@
 import type { RunTrigger } from '../types.ts'
 import type { Core } from './core.ts'
-import type { EventsService } from './outbound/events.ts'
-import type { Provisioning } from './device-groups/provisioning.ts'
-import { scheduleNext, takeDue } from './store/connections.ts'
-import { pruneDeliveries } from './store/deliveries.ts'
-import { adoptableRuns, leaveRuns } from './store/runs/leases.ts'
-import { pruneRuns } from './store/runs/runs.ts'
-import type { SyncService } from './sync/runs.ts'
+import type { EventsService } from './outbound/index.ts'
+import type { Provisioning } from './device-groups/index.ts'
+import { adoptableRuns, leaveRuns, pruneDeliveries, pruneRuns, scheduleNext, takeDue } from './store/index.ts'
+import type { SyncService } from './sync/index.ts'
 
 export interface TickerOptions {
   schedules: boolean

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SyncExecutor } from '../services/sync/executor.ts'
-import type { RunHandle, SyncTransport, WorkerOptions } from './transport.ts'
+import type { RunHandle, SyncExecutor, SyncTransport, WorkerOptions } from '../services/sync/index.ts'
 
 /**
  * Executes runs in this process. Waiting runs take turns by tenant; what this process loses, the ticker of any process on the same

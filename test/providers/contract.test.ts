@@ -1,7 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import t from 'tap'
-import { providerContract } from '../../src/testing/index.ts'
-import type { ContractWorld } from '../../src/testing/index.ts'
+import { type ContractWorld, providerContract } from '../../src/testing/index.ts'
 import type { RmmProvider } from '../../src/providers/define.ts'
 
 /** What a file of `./worlds` exports: `subject()`, the provider as a host would make it and the world to test it in. */

@@ -5,9 +5,8 @@ import { ProviderError } from '../../src/providers/define.ts'
 import type { Checkpoint, Page, ProviderFetch, ProviderLog, Resource } from '../../src/providers/define.ts'
 import { createClient } from '../../src/providers/level/client.ts'
 import type { LevelClient } from '../../src/providers/level/client.ts'
-import { level } from '../../src/providers/level/index.ts'
-import type { LevelOptions } from '../../src/providers/level/index.ts'
-import { createEgress, hostsOf } from '../../src/services/egress/index.ts'
+import { level, type LevelOptions } from '../../src/providers/level/index.ts'
+import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
 
 type Test = import('tap').Test
 const fixture = (name: string) => JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { DeviceRecord, ProviderLog, ProviderWebSocket, RmmProvider } from '../../src/providers/define.ts'
 import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
-import { createEgress, hostsOf } from '../../src/services/egress/index.ts'
+import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
 
 /** A client as the plugin opens it, over the plugin's own egress, closed with the test. */
 export async function openMesh (t: Test, provider: RmmProvider, config: Record<string, unknown>, secrets: Record<string, string>, maxMessageBytes?: number): Promise<MeshClient> {

@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
-import { type RouteOptions, routes } from '../../src/routes/index.ts'
+import { routes } from '../../src/routes/index.ts'
+import type { RouteOptions } from '../../src/routes/options.ts'
 import type { Rmm } from '../../src/rmm.ts'
 import type { Alert, Connection, Delivery, Device, DeviceDetail, Organization, ProviderInfo, Run, WebhookInfo } from '../../src/types.ts'
 

@@ -4,8 +4,7 @@ import { AssertionError } from 'node:assert'
 import t from 'tap'
 import { providerContract } from '../../src/testing/index.ts'
 import { levelWorld } from '../providers/worlds/level.ts'
-import { tinyProvider } from './tiny-provider.ts'
-import type { Mistake } from './tiny-provider.ts'
+import { type Mistake, tinyProvider } from './tiny-provider.ts'
 
 const quick = levelWorld(fault => fault === 'rate-limited' ? 'it takes seconds; the cases that are about it play it' : true)
 

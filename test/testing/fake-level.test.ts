@@ -1,6 +1,5 @@
 import t from 'tap'
-import { fixedClock, levelId, levelWebhookRequest, memorySecretBox, seedLevel, signLevel, startFakeLevel } from '../../src/testing/index.ts'
-import type { FakeLevel, FakeLevelOptions } from '../../src/testing/index.ts'
+import { type FakeLevel, type FakeLevelOptions, fixedClock, levelId, levelWebhookRequest, memorySecretBox, seedLevel, signLevel, startFakeLevel } from '../../src/testing/index.ts'
 import { answerErrors, operations, schemaErrors } from './level-schemas.ts'
 
 type Test = Pick<typeof t, 'teardown'>

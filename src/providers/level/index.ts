@@ -1,8 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import { defineProvider } from '../define.ts'
 import type { RmmProvider } from '../define.ts'
-import { createClient } from './client.ts'
-import type { LevelClient } from './client.ts'
+import { createClient, type LevelClient } from './client.ts'
 import { alerts, devices, organizations, resolveAlert, updates } from './resources.ts'
 import { webhook } from './webhook.ts'
 

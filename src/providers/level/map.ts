@@ -1,8 +1,7 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import type { AlertSeverity } from '../../types.ts'
 import type { AlertRecord, DeviceRecord, OrganizationRecord, UpdateRecord } from '../define.ts'
-import { isObject, objectOf, objectsOf, pick, scalar, text, textOrNumber, texts, time, truth, whole } from './values.ts'
-import type { Raw } from './values.ts'
+import { isObject, objectOf, objectsOf, pick, type Raw, scalar, text, textOrNumber, texts, time, truth, whole } from './values.ts'
 
 /**
  * Level's groups, devices, updates and alerts in our terms. Everything but the id may be missing or of another

@@ -3,8 +3,7 @@ import type { AlertRecord, Hint, ProviderWebhook, WebhookEvent, WebhookRequest }
 import { verifyHmacSha256, verifySharedSecret } from '../hmac.ts'
 import { toAlert, toSeverity } from './map.ts'
 import { conditionPrefix } from './resources.ts'
-import { isObject, objectOf, text, textOrNumber, time } from './values.ts'
-import type { Raw } from './values.ts'
+import { isObject, objectOf, type Raw, text, textOrNumber, time } from './values.ts'
 
 /**
  * Two ways in. Level's own webhooks carry a signature over the raw body and a stable event id. An automation's HTTP

@@ -1,11 +1,10 @@
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { ClientFactory } from '../platform/clients.ts'
+import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { act } from '../inventory/inventory.ts'
-import type { ReRead } from '../sync/reread.ts'
-import { findAlert, listAlerts } from '../store/alerts.ts'
-import { requireConnection } from '../store/connections.ts'
+import { act } from '../inventory/index.ts'
+import type { ReRead } from '../sync/index.ts'
+import { findAlert, listAlerts, requireConnection } from '../store/index.ts'
 
 export function createAlerts (core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
   const { database } = core

@@ -3,16 +3,11 @@ import { ConnectionDisconnectedError, NotFoundError, ValidationError } from '../
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, UpdateConnection } from '../../types.ts'
-import { type ClientFactory, sealedFor, toRouteError } from '../platform/clients.ts'
+import { checkAgainst, type ClientFactory, sealedFor, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { checkAgainst } from '../platform/registry.ts'
-import { newHookSecret } from '../inbound/webhooks.ts'
-import { defaultSchedule, mergeSchedule } from '../model/schedules.ts'
-import {
-  type ConnectionRow, requireConnection, disconnect, findConnection, insertConnection, listConnections, purge, setStatus, updateConnection
-} from '../store/connections.ts'
-import { holdConnection } from '../store/runs/leases.ts'
-import { writeEvents } from '../store/outbox.ts'
+import { newHookSecret } from '../inbound/index.ts'
+import { defaultSchedule, mergeSchedule } from '../model/index.ts'
+import { type ConnectionRow, disconnect, findConnection, holdConnection, insertConnection, listConnections, purge, requireConnection, setStatus, updateConnection, writeEvents } from '../store/index.ts'
 
 interface Checked { account: string, warnings: string[] }
 

@@ -1,6 +1,6 @@
 import type { Core } from '../core.ts'
 import type { DeviceGroupsService } from './device-groups.ts'
-import { type ConnectionRow, connectedTo } from '../store/connections.ts'
+import { connectedTo, type ConnectionRow } from '../store/index.ts'
 
 /** Connections whose groups are looked after at the same time, in this process. */
 const atOnce = 4

@@ -1,16 +1,9 @@
 import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
 import type { DeviceGroupResult } from '../../types.ts'
-import { addMoves, applyChanges, noChanges } from '../sync/changes.ts'
+import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
-import { describe, marker, markOf } from '../model/group-names.ts'
-import type { GroupStep } from '../model/group-plan.ts'
-import { contextOf } from '../sync/reread.ts'
-import { storable } from '../model/stable-json.ts'
-import { markMissing, type NewLink, writeLinks } from '../store/client-groups.ts'
-import type { ConnectionRow } from '../store/connections.ts'
-import { holdConnection } from '../store/runs/leases.ts'
-import type { NewEvent } from '../store/outbox.ts'
-import { placeTree, reassignDevices } from '../store/organizations.ts'
+import { describe, type GroupStep, marker, markOf, storable } from '../model/index.ts'
+import { type ConnectionRow, holdConnection, markMissing, type NewEvent, type NewLink, placeTree, reassignDevices, writeLinks } from '../store/index.ts'
 
 /** Requests under way at once; a platform tells every session about every new group, so more is not faster. */
 const inFlight = 8

@@ -1,12 +1,10 @@
 import { ConnectionDisconnectedError } from '../../errors.ts'
 import { type DeviceGroup, type DeviceGroups, ProviderError } from '../../providers/define.ts'
 import type { DeviceGroupStatus } from '../../types.ts'
-import { type ClientFactory, identityOf } from '../platform/clients.ts'
+import { type ClientFactory, identityOf } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { marker } from '../model/group-names.ts'
-import { type GroupLink, type GroupStep, type PlanInput, planGroups } from '../model/group-plan.ts'
-import { devicesPerGroup, readGroups, storedNames } from '../store/client-groups.ts'
-import { type ConnectionRow, setStatus } from '../store/connections.ts'
+import { type GroupLink, type GroupStep, marker, planGroups, type PlanInput } from '../model/index.ts'
+import { type ConnectionRow, devicesPerGroup, readGroups, setStatus, storedNames } from '../store/index.ts'
 
 /** A page that is being looked at waits this long for the platform. */
 const patienceMs = 3_000

@@ -3,8 +3,7 @@ import { request } from 'undici'
 import type { Agent } from 'undici'
 import { ProviderError } from '../../providers/define.ts'
 import type { FetchOptions, FetchResponse, ProviderFetch, ProviderLog } from '../../providers/define.ts'
-import { describeFailure, redirectFailure } from './failures.ts'
-import type { Redact } from './failures.ts'
+import { describeFailure, type Redact, redirectFailure } from './failures.ts'
 import type { Permit, RateLimiter } from './limiter.ts'
 
 /** One request as it went out, for metrics; once per attempt. */

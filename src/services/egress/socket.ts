@@ -5,8 +5,7 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { ProviderError } from '../../providers/define.ts'
 import type { ProviderSocket, ProviderWebSocket } from '../../providers/define.ts'
-import { describeFailure, redirectFailure } from './failures.ts'
-import type { Redact } from './failures.ts'
+import { describeFailure, type Redact, redirectFailure } from './failures.ts'
 import { guardedConnector } from './hosts.ts'
 
 export interface SocketDeps {

@@ -1,5 +1,5 @@
 import type { Core } from '../core.ts'
-import { type NewDelivery, storeDeliveries, type Stored } from '../store/deliveries.ts'
+import { type NewDelivery, type Stored, storeDeliveries } from '../store/index.ts'
 
 export interface DeliveryWriter {
   /** Resolves when the delivery is committed. */

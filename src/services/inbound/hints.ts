@@ -1,10 +1,9 @@
 import { type Hint, ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
-import type { ClientFactory, OpenClient } from '../platform/clients.ts'
+import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import type { ReRead } from '../sync/reread.ts'
-import { type ConnectionRow, setStatus } from '../store/connections.ts'
-import type { SyncService } from '../sync/runs.ts'
+import type { ReRead, SyncService } from '../sync/index.ts'
+import { type ConnectionRow, setStatus } from '../store/index.ts'
 
 export function hintKey (hint: Hint): string {
   return `${hint.resource}|${hint.externalId}`

@@ -1,6 +1,6 @@
-import { sealedFor } from '../platform/clients.ts'
+import { sealedFor } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { findHook, type Hook } from '../store/deliveries.ts'
+import { findHook, type Hook } from '../store/index.ts'
 
 /** A hook with its secrets opened: current first, then the one still in rotation. */
 export interface OpenHook {

@@ -2,11 +2,9 @@ import { type AlertRecord, type Hint, ProviderError, type WebhookEvent } from '.
 import type { Core } from '../core.ts'
 import { publishDelivery } from '../diagnostics.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
-import type { ReRead } from '../sync/reread.ts'
-import { type ConnectionRow, connectionById } from '../store/connections.ts'
-import { claimDeliveries, connectionsWithDeliveries, type DeliveryRow, renewDeliveries, type Settled, settleDeliveries } from '../store/deliveries.ts'
-import { ownAlertsOf } from '../store/derived-alerts.ts'
-import { usable } from './webhooks.ts'
+import type { ReRead } from '../sync/index.ts'
+import { claimDeliveries, connectionById, type ConnectionRow, connectionsWithDeliveries, type DeliveryRow, ownAlertsOf, renewDeliveries, type Settled, settleDeliveries } from '../store/index.ts'
+import { usable } from '../model/index.ts'
 
 export interface Inbox {
   /** Begins to work; until then, and in processes that never begin, deliveries are only stored. */

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../../providers/define.ts'
-import { type ClientFactory, identityOf, type OpenClient } from '../platform/clients.ts'
+import { type ClientFactory, identityOf, type OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
-import { type ConnectionRow, connectedTo, setStatus } from '../store/connections.ts'
-import { dropLease, takeLease } from '../store/runs/named-lease.ts'
-import type { SyncService } from '../sync/runs.ts'
+import { connectedTo, type ConnectionRow, dropLease, setStatus, takeLease } from '../store/index.ts'
+import type { SyncService } from '../sync/index.ts'
 
 export interface Listeners {
   /** Takes up the connections nobody listens to; renews those held here. */

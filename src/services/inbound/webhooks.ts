@@ -1,24 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { BodyError, ConnectionDisconnectedError, NotFoundError, NotSupportedError, PublicUrlError, WebhookRefusedError } from '../../errors.ts'
-import type { Hint, ProviderWebhook, WebhookEvent, WebhookRequest } from '../../providers/define.ts'
+import type { ProviderWebhook, WebhookEvent, WebhookRequest } from '../../providers/define.ts'
 import { verifyHmacSha256 } from '../../providers/hmac.ts'
 import type { Rmm } from '../../rmm.ts'
-import { sealedFor } from '../platform/clients.ts'
+import { sealedFor } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { createDeliveryWriter } from './delivery-writer.ts'
 import { publishDelivery } from '../diagnostics.ts'
-import { clean } from '../model/normalize/field-values.ts'
+import { usable } from '../model/index.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
-import { normalizeAlert } from '../model/normalize/records.ts'
-import { type ConnectionRow, requireConnection, rotateHookSecret } from '../store/connections.ts'
-import { deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, toDelivery } from '../store/deliveries.ts'
+import { type ConnectionRow, deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, requireConnection, rotateHookSecret, toDelivery } from '../store/index.ts'
 
 const defaultGraceMinutes = 60
-const maxEventId = 300
-const maxEventType = 200
-const maxHints = 100
-const maxExternalId = 500
 /** A secret may be replaced between the look at it and the insert; twice in a row is no accident. */
 const proofs = 3
 
@@ -123,29 +117,5 @@ function read (webhook: ProviderWebhook, request: WebhookRequest): { event: Webh
     return { event, body: JSON.parse(request.rawBody.toString('utf8')) }
   } catch (error) {
     throw Object.assign(new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`), { cause: error })
-  }
-}
-
-const isExternalId = (id: unknown): id is string => typeof id === 'string' && id !== '' && id.length <= maxExternalId && clean(id) === id
-
-/**
- * An event as the database takes it. What it points at but nobody could look up is left out: the event is stored all the same.
- * Throws where not even the event itself can be told from others.
- */
-export function usable (event: WebhookEvent): WebhookEvent {
-  if (typeof event.id !== 'string' || event.id === '' || event.id.length > maxEventId || clean(event.id) !== event.id) throw new Error('the event has no usable id')
-  if (typeof event.type !== 'string' || event.type.length > maxEventType) throw new Error('the event has no usable type')
-  const year = event.occurredAt?.getUTCFullYear() ?? Number.NaN
-  const { alert, ...rest } = event
-  const hints = event.hints.filter((hint: Hint) => isExternalId(hint.externalId)).slice(0, maxHints)
-  return { ...rest, type: clean(event.type), occurredAt: year >= 1970 && year <= 9999 ? event.occurredAt : null, hints, ...(alert !== undefined && fits(alert) ? { alert } : {}) }
-}
-
-function fits (alert: NonNullable<WebhookEvent['alert']>): boolean {
-  try {
-    normalizeAlert(alert, new Date())
-    return true
-  } catch {
-    return false
   }
 }

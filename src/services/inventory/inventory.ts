@@ -1,10 +1,8 @@
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
-import { type ClientFactory, toRouteError } from '../platform/clients.ts'
+import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { type ConnectionRow, requireConnection } from '../store/connections.ts'
-import { findDevice, listDevices } from '../store/devices/devices.ts'
-import { writeEvents } from '../store/outbox.ts'
+import { type ConnectionRow, findDevice, listDevices, requireConnection, writeEvents } from '../store/index.ts'
 
 export const defaultSessionMinutes = 60
 

@@ -1,16 +1,10 @@
 import { ClientUnknownError, MappingError, NotFoundError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { Client, List, MappingChange, Organization, PageQuery } from '../../types.ts'
-import { addMoves, applyChanges, noChanges } from '../sync/changes.ts'
+import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
-import { clean } from '../model/normalize/field-values.ts'
-import { contextOf } from '../sync/reread.ts'
-import { limitOf, readCursor, writeCursor } from '../store/cursor.ts'
-import { requireConnection } from '../store/connections.ts'
-import type { Db } from '../store/database.ts'
-import { holdConnection } from '../store/runs/leases.ts'
-import { changeMappings, findOrganizations, listOrganizations, organizationNames, placeTree, reassignDevices } from '../store/organizations.ts'
-import { suggest } from '../model/suggestions.ts'
+import { clean, suggest } from '../model/index.ts'
+import { changeMappings, type Db, findOrganizations, holdConnection, limitOf, listOrganizations, organizationNames, placeTree, readCursor, reassignDevices, requireConnection, writeCursor } from '../store/index.ts'
 
 type Change = { organizationId: string } & MappingChange
 

@@ -2,8 +2,7 @@ import type { Rmm } from '../../rmm.ts'
 import type { EventSink, RmmEvent, RmmEventType } from '../../types.ts'
 import type { Core } from '../core.ts'
 import { createSinkRelay } from './relay.ts'
-import { anyLease, dropLease, pruneLeases, takeLease } from '../store/runs/named-lease.ts'
-import { outboxLag, pruneOutbox } from '../store/relay.ts'
+import { anyLease, dropLease, outboxLag, pruneLeases, pruneOutbox, takeLease } from '../store/index.ts'
 
 /** The sink that is this process's listeners. */
 const emitterSink = 'emitter'

@@ -3,7 +3,7 @@ import type { EventSink, RmmEvent, Taken } from '../../types.ts'
 import { ProviderError } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishSink } from '../diagnostics.ts'
-import { claimSink, markPublished, pendingEvents, releaseSink, renewSink, sinkFailures } from '../store/relay.ts'
+import { claimSink, markPublished, pendingEvents, releaseSink, renewSink, sinkFailures } from '../store/index.ts'
 
 export interface SinkRelay {
   /** Events were committed: take them to the sink within a moment, together with those that follow at once. */

@@ -2,9 +2,9 @@ import { ConnectionCheckError, ConnectionDisconnectedError, InternalError, Platf
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishRequest } from '../diagnostics.ts'
-import { hashText } from '../model/normalize/field-values.ts'
+import { hashText } from '../model/index.ts'
 import { createEgress, createRateLimiter, hostsOf, type RateLimiter } from '../egress/index.ts'
-import type { ConnectionRow } from '../store/connections.ts'
+import type { ConnectionRow } from '../store/index.ts'
 
 export interface OpenClient {
   provider: RmmProvider

@@ -1,11 +1,10 @@
 import { sql } from 'kysely'
 import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../types.ts'
-import type { NormalAlert } from '../model/normalize/records.ts'
-import { stableJson } from '../model/stable-json.ts'
+import { type NormalAlert, stableJson } from '../model/index.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
-import type { MergeContext } from './devices/merge.ts'
+import type { MergeContext } from './devices/shapes.ts'
 import { seenSince } from './devices/passes.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 

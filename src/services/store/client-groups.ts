@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { GroupLink } from '../model/group-plan.ts'
+import type { GroupLink } from '../model/index.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { numberOrNull } from './values.ts'
 

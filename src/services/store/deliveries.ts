@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { AlertRecord, Hint, WebhookEvent } from '../../providers/define.ts'
 import type { Delivery, List, PageQuery } from '../../types.ts'
-import { stableJson } from '../model/stable-json.ts'
+import { stableJson } from '../model/index.ts'
 import type { ConnectionRow } from './connections.ts'
 import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database } from './database.ts'

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { NormalAlert } from '../model/normalize/records.ts'
+import type { NormalAlert } from '../model/index.ts'
 import type { Db, Tables } from './database.ts'
 
 /**

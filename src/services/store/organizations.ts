@@ -1,11 +1,9 @@
 import { sql } from 'kysely'
 import type { List, MappingChange, Organization, PageQuery } from '../../types.ts'
-import { assign } from '../model/assign.ts'
-import type { NormalOrganization } from '../model/normalize/records.ts'
-import { type Assignment, placeAll, type TreeNode } from '../model/tree.ts'
+import { assign, type Assignment, type NormalOrganization, placeAll, type TreeNode } from '../model/index.ts'
 import { readCursor, limitOf, toList } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
-import type { DeviceChange, MergeContext } from './devices/merge.ts'
+import type { DeviceChange, MergeContext } from './devices/shapes.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './devices/rows.ts'
 import { isId, isoOrNull, numberOrNull } from './values.ts'
 

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import type { RmmEventType } from '../../types.ts'
-import { stableJson } from '../model/stable-json.ts'
+import { fieldOf, joinFields, joinRows, stableJson } from '../model/index.ts'
 import { type Db, type Tables, tellAfterCommit } from './database.ts'
-import { fieldOf, joinFields, joinRows, rowSet } from './row-set.ts'
+import { rowSet } from './row-set.ts'
 
 export interface NewEvent {
   type: RmmEventType

@@ -1,11 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
 import type { Core } from '../core.ts'
-import type { AlertChange } from '../store/alerts.ts'
-import type { Db } from '../store/database.ts'
-import type { DeviceChange, DeviceEvent, MergeContext } from '../store/devices/merge.ts'
-import { storeAssetRefs } from '../store/devices/devices.ts'
-import { type NewEvent, writeEvents } from '../store/outbox.ts'
+import { type AlertChange, type Db, type DeviceChange, type DeviceEvent, type MergeContext, type NewEvent, storeAssetRefs, writeEvents } from '../store/index.ts'
 
 export interface Changes {
   /** Every change of the inventory, for the outbox. */

@@ -1,44 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RmmProvider } from '../../providers/define.ts'
-import type { DeviceSyncResult, ResourceName, Run, RunStatus } from '../../types.ts'
-import type { ClientFactory } from '../platform/clients.ts'
+import type { ResourceName, Run, RunStatus } from '../../types.ts'
+import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { publishRun, type RunMessage } from '../diagnostics.ts'
-import { classify, type Failure } from '../egress/classify.ts'
+import { classify, type Failure } from '../egress/index.ts'
 import { type Reading, readResource } from './read-resource.ts'
 import type { ReRead } from './reread.ts'
-import { connectionRow, finishConnection, requireConnection, setStatus } from '../store/connections.ts'
-import { type Attempt, claimRun, endRun, holdRun, releaseRun, type RunEnd, renewLease } from '../store/runs/leases.ts'
-import { writeEvents } from '../store/outbox.ts'
-import { noTotals, runById, type RunRow, toRun } from '../store/runs/runs.ts'
+import { type Attempt, claimRun, connectionRow, endRun, finishConnection, holdRun, noTotals, releaseRun, renewLease, requireConnection, runById, type RunEnd, type RunRow, setStatus, toRun, writeEvents } from '../store/index.ts'
 import { summarize } from './summary.ts'
-
-export interface SegmentContext {
-  /** Aborted when the worker has to stop. */
-  signal: AbortSignal
-  /** The queue has given up on the previous worker: do not wait for its lease. */
-  takeOver?: boolean
-  /** Called as pages land. */
-  heartbeat? (): void
-  workerId?: string
-}
-
-export type SegmentResult =
-  { status: 'done', state: RunStatus, error: Run['error'] } |
-  /** Handed back; to be executed again, not before `delayMs`. */
-  { status: 'yield', reason: 'shutdown' | 'retry', delayMs: number } |
-  /** A living worker holds it. */
-  { status: 'held' }
-
-/** The engine as transports see it: implemented once, whatever decides where it runs. */
-export interface SyncExecutor {
-  /** Executes a run from its last checkpoint to its end, or until it has to be handed back. Safe to call for a run that ended. */
-  runSegment (runId: string, context: SegmentContext): Promise<SegmentResult>
-  /** Ends a run that no attempt ended. Idempotent. */
-  settleFailed (runId: string, error: unknown, kind: 'failed' | 'cancelled'): Promise<void>
-  /** Reads one device now. Throws the error that the asking route answers with. */
-  device (tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
-}
+import type { SegmentContext, SegmentResult, SyncExecutor } from './transport.ts'
 
 type AbortCause = 'cancelled' | 'lost' | 'shutdown'
 

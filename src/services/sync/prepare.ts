@@ -1,10 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AlertRecord, Checkpoint, DeviceRecord, OrganizationRecord, Page, Resource, UpdateRecord } from '../../providers/define.ts'
 import type { ResourceName, RunItem } from '../../types.ts'
-import { clean } from '../model/normalize/field-values.ts'
-import { type NormalUpdate, normalizeAlert, normalizeAll, normalizeOrganization, normalizeUpdate } from '../model/normalize/records.ts'
-import { normalizeDevice } from '../model/normalize/device.ts'
-import type { PageMark } from '../store/devices/passes.ts'
+import { clean, normalizeAlert, normalizeAll, normalizeDevice, normalizeOrganization, normalizeUpdate, type NormalUpdate } from '../model/index.ts'
+import type { PageMark } from '../store/index.ts'
 
 export type AnyRecord = OrganizationRecord & DeviceRecord & UpdateRecord & AlertRecord
 export type AnyResource = Resource<unknown, AnyRecord>

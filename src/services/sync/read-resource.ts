@@ -6,15 +6,7 @@ import type { Core } from '../core.ts'
 import { publishPage } from '../diagnostics.ts'
 import { type AnyRecord, type AnyResource, newestOf, type Normal, normalizeRecords, type PreparedPage, preparePages } from './prepare.ts'
 import { readAhead } from './read-ahead.ts'
-import { closeAlerts, mergeAlerts, unseenAlerts } from '../store/alerts.ts'
-import type { Db } from '../store/database.ts'
-import { knownRevisions } from '../store/devices/inventory.ts'
-import { type MergeContext, mergeDevices } from '../store/devices/merge.ts'
-import { type Attempt, holdRun, type PageProgress, writeProgress } from '../store/runs/leases.ts'
-import { mergeOrganizations, placeTree, reassignDevices } from '../store/organizations.ts'
-import { beginPass, completePass, markPages, type Pass } from '../store/devices/passes.ts'
-import { applyPatchCounts, removeDevices, removeOrganizations, unseen } from '../store/devices/removal.ts'
-import { insertRunItems } from '../store/runs/runs.ts'
+import { applyPatchCounts, type Attempt, beginPass, closeAlerts, completePass, type Db, holdRun, insertRunItems, knownRevisions, markPages, mergeAlerts, type MergeContext, mergeDevices, mergeOrganizations, type PageProgress, type Pass, placeTree, reassignDevices, removeDevices, removeOrganizations, unseen, unseenAlerts, writeProgress } from '../store/index.ts'
 
 /** One attempt at one run, while it reads. */
 export interface Reading {

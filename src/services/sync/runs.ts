@@ -1,14 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, ConnectionDisconnectedError, NotFoundError, ProviderUnavailableError, TransportError, ValidationError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { RunHandle, SyncTransport } from '../../transports/transport.ts'
+import type { RunHandle, SyncExecutor, SyncTransport } from './transport.ts'
 import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ReRead } from './reread.ts'
-import { type ConnectionRow, requireConnection } from '../store/connections.ts'
-import { rehomeRun } from '../store/runs/leases.ts'
-import { activeRun, deleteQueuedRun, findRun, insertRun, listRunItems, listRuns, requestCancel, type RunRow, toRun } from '../store/runs/runs.ts'
-import type { SyncExecutor } from './executor.ts'
+import { activeRun, type ConnectionRow, deleteQueuedRun, findRun, insertRun, listRunItems, listRuns, rehomeRun, requestCancel, requireConnection, type RunRow, toRun } from '../store/index.ts'
 
 export type SyncService = Rmm['sync'] & {
   /** Starts, or attaches to, the one active run of a connection. */

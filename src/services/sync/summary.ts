@@ -1,4 +1,4 @@
-import type { PageProgress } from '../store/runs/leases.ts'
+import type { PageProgress } from '../store/index.ts'
 
 /** "Nothing changed", "nothing mapped" and "nothing came" are three different findings. */
 export function summarize ({ progress, totals }: Pick<PageProgress, 'progress' | 'totals'>): string {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { ProviderError } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import { knownInventory } from './inventory.ts'
-import { expectedOf, idsOf, read, rejection, resourceOf, withSession } from './session.ts'
-import type { AnyPage, Session, Subject } from './session.ts'
+import { type AnyPage, expectedOf, idsOf, read, rejection, resourceOf, type Session, type Subject, withSession } from './session.ts'
 import type { ContractCase, ContractFault } from './world.ts'
 
 /** The rules of reading one resource. */

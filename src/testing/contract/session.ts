@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
 import type { Checkpoint, KnownRevisions, Page, ProviderContext, ProviderLog, Resource, RmmProvider } from '../../providers/define.ts'
-import { createEgress, hostsOf } from '../../services/egress/index.ts'
+import { createEgress, hostsOf } from '../../services/egress/egress.ts'
 import type { ResourceName } from '../../types.ts'
-import { hostOf, watchTraffic } from './traffic.ts'
-import type { Traffic } from './traffic.ts'
+import { hostOf, type Traffic, watchTraffic } from './traffic.ts'
 import type { ContractWorld, RunningWorld } from './world.ts'
 
 export interface Subject {

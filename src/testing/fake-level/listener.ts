@@ -1,9 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { pageFaults, retryAfter } from './faults.ts'
-import type { FakeRequest, FaultOptions, Faults } from './faults.ts'
-import { failure, notFound } from './route.ts'
-import type { Answer, RouteContext } from './route.ts'
+import { type FakeRequest, type FaultOptions, type Faults, pageFaults, retryAfter } from './faults.ts'
+import { type Answer, failure, notFound, type RouteContext } from './route.ts'
 import { findRoute } from './routes.ts'
 
 export interface LoggedRequest {

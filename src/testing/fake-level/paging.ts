@@ -1,6 +1,5 @@
 import type { Collection } from './collection.ts'
-import { failure, ok } from './route.ts'
-import type { Answer, Call } from './route.ts'
+import { type Answer, type Call, failure, ok } from './route.ts'
 
 export interface PagingOptions {
   /** The server's own upper bound, 1 to 100. */

@@ -1,6 +1,5 @@
 import { includes } from './world.ts'
-import { created, failure, notFound, ok, route } from './route.ts'
-import type { Answer, Call, Route, RouteContext } from './route.ts'
+import { type Answer, type Call, created, failure, notFound, ok, route, type Route, type RouteContext } from './route.ts'
 import type { LevelAlert, LevelDevice, LevelGroup, LevelUpdate } from './types.ts'
 
 /** Groups, devices, alerts and updates: what a sync reads. */

@@ -1,6 +1,5 @@
 import { deviceIds } from './routes-inventory.ts'
-import { created, failure, notFound, ok, route } from './route.ts'
-import type { Answer, Call, Route, RouteContext } from './route.ts'
+import { type Answer, type Call, created, failure, notFound, ok, route, type Route, type RouteContext } from './route.ts'
 import type { LevelAutomation, LevelCustomField, LevelCustomFieldValue, LevelTag } from './types.ts'
 
 /** Tags, custom fields and automations. */

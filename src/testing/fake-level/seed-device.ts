@@ -1,6 +1,5 @@
 import { chance, pick, random } from './random.ts'
-import { levelId } from './types.ts'
-import type { LevelDevice } from './types.ts'
+import { type LevelDevice, levelId } from './types.ts'
 
 type Next = () => number
 

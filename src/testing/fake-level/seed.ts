@@ -1,7 +1,6 @@
 import { deviceAt } from './seed-device.ts'
 import { chance, pick, random } from './random.ts'
-import { levelId, levelNumber } from './types.ts'
-import type { LevelAlert, LevelDevice, LevelGroup, LevelTag, LevelUpdate, LevelWorld, Source } from './types.ts'
+import { type LevelAlert, type LevelDevice, type LevelGroup, levelId, levelNumber, type LevelTag, type LevelUpdate, type LevelWorld, type Source } from './types.ts'
 
 export interface SeedOptions {
   /** Default 25. 100,000 is fine: records are made when they are read. */

@@ -1,5 +1,4 @@
-import { collection, sourceOf } from './collection.ts'
-import type { Collection } from './collection.ts'
+import { collection, type Collection, sourceOf } from './collection.ts'
 import { levelId } from './types.ts'
 import type {
   LevelAlert, LevelAutomation, LevelAutomationRun, LevelCustomField, LevelCustomFieldValue, LevelDevice, LevelGroup, LevelTag, LevelUpdate, LevelWorld

@@ -1,7 +1,7 @@
 import type { ConstructorOptions, Db, KyselyTransactionLike, PgBoss } from 'pg-boss'
 import { OptionError } from '../../errors.ts'
 import { loadPeer } from '../peer.ts'
-import type { TransportContext } from '../transport.ts'
+import type { TransportContext } from '../../services/sync/index.ts'
 
 export const runQueue = 'rmm-sync'
 /** Where pg-boss puts the jobs it has given up on. */

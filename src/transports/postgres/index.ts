@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JobWithMetadata, KyselyTransactionLike, PgBoss } from 'pg-boss'
-import type { SyncExecutor } from '../../services/sync/executor.ts'
-import { type RunHandle, sliceShare, type SyncTransport, type TransportLog, type WorkerOptions, workersLost } from '../transport.ts'
+import type { RunHandle, SyncExecutor, SyncTransport, TransportLog, WorkerOptions } from '../../services/sync/index.ts'
+import { sliceShare, workersLost } from '../transport.ts'
 import { type BossSource, checkPostgresOptions, deadQueue, openBoss, type PostgresTransportOptions, runQueue, startToCloseSeconds } from './boss.ts'
 
 export type { PostgresTransportOptions } from './boss.ts'

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApplicationFailure, Context } from '@temporalio/activity'
-import type { SyncExecutor } from '../../services/sync/executor.ts'
+import type { DeviceHandle, RunHandle, SyncExecutor, WorkerOptions } from '../../services/sync/index.ts'
 import type { DeviceSyncResult } from '../../types.ts'
-import { type DeviceHandle, type RunHandle, sliceShare, type WorkerOptions, workersLost } from '../transport.ts'
+import { sliceShare, workersLost } from '../transport.ts'
 
 /** Limits that travel with a workflow, so that a worker of another configuration keeps to those it was started with. Milliseconds. */
 export interface SyncLimits {

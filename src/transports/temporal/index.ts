@@ -4,7 +4,7 @@ import type { NativeConnection } from '@temporalio/worker'
 import { OptionError, TransportError } from '../../errors.ts'
 import type { DeviceSyncResult } from '../../types.ts'
 import { loadPeer } from '../peer.ts'
-import type { DeviceHandle, RunHandle, SyncTransport } from '../transport.ts'
+import type { DeviceHandle, RunHandle, SyncTransport } from '../../services/sync/index.ts'
 import type { SyncInput, SyncLimits } from './activities.ts'
 import type { RunningWorker } from './worker.ts'
 

@@ -2,7 +2,7 @@ import {
   ActivityCancellationType, ActivityFailure, CancelledFailure, CancellationScope, continueAsNew, proxyActivities, proxyLocalActivities, sleep, TimeoutFailure, workflowInfo
 } from '@temporalio/workflow'
 import type { DeviceSyncResult } from '../../types.ts'
-import type { DeviceHandle } from '../transport.ts'
+import type { DeviceHandle } from '../../services/sync/index.ts'
 import type { Outcome, SyncActivities, SyncInput } from './activities.ts'
 
 // Deterministic: nothing but @temporalio/workflow is imported here, and every name in this file is part of the history of running workflows.

@@ -5,10 +5,10 @@ import { Search, Select } from '../components/field.tsx'
 import { useSettled } from '../components/list.tsx'
 import { VirtualList } from '../components/virtual-list.tsx'
 import { ClientsContext, type Doing, useClientName, useDoing, useLoad, useUi, useUnsaved } from '../context.ts'
-import type { PartProps } from '../pages/connection.tsx'
 import { type Choice, choiceOf, differs, type Draft, type Effects, effectsOf, type Node, place, rowsOf, type Shown, treeOf } from './model.ts'
 import { effectText, Row } from './row.tsx'
 import { Suggestions } from './suggestions.tsx'
+import type { PartProps } from '../parts.ts'
 
 export function MappingPage ({ connection, reload }: PartProps) {
   const { api, t } = useUi()

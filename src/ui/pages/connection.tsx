@@ -3,14 +3,13 @@ import type { Connection, ProviderInfo } from '../../types.ts'
 import { Ago, Card, Facts, Link, Notice, Show, Time } from '../components/basics.tsx'
 import { useLoad, useProviders, useUi } from '../context.ts'
 import { MappingPage } from '../mapping/page.tsx'
+import type { PartProps } from '../parts.ts'
 import type { StringKey } from '../strings.ts'
 import { SyncPage } from '../sync/page.tsx'
 import { ConnectionTitle } from './connections.tsx'
 import { DeviceGroupsPage } from './device-groups.tsx'
 import { ConnectionSettings, TestButton } from './settings.tsx'
 import { WebhookPage } from './webhook.tsx'
-
-export interface PartProps { connection: Connection, provider: ProviderInfo, reload: () => void, set: (connection: Connection) => void }
 
 /** The parts of a connection, each there only where the provider can do it. */
 const parts: Array<{ id: string, title: StringKey, offered: (provider: ProviderInfo) => boolean, Part: (props: PartProps) => preact.JSX.Element }> = [

@@ -5,8 +5,7 @@ import { Dialog } from '../components/dialog.tsx'
 import { Check, NumberField, Search, submitting } from '../components/field.tsx'
 import { Cell, Table } from '../components/list.tsx'
 import { useDoing, useLoad, useUi } from '../context.ts'
-import type { PartProps } from './connection.tsx'
-import { pathOf } from './settings.tsx'
+import { pathOf, type PartProps } from '../parts.ts'
 
 type ClientStatus = DeviceGroupStatus['clients'][number]
 const shownAtOnce = 100

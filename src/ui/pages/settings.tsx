@@ -6,9 +6,7 @@ import { Field, Select, submitting } from '../components/field.tsx'
 import { SchemaFields } from '../components/schema-form.tsx'
 import { useDoing, useUi, useUnsaved } from '../context.ts'
 import { useCredentials } from './connect.tsx'
-import type { PartProps } from './connection.tsx'
-
-export const pathOf = (id: string) => `connections/${encodeURIComponent(id)}`
+import { pathOf, type PartProps } from '../parts.ts'
 
 /** Asks the platform whether it still takes the stored secrets. */
 export function TestButton ({ id, onDone }: { id: string, onDone: () => void }) {

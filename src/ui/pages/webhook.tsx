@@ -6,8 +6,7 @@ import { Dialog } from '../components/dialog.tsx'
 import { NumberField, submitting } from '../components/field.tsx'
 import { Cell, PagedFrame, Table, usePaged } from '../components/list.tsx'
 import { useDoing, useLoad, useUi } from '../context.ts'
-import type { PartProps } from './connection.tsx'
-import { pathOf } from './settings.tsx'
+import { pathOf, type PartProps } from '../parts.ts'
 
 /** How changes reach us without waiting for a sync: a webhook to set up on the platform, or pushes that need no setting up. */
 export function WebhookPage ({ connection }: PartProps) {

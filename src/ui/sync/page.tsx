@@ -3,13 +3,12 @@ import type { Capabilities, List, ResourceName, Run, SyncMode, SyncRequest } fro
 import { Card, Notice, Problem } from '../components/basics.tsx'
 import { Check, Select, submitting } from '../components/field.tsx'
 import { type Doing, useDoing, useUi } from '../context.ts'
-import type { PartProps } from '../pages/connection.tsx'
 import { History } from './history.tsx'
-import { RunProgress, useWatched } from './progress.tsx'
+import { ended, RunProgress, useWatched } from './progress.tsx'
 import { ScheduleForm } from './schedule.tsx'
+import type { PartProps } from '../parts.ts'
 
 const resources: Array<[ResourceName, keyof Capabilities]> = [['organizations', 'scopeSync'], ['devices', 'deviceSync'], ['updates', 'patchSync'], ['alerts', 'alertSync']]
-export const ended = (run: Run) => run.status === 'succeeded' || run.status === 'failed' || run.status === 'cancelled'
 
 export function SyncPage ({ connection, provider, reload, set }: PartProps) {
   const { api, t, announce } = useUi()

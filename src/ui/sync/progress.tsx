@@ -3,11 +3,13 @@ import type { Run } from '../../types.ts'
 import { Badge, Card, Facts, Loading, Notice, Problem, type Tone } from '../components/basics.tsx'
 import { Cell, Table } from '../components/list.tsx'
 import { useDoing, useUi } from '../context.ts'
-import { ended } from './page.tsx'
 
 export interface Watched { run: Run | null, lost: boolean, error: unknown, retry: () => void }
 
 export const runTones: Record<Run['status'], Tone> = { queued: 'plain', running: 'plain', succeeded: 'ok', failed: 'bad', interrupted: 'warn', cancelled: 'warn' }
+
+/** Whether nothing more comes of it. */
+export const ended = (run: Run) => run.status === 'succeeded' || run.status === 'failed' || run.status === 'cancelled'
 
 /** A run as it changes, from the server's event stream. `onEnd` is called once, with its final state. */
 export function useWatched (runId: string | null, onEnd: (run: Run) => void): Watched {

@@ -1,6 +1,5 @@
 import { level } from '../../../src/providers/level/index.ts'
-import { levelId, levelWebhookRequest, seedLevel, startFakeLevel } from '../../../src/testing/index.ts'
-import type { ContractFault, ContractWorld, FaultOptions } from '../../../src/testing/index.ts'
+import { type ContractFault, type ContractWorld, type FaultOptions, levelId, levelWebhookRequest, seedLevel, startFakeLevel } from '../../../src/testing/index.ts'
 import type { ResourceName } from '../../../src/types.ts'
 
 const lists: Record<ResourceName, RegExp> = {

@@ -14,8 +14,7 @@ import { ProviderError } from '../../../src/providers/define.ts'
 import { createRedact } from '../../../src/services/egress/failures.ts'
 import { retryAfterMs } from '../../../src/services/egress/fetch.ts'
 import { isPrivateAddress } from '../../../src/services/egress/hosts.ts'
-import { createEgress, createRateLimiter, hostsOf } from '../../../src/services/egress/index.ts'
-import type { EgressOptions } from '../../../src/services/egress/index.ts'
+import { createEgress, createRateLimiter, type EgressOptions, hostsOf } from '../../../src/services/egress/egress.ts'
 
 const secret = 'sk-very/secret+value'
 const pem = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url), 'utf8')

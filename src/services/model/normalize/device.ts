@@ -1,7 +1,7 @@
 import type { DeviceFacts, DeviceInventory, DeviceRecord } from '../../../providers/define.ts'
 import { hashText, id, maxInt, maxNameLength, moment, optionalId, text, texts, time, whole } from './field-values.ts'
 import { stableJson } from '../stable-json.ts'
-import { deviceRow } from '../../store/devices/columns.ts'
+import { fieldOf, joinFields } from '../row-text.ts'
 
 export interface NormalFacts {
   assetType: 'workstation' | 'server' | null
@@ -91,6 +91,22 @@ function withInventory (record: DeviceRecord, own: NormalDevice, { revision, fac
     // Free space that came with the inventory is written with its revision; a read that leaves it out must not look like another heartbeat.
     status: { ...own.status, freeBytes: freeBytes ?? own.status.freeBytes }
   }
+}
+
+/**
+ * A device as it travels to the database: what is hashed and what is written are one text. The order is that of the store's
+ * `deviceColumns`; spelled out, as a loop over them takes five times as long.
+ */
+export function deviceRow (organizationExternalId: string | null, displayName: string, facts: NormalFacts): string {
+  return joinFields([
+    fieldOf(organizationExternalId), displayName, fieldOf(facts.assetType),
+    fieldOf(facts.hostname), fieldOf(facts.serialNumber), fieldOf(facts.manufacturer), fieldOf(facts.model),
+    fieldOf(facts.osType), fieldOf(facts.osVersion), fieldOf(facts.lastRebootAt),
+    fieldOf(facts.currentUser), fieldOf(facts.lanIp), fieldOf(facts.wanIp), fieldOf(facts.macAddresses),
+    fieldOf(facts.cpuModel), fieldOf(facts.cpuCores), fieldOf(facts.ramBytes), fieldOf(facts.volumes),
+    fieldOf(facts.antivirus), fieldOf(facts.location), fieldOf(facts.tags), fieldOf(facts.maintenanceMode),
+    fieldOf(facts.details)
+  ])
 }
 
 function factsOf (facts: DeviceFacts, volumes: NormalFacts['volumes']): NormalFacts {

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { isPlain, storable } from '../stable-json.ts'
-import { reserved } from '../../store/row-set.ts'
+import { reserved } from '../row-text.ts'
 
 /** Readers of single values: what a provider says in, what PostgreSQL takes out. */
 

@@ -1,8 +1,6 @@
 import { sql } from 'kysely'
-import { clean } from '../../model/normalize/field-values.ts'
-import type { NormalDevice } from '../../model/normalize/device.ts'
+import { clean, deviceRow, type NormalDevice } from '../../model/index.ts'
 import type { Database, Db, Tables } from '../database.ts'
-import { deviceRow } from './columns.ts'
 import { textArray } from '../row-set.ts'
 import { iso } from '../values.ts'
 

@@ -1,27 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
-import type { ChangeBatch, Device, MovePolicy } from '../../../types.ts'
-import { type Assigned, assign } from '../../model/assign.ts'
-import type { NormalDevice } from '../../model/normalize/device.ts'
+import { assign, type Assigned, type NormalDevice } from '../../model/index.ts'
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
 import { type LateInventory, lateInventory, writeLateInventory } from './inventory.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
-import { type Beat, type ComparedRow, compareDevices, insertDevices, updateDevices, type Write, writeStatus } from './writes.ts'
+import type { Beat, ComparedRow, DeviceChange, DeviceEvent, MergeContext, Write } from './shapes.ts'
+import { compareDevices, insertDevices, updateDevices, writeStatus } from './writes.ts'
 
-export interface MergeContext {
-  tenantId: string
-  connectionId: string
-  provider: string
-  movePolicy: MovePolicy
-}
-
-export type DeviceChange = ChangeBatch['devices'][number]
-/** As much of a change as its event tells. */
-export interface DeviceEvent {
-  change: DeviceChange['change']
-  device: Pick<Device, 'id' | 'externalId' | 'displayName' | 'clientRef' | 'assetRef'>
-}
 export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped'
 
 export interface DeviceMerge {

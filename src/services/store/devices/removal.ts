@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Db, Database, Tables } from '../database.ts'
-import type { DeviceChange, MergeContext } from './merge.ts'
+import type { DeviceChange, MergeContext } from './shapes.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
 import { type Pass, seenSince } from './passes.ts'
 

@@ -1,46 +1,12 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { Assigned } from '../../model/assign.ts'
-import type { NormalDevice } from '../../model/normalize/device.ts'
-import type { Assignment } from '../../model/tree.ts'
+import { fieldOf, joinFields, joinRows, type NormalDevice } from '../../model/index.ts'
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
 import { hashToStore, revisionOf } from './inventory.ts'
-import type { MergeContext } from './merge.ts'
-import { fieldOf, joinFields, joinRows, type RowColumns, rowSet } from '../row-set.ts'
+import { type RowColumns, rowSet } from '../row-set.ts'
+import type { Beat, ComparedRow, MergeContext, Write } from './shapes.ts'
 
 /** The statements of the device merge: each takes a whole page. */
-
-/** What is stored about a record, as far as the merge has to know. */
-export interface ComparedRow {
-  external_id: string
-  id: string | null
-  display_name: string | null
-  hash: string | null
-  observed_at: Date | string | null
-  inventory_observed_at: Date | string | null
-  same: boolean | null
-  same_status: boolean | null
-  same_revision: boolean
-  stale: boolean | null
-  removed: boolean
-  client_ref: string | null
-  assignment: Assignment | null
-  asset_ref: string | null
-  target_client: string | null
-  target: Assignment
-}
-
-/** A heartbeat to be written. */
-export interface Beat {
-  id: string
-  record: NormalDevice
-}
-
-/** A device to be written, over `row` where that has an id. */
-export interface Write extends Beat {
-  row: ComparedRow
-  to: Assigned
-}
 
 const compared: RowColumns = [
   ['external_id', 'text'], ['organization', 'text'], ['told', 'boolean'], ['hash', 'text'], ['status_hash', 'text'], ['observed_at', 'timestamptz'], ['revision', 'text']

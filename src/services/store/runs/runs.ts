@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { List, PageQuery, ResourceName, Run, RunItem, RunStatus, RunTotals, RunTrigger, SyncMode } from '../../../types.ts'
-import { stableJson } from '../../model/stable-json.ts'
+import { stableJson } from '../../model/index.ts'
 import { limitOf, readCursor, toList } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { isId, iso, isoOrNull } from '../values.ts'

@@ -1,0 +1,16 @@
+import type { FastifyRequest } from 'fastify'
+import type { Rmm } from '../rmm.ts'
+import type { Action, ActionTarget } from '../types.ts'
+
+/** What every route file is registered with. */
+export interface RouteOptions {
+  rmm: Rmm
+  /** Whose request it is. Null, an empty string or a throw refuses it; what it throws is answered by the host. */
+  tenant: (request: FastifyRequest) => string | null | Promise<string | null>
+  /** Throws to refuse; what it throws is answered by the host. `target` holds the ids of the URL, if it has any. */
+  authorize: (request: FastifyRequest, action: Action, target?: ActionTarget) => void | Promise<void>
+  /** `bodyLimit` in bytes. */
+  webhooks: { bodyLimit: number }
+  /** Aborted at shutdown, in `preClose`: ends the event streams, which would hold the server open. */
+  signal: AbortSignal
+}

@@ -1,0 +1,5 @@
+/**
+ * A tenant's accounts: create, change, test, disconnect.
+ */
+
+export { createConnections } from './connections.ts'

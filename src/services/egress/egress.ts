@@ -1,0 +1,116 @@
+import { createSecureContext, getCACertificates } from 'node:tls'
+import type { SecureContext } from 'node:tls'
+import { Agent } from 'undici'
+import { ProviderError } from '../../providers/define.ts'
+import type { ProviderFetch, ProviderLog, ProviderWebSocket } from '../../providers/define.ts'
+import { createRedact } from './failures.ts'
+import { createFetch, type RequestInfo } from './fetch.ts'
+import { createHostCheck, guardedConnector } from './hosts.ts'
+import { createRateLimiter, type Limits, type RateLimiter } from './limiter.ts'
+import { createWebSocket } from './socket.ts'
+
+export { hostsOf } from './hosts.ts'
+export { createRateLimiter } from './limiter.ts'
+export type { Limits, RateLimiter } from './limiter.ts'
+export type { RequestInfo } from './fetch.ts'
+
+export interface EgressOptions {
+  /** `host` or `host:port`; without port the scheme's default port is meant. */
+  hosts: string[]
+  /** True lets requests reach private, loopback and link-local addresses. The host developer's decision. */
+  allowPrivateNetwork: boolean
+  /** PEM of a certificate authority, trusted in addition to Node's. */
+  ca?: string | undefined
+  limits?: Limits | undefined
+  /** The connection's shared limiter; without it this egress has its own, made from `limits`. */
+  limiter?: RateLimiter | undefined
+  log: ProviderLog
+  /** Aborting it ends every request and socket at once. */
+  signal: AbortSignal
+  /** Secret values that must not appear in an error or a log line. */
+  redact: string[]
+  /** Milliseconds. Defaults: connect 10 000, headers 30 000, body 30 000 between two chunks, total 120 000 per attempt. */
+  timeouts?: { connectMs?: number, headersMs?: number, bodyMs?: number, totalMs?: number } | undefined
+  /** Defaults: 4 attempts in all, back-off from 500 ms doubling with jitter, 10 000 ms as the longest wait inside a request. */
+  retry?: { attempts?: number, baseMs?: number, maxWaitMs?: number } | undefined
+  /** Clock in milliseconds. Default `Date.now`. */
+  now?: (() => number) | undefined
+  /** 0 to 1, for the jitter. Default `Math.random`. */
+  random?: (() => number) | undefined
+  /** Called after every attempt, for metrics. */
+  onRequest?: ((info: RequestInfo) => void) | undefined
+}
+
+/** A provider's way out, bound to one connection. */
+export interface Egress {
+  /**
+   * Resolves with the answer whatever its status, but for exhausted 429 and 5xx. Rejects with `ProviderError`: `rate_limited` (with
+   * `retryAfterMs` where told), `unreachable`, `protocol` (redirect, too large), `forbidden` (not this connection's host), or with the signal's reason.
+   */
+  fetch: ProviderFetch
+  webSocket: ProviderWebSocket
+  /** Ends requests in flight and open sockets. Safe to call twice. */
+  close (): Promise<void>
+}
+
+/** Undefined where nothing but Node's own authorities is trusted. Throws `ProviderError` on something that is not a certificate. */
+function trust (...authorities: Array<string | undefined>): SecureContext | undefined {
+  const extra = authorities.filter(ca => ca !== undefined)
+  if (extra.length === 0) return undefined
+  try {
+    if (!extra.every(ca => ca.includes('-----BEGIN CERTIFICATE-----'))) throw new Error('no PEM')
+    return createSecureContext({ ca: [...getCACertificates('default'), ...extra] })
+  } catch {
+    throw new ProviderError('protocol', 'The CA certificate of this connection cannot be read: paste it as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----')
+  }
+}
+
+/**
+ * The egress of one connection over its own undici `Agent` (HTTP/1.1 only; the global dispatcher stays untouched).
+ * Close it when the provider's client is closed.
+ */
+export function createEgress (options: EgressOptions): Egress {
+  const { connectMs = 10_000, headersMs = 30_000, bodyMs = 30_000, totalMs = 120_000 } = options.timeouts ?? {}
+  const { attempts = 4, baseMs = 500, maxWaitMs = 10_000 } = options.retry ?? {}
+  const now = options.now ?? Date.now
+  const { allowPrivateNetwork, log } = options
+  const redact = createRedact(options.redact)
+  const closing = new AbortController()
+  const signal = AbortSignal.any([options.signal, closing.signal])
+  const agent = new Agent({
+    allowH2: false,
+    pipelining: 1,
+    headersTimeout: headersMs,
+    bodyTimeout: bodyMs,
+    connect: guardedConnector({ allowPrivateNetwork, timeout: connectMs, secureContext: trust(options.ca) })
+  })
+  return {
+    fetch: createFetch({
+      agent,
+      limiter: options.limiter ?? createRateLimiter(options.limits, now),
+      checkHost: createHostCheck(options.hosts, ['https:', 'http:']),
+      redact,
+      log,
+      signal,
+      retry: { attempts, baseMs, maxWaitMs },
+      totalMs,
+      now,
+      random: options.random ?? Math.random,
+      ...(options.onRequest ? { onRequest: options.onRequest } : {})
+    }),
+    webSocket: createWebSocket({
+      checkHost: createHostCheck(options.hosts, ['wss:', 'ws:']),
+      redact,
+      signal,
+      allowPrivateNetwork,
+      secureContext: ca => trust(options.ca, ca),
+      connectMs,
+      headersMs
+    }),
+    async close () {
+      if (closing.signal.aborted) return
+      closing.abort(new DOMException('The connection was closed', 'AbortError'))
+      await agent.destroy()
+    }
+  }
+}

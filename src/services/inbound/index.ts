@@ -1,0 +1,8 @@
+/**
+ * What platforms tell by themselves: webhooks into the inbox, pushes, and both as hints that become small re-reads.
+ */
+
+export { createHints } from './hints.ts'
+export { createInbox, type Inbox } from './inbox.ts'
+export { createListeners, type Listeners } from './listeners.ts'
+export { createWebhooks, newHookSecret } from './webhooks.ts'

@@ -1,0 +1,5 @@
+/**
+ * The devices as routes and hosts read them, and what can be done with one.
+ */
+
+export { act, audit, createInventory } from './inventory.ts'

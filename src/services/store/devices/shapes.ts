@@ -1,0 +1,49 @@
+import type { ChangeBatch, Device, MovePolicy } from '../../../types.ts'
+import type { Assigned, Assignment, NormalDevice } from '../../model/index.ts'
+
+export interface MergeContext {
+  tenantId: string
+  connectionId: string
+  provider: string
+  movePolicy: MovePolicy
+}
+
+export type DeviceChange = ChangeBatch['devices'][number]
+
+/** As much of a change as its event tells. */
+export interface DeviceEvent {
+  change: DeviceChange['change']
+  device: Pick<Device, 'id' | 'externalId' | 'displayName' | 'clientRef' | 'assetRef'>
+}
+
+/** What is stored about a record, as far as the merge has to know. */
+export interface ComparedRow {
+  external_id: string
+  id: string | null
+  display_name: string | null
+  hash: string | null
+  observed_at: Date | string | null
+  inventory_observed_at: Date | string | null
+  same: boolean | null
+  same_status: boolean | null
+  same_revision: boolean
+  stale: boolean | null
+  removed: boolean
+  client_ref: string | null
+  assignment: Assignment | null
+  asset_ref: string | null
+  target_client: string | null
+  target: Assignment
+}
+
+/** A heartbeat to be written. */
+export interface Beat {
+  id: string
+  record: NormalDevice
+}
+
+/** A device to be written, over `row` where that has an id. */
+export interface Write extends Beat {
+  row: ComparedRow
+  to: Assigned
+}
