@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 
 const point = /^(\s*)(not )?ok \d+\b/
 
-export function tally (text) {
+export function tally(text) {
   const counts = { passed: 0, failed: 0, skipped: 0, failures: [], reasons: new Map() }
   // For every depth with points below it since its last own point: how many failures there were before those.
   const below = new Map()
@@ -66,14 +66,17 @@ export function tally (text) {
 
 export const sentence = ({ passed, failed, skipped }) => `${passed} passed, ${failed} failed, ${skipped} skipped`
 
-function main (files) {
+function main(files) {
   const total = { passed: 0, failed: 0, skipped: 0 }
   for (const file of files) {
     const counts = tally(readFileSync(file, 'utf8'))
     for (const key of Object.keys(total)) total[key] += counts[key]
     console.log(`${file}: ${sentence(counts)}`)
     for (const [reason, times] of counts.reasons) console.log(`  skipped ${times}: ${reason}`)
-    for (const { line, details } of counts.failures) console.log([`  ${line}`, ...details.slice(0, 40).map(detail => `    ${detail}`)].map(text => text.slice(0, 240)).join('\n'))
+    for (const { line, details } of counts.failures)
+      console.log(
+        [`  ${line}`, ...details.slice(0, 40).map(detail => `    ${detail}`)].map(text => text.slice(0, 240)).join('\n')
+      )
   }
   console.log(sentence(total))
   if (total.failed > 0 || total.passed === 0) process.exitCode = 1

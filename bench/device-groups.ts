@@ -7,20 +7,36 @@ import { type Kind, openBenchDatabase } from './database.ts'
 import { type Row, row } from './report.ts'
 import { countStatements } from './statements.ts'
 
-/** Every client has its group already: what does it cost to find that out again? Counted at the platform and at the database. */
-export async function deviceGroupsBench (kind: Kind, { quick }: { quick: boolean }): Promise<Row[]> {
+/**
+ * Every client has its group already: what does it cost to find that out again? Counted at the platform and at the
+ * database.
+ */
+export async function deviceGroupsBench(kind: Kind, { quick }: { quick: boolean }): Promise<Row[]> {
   const clients = Array.from({ length: 1_000 }, (_, n) => ({ id: `client-${n}`, name: `Client ${n}` }))
   const database = await openBenchDatabase(kind)
   const fake = await startFakeMeshCentral({ groups: 0, devices: 0 })
   const app = Fastify()
   await app.register(rmmSync, {
-    orm: database.orm, schema: database.schema, migrations: 'run', providers: [meshcentral({ allowPrivateNetwork: true }) as RmmProvider], tenant: () => 'bench', authorize: () => {},
+    orm: database.orm,
+    schema: database.schema,
+    migrations: 'run',
+    providers: [meshcentral({ allowPrivateNetwork: true }) as RmmProvider],
+    tenant: () => 'bench',
+    authorize: () => {},
     secrets: aesGcmSecretBox({ keys: { bench: randomBytes(32).toString('base64') }, current: 'bench' }),
-    directory: { clients: () => clients, client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null },
-    worker: { enabled: false }, engine: { interactiveMs: 120_000 }
+    directory: {
+      clients: () => clients,
+      client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null
+    },
+    worker: { enabled: false },
+    engine: { interactiveMs: 120_000 }
   })
   await app.ready()
-  const { connection } = await app.rmm.connections.create('bench', { provider: 'meshcentral', config: { url: fake.url }, secrets: { username: fake.username, password: fake.password } })
+  const { connection } = await app.rmm.connections.create('bench', {
+    provider: 'meshcentral',
+    config: { url: fake.url },
+    secrets: { username: fake.username, password: fake.password }
+  })
   const first = await app.rmm.deviceGroups.syncAll('bench', connection.id)
   if (first.created !== clients.length) throw new Error(`the groups could not be made: ${first.message}`)
   const statements = await countStatements(database)

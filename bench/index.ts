@@ -9,11 +9,26 @@ import { print, type Row } from './report.ts'
 import { webhookBench } from './webhook.ts'
 
 /**
- * `npm run bench [-- --quick] [-- --json] [-- --only merge]`. Every figure is a ratio of two things measured in turn in one run, or a count.
- * PGlite is always measured, PostgreSQL where TEST_DATABASE_URL names one.
+ * `npm run bench [-- --quick] [-- --json] [-- --only merge]`. Every figure is a ratio of two things measured in turn
+ * in one run, or a count. PGlite is always measured, PostgreSQL where TEST_DATABASE_URL names one.
  */
-const { values: { quick, json, only } } = parseArgs({ options: { quick: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, only: { type: 'string' } } })
-const benches = { merge: mergeBench, 'end-to-end': endToEndBench, growth: growthBench, meshcentral: meshcentralBench, webhook: webhookBench, 'device-groups': deviceGroupsBench }
+const {
+  values: { quick, json, only }
+} = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    only: { type: 'string' }
+  }
+})
+const benches = {
+  merge: mergeBench,
+  'end-to-end': endToEndBench,
+  growth: growthBench,
+  meshcentral: meshcentralBench,
+  webhook: webhookBench,
+  'device-groups': deviceGroupsBench
+}
 const rows: Row[] = []
 for (const kind of kinds()) {
   for (const [name, bench] of Object.entries(benches)) {

@@ -20,12 +20,17 @@ Exit codes: 0 done, 1 failed, 2 not understood.
 /** A mistake on the command line: exit code 2. */
 class UsageError extends Error {}
 
-interface Command { plan: boolean, schema: string, url: string | undefined }
+interface Command {
+  plan: boolean
+  schema: string
+  url: string | undefined
+}
 
-function readCommand (args: string[]): Command | null {
+function readCommand(args: string[]): Command | null {
   const { values, positionals } = parse(args)
-  if (values.help || (args.length === 0)) return null
-  if (positionals.length !== 1 || positionals[0] !== 'migrate') throw new UsageError(`unknown command '${positionals.join(' ')}'`)
+  if (values.help || args.length === 0) return null
+  if (positionals.length !== 1 || positionals[0] !== 'migrate')
+    throw new UsageError(`unknown command '${positionals.join(' ')}'`)
   try {
     requireSchemaName(values.schema)
   } catch (error) {
@@ -34,27 +39,39 @@ function readCommand (args: string[]): Command | null {
   return { plan: values.plan, schema: values.schema, url: values.url ?? process.env['DATABASE_URL'] }
 }
 
-function parse (args: string[]) {
+function parse(args: string[]) {
   try {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { plan: { type: 'boolean', default: false }, schema: { type: 'string', default: 'rmm' }, url: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false } }
+      options: {
+        plan: { type: 'boolean', default: false },
+        schema: { type: 'string', default: 'rmm' },
+        url: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false }
+      }
     })
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
 }
 
-async function connect (url: string): Promise<MikroORM> {
+async function connect(url: string): Promise<MikroORM> {
   if (!/^postgres(ql)?:\/\//.test(url)) throw new UsageError('the address must start with postgresql://')
   const driver = await import('@mikro-orm/postgresql').catch(() => {
-    throw new Error('@mikro-orm/postgresql is not installed here: npm install @mikro-orm/postgresql, in the version of @mikro-orm/core')
+    throw new Error(
+      '@mikro-orm/postgresql is not installed here: npm install @mikro-orm/postgresql, in the version of @mikro-orm/core'
+    )
   })
-  return await driver.MikroORM.init({ clientUrl: url, entities: [], discovery: { warnWhenNoEntities: false }, pool: { min: 0, max: 1 } })
+  return await driver.MikroORM.init({
+    clientUrl: url,
+    entities: [],
+    discovery: { warnWhenNoEntities: false },
+    pool: { min: 0, max: 1 }
+  })
 }
 
-async function run ({ plan, schema, url }: Command): Promise<string> {
+async function run({ plan, schema, url }: Command): Promise<string> {
   if (url === undefined) {
     if (plan) return script(migrationPlan(schema))
     throw new UsageError('which database? Give --url postgresql://… or set DATABASE_URL')
@@ -70,12 +87,14 @@ async function run ({ plan, schema, url }: Command): Promise<string> {
   }
 }
 
-function script (statements: string[]): string {
+function script(statements: string[]): string {
   return ['begin', ...statements, 'commit'].map(statement => `${statement};\n`).join('')
 }
 
-function told (schema: string, applied: string[]): string {
-  return applied.length === 0 ? `the schema '${schema}' is up to date\n` : `applied to the schema '${schema}': ${applied.join(', ')}\n`
+function told(schema: string, applied: string[]): string {
+  return applied.length === 0
+    ? `the schema '${schema}' is up to date\n`
+    : `applied to the schema '${schema}': ${applied.join(', ')}\n`
 }
 
 try {
@@ -88,7 +107,8 @@ try {
 }
 
 /** A refused connection is an AggregateError without a message: its parts have one. */
-function explain (error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(part => (part as Error).message).join('; ')
+function explain(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '')
+    return error.errors.map(part => (part as Error).message).join('; ')
   return (error as Error).message
 }

@@ -5,26 +5,58 @@ import createError from '@fastify/error'
  * 5xx messages carry no internals. Not yours and not there are the same error.
  */
 export const OptionError = createError<[string]>('RMM_ERR_OPTION', '%s', 500)
-export const AlreadyRegisteredError = createError('RMM_ERR_ALREADY_REGISTERED', 'fastify-rmm-sync is already registered on this instance; register it once and share app.rmm', 500)
+export const AlreadyRegisteredError = createError(
+  'RMM_ERR_ALREADY_REGISTERED',
+  'fastify-rmm-sync is already registered on this instance; register it once and share app.rmm',
+  500
+)
 export const SchemaNotIgnoredError = createError<[string]>('RMM_ERR_SCHEMA_NOT_IGNORED', '%s', 500)
 export const MigrationError = createError<[string]>('RMM_ERR_MIGRATION', '%s', 500)
 export const ProviderShapeError = createError<[string]>('RMM_ERR_PROVIDER', '%s', 500)
 
-export const TenantError = createError('RMM_ERR_TENANT', 'No tenant: this request is not bound to a tenant of the host', 401)
+export const TenantError = createError(
+  'RMM_ERR_TENANT',
+  'No tenant: this request is not bound to a tenant of the host',
+  401
+)
 /** `authorize` answered false instead of throwing. */
 export const ForbiddenError = createError('RMM_ERR_FORBIDDEN', 'Not allowed', 403)
 export const ValidationError = createError<[string]>('RMM_ERR_VALIDATION', '%s', 400)
-export const CursorError = createError('RMM_ERR_CURSOR', 'The cursor is not one of this list; start again without it', 400)
+export const CursorError = createError(
+  'RMM_ERR_CURSOR',
+  'The cursor is not one of this list; start again without it',
+  400
+)
 export const BodyError = createError<[string]>('RMM_ERR_BODY', '%s', 400)
 export const BodyTooLargeError = createError<[string]>('RMM_ERR_BODY_TOO_LARGE', '%s', 413)
-export const MediaTypeError = createError('RMM_ERR_MEDIA_TYPE', 'The body must be JSON: send content-type application/json', 415)
+export const MediaTypeError = createError(
+  'RMM_ERR_MEDIA_TYPE',
+  'The body must be JSON: send content-type application/json',
+  415
+)
 export const NotFoundError = createError<[string]>('RMM_ERR_NOT_FOUND', '%s not found', 404)
-export const WebhookRefusedError = createError('RMM_ERR_WEBHOOK_REFUSED', 'Unknown webhook address or wrong signature', 401)
+export const WebhookRefusedError = createError(
+  'RMM_ERR_WEBHOOK_REFUSED',
+  'Unknown webhook address or wrong signature',
+  401
+)
 
-export const ProviderUnavailableError = createError<[string]>('RMM_ERR_PROVIDER_UNAVAILABLE', 'The provider %s is not available here', 404)
+export const ProviderUnavailableError = createError<[string]>(
+  'RMM_ERR_PROVIDER_UNAVAILABLE',
+  'The provider %s is not available here',
+  404
+)
 export const ConnectionCheckError = createError<[string]>('RMM_ERR_CONNECTION_CHECK', '%s', 422)
-export const ConnectionDisconnectedError = createError('RMM_ERR_CONNECTION_DISCONNECTED', 'The connection is disconnected; give it its secrets again (PATCH …/connections/:id) first', 409)
-export const ClientUnknownError = createError<[string]>('RMM_ERR_CLIENT_UNKNOWN', 'The client %s is not in the directory', 422)
+export const ConnectionDisconnectedError = createError(
+  'RMM_ERR_CONNECTION_DISCONNECTED',
+  'The connection is disconnected; give it its secrets again (PATCH …/connections/:id) first',
+  409
+)
+export const ClientUnknownError = createError<[string]>(
+  'RMM_ERR_CLIENT_UNKNOWN',
+  'The client %s is not in the directory',
+  422
+)
 export const MappingError = createError<[string]>('RMM_ERR_MAPPING', '%s', 422)
 export const NotSupportedError = createError<[string]>('RMM_ERR_NOT_SUPPORTED', '%s', 409)
 export const ConflictError = createError<[string]>('RMM_ERR_CONFLICT', '%s', 409)
@@ -36,5 +68,13 @@ export const MassRemovalError = createError<[string]>('RMM_ERR_MASS_REMOVAL', '%
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)
 export const TransportError = createError<[string]>('RMM_ERR_TRANSPORT', '%s', 503)
-export const PublicUrlError = createError('RMM_ERR_PUBLIC_URL', 'Webhooks need the address the platform can reach: set the option publicUrl, e.g. https://psa.example.com', 409)
-export const InternalError = createError('RMM_ERR_INTERNAL', 'Something went wrong on our side; the log has the details under this request id', 500)
+export const PublicUrlError = createError(
+  'RMM_ERR_PUBLIC_URL',
+  'Webhooks need the address the platform can reach: set the option publicUrl, e.g. https://psa.example.com',
+  409
+)
+export const InternalError = createError(
+  'RMM_ERR_INTERNAL',
+  'Something went wrong on our side; the log has the details under this request id',
+  500
+)

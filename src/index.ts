@@ -1,7 +1,22 @@
 export { default, rmmSync } from './plugin.ts'
 export { aesGcmSecretBox } from './services/platform/index.ts'
-export { callbackSink, type IoRedisLike, type NodeRedisLike, redisStreamSink, type RedisStreamSinkOptions, webhookSink, type WebhookSinkOptions } from './services/outbound/index.ts'
-export type { DeliveryMessage, PageMessage, RequestMessage, RmmChannels, RunMessage, SinkMessage } from './services/diagnostics.ts'
+export {
+  callbackSink,
+  type IoRedisLike,
+  type NodeRedisLike,
+  redisStreamSink,
+  type RedisStreamSinkOptions,
+  webhookSink,
+  type WebhookSinkOptions
+} from './services/outbound/index.ts'
+export type {
+  DeliveryMessage,
+  PageMessage,
+  RequestMessage,
+  RmmChannels,
+  RunMessage,
+  SinkMessage
+} from './services/diagnostics.ts'
 export { withRmmSync } from './migrations/run.ts'
 export * from './entities/index.ts'
 export * from './providers/define.ts'
@@ -12,5 +27,12 @@ export type * from './types.ts'
 export type { Rmm } from './rmm.ts'
 export type { RmmSyncOptions } from './options.ts'
 export type { Settings } from './services/core.ts'
-export type { DeviceHandle, RunHandle, SyncTransport, TransportContext, TransportLog, WorkerOptions } from './services/sync/index.ts'
+export type {
+  DeviceHandle,
+  RunHandle,
+  SyncTransport,
+  TransportContext,
+  TransportLog,
+  WorkerOptions
+} from './services/sync/index.ts'
 export type { SegmentContext, SegmentResult, SyncExecutor } from './services/sync/index.ts'

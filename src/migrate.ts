@@ -6,7 +6,9 @@ import { type Database, openDatabase } from './services/store/index.ts'
 export { migrationPlan, withRmmSync } from './migrations/run.ts'
 
 /** `schema`: the one given to the plugin. @default { schema: 'rmm' } */
-export interface MigrateOptions { schema?: string }
+export interface MigrateOptions {
+  schema?: string
+}
 
 /**
  * Applies our missing migrations through the host's MikroORM, for hosts that migrate in their own deployment step.
@@ -15,16 +17,16 @@ export interface MigrateOptions { schema?: string }
  * @returns the names of the migrations applied; empty when there was nothing to do
  * @throws `RMM_ERR_OPTION` for a schema name the plugin would refuse, or the database's own error
  */
-export async function migrate (orm: MikroORM, options: MigrateOptions = {}): Promise<string[]> {
+export async function migrate(orm: MikroORM, options: MigrateOptions = {}): Promise<string[]> {
   return await runMigrations(await open(orm, options))
 }
 
 /** The names of the migrations the database lacks, oldest first. */
-export async function pendingMigrations (orm: MikroORM, options: MigrateOptions = {}): Promise<string[]> {
+export async function pendingMigrations(orm: MikroORM, options: MigrateOptions = {}): Promise<string[]> {
   return await pendingIn(await open(orm, options))
 }
 
-async function open (orm: MikroORM, { schema = 'rmm' }: MigrateOptions): Promise<Database> {
+async function open(orm: MikroORM, { schema = 'rmm' }: MigrateOptions): Promise<Database> {
   requireSchemaName(schema)
   return await openDatabase(orm, schema)
 }

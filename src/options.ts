@@ -30,12 +30,18 @@ export interface RmmSyncOptions {
   migrations?: 'check' | 'run' | 'off'
   /** Address under which platforms reach this host, without our prefix. @default none: webhooks cannot be set up */
   publicUrl?: string
-  /** Which transport executes runs: one name, or one per provider id. @default see docs: environment, then temporal, postgres, direct */
+  /**
+   * Which transport executes runs: one name, or one per provider id. @default see docs: environment, then temporal,
+   * postgres, direct
+   */
   transport?: string | Record<string, string>
   /** Transports beside `direct`, which is always there. @default [] */
   transports?: SyncTransport[]
-  /** Whether this process executes runs and background work, and how many runs at once. @default { enabled: true, concurrency: 4 } */
-  worker?: { enabled?: boolean, concurrency?: number }
+  /**
+   * Whether this process executes runs and background work, and how many runs at once. @default { enabled: true,
+   * concurrency: 4 }
+   */
+  worker?: { enabled?: boolean; concurrency?: number }
   /** Whether this process starts the syncs that are due. @default { enabled: true } */
   schedule?: { enabled?: boolean }
   /** @default { bodyLimit: 262144 } bytes */
@@ -45,33 +51,56 @@ export interface RmmSyncOptions {
   /** How long closing waits for runs to reach their next checkpoint. @default { graceMs: 10000 } */
   shutdown?: { graceMs?: number }
   /**
-   * Mounts the settings page below `{prefix}/ui/`, behind this guard. `basePath`: the path of the API as the browser sees it,
-   * where it is not the folder above the page. `bearer`: for hosts without cookies, the page takes a bearer token from `#token=…` and asks
-   * for one where it has none (docs/settings-page.md).
+   * Mounts the settings page below `{prefix}/ui/`, behind this guard. `basePath`: the path of the API as the browser
+   * sees it, where it is not the folder above the page. `bearer`: for hosts without cookies, the page takes a bearer
+   * token from `#token=…` and asks for one where it has none (docs/settings-page.md).
    * @default not mounted
    */
-  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[], basePath?: string, bearer?: boolean }
+  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[]; basePath?: string; bearer?: boolean }
   /** Called inside the transaction of every committed step. */
   onChanges?: OnChanges
   /**
-   * When every client's device group is found or made without being asked: when a worker process starts (in the background), and before each
-   * scheduled sync of a connection whose platform has device groups. Groups are never renamed this way. @default { onStartup: false, onSchedule: true }
+   * When every client's device group is found or made without being asked: when a worker process starts (in the
+   * background), and before each scheduled sync of a connection whose platform has device groups. Groups are never
+   * renamed this way. @default { onStartup: false, onSchedule: true }
    */
-  deviceGroups?: { onStartup?: boolean, onSchedule?: boolean }
+  deviceGroups?: { onStartup?: boolean; onSchedule?: boolean }
   /** Times and limits of the engine. */
   engine?: Partial<Settings>
 }
 
 const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
-  'orm', 'providers', 'tenant', 'authorize', 'secrets', 'directory', 'available', 'prefix', 'schema', 'migrations', 'publicUrl', 'transport', 'transports',
-  'worker', 'schedule', 'webhooks', 'events', 'shutdown', 'ui', 'onChanges', 'deviceGroups', 'engine'
+  'orm',
+  'providers',
+  'tenant',
+  'authorize',
+  'secrets',
+  'directory',
+  'available',
+  'prefix',
+  'schema',
+  'migrations',
+  'publicUrl',
+  'transport',
+  'transports',
+  'worker',
+  'schedule',
+  'webhooks',
+  'events',
+  'shutdown',
+  'ui',
+  'onChanges',
+  'deviceGroups',
+  'engine'
 ])
 
 /** What a value inside an option may be: a whole number within bounds, or of this type. */
 type Rule = 'boolean' | readonly [min: number, max: number]
 
 /** The options that are objects of ours: what each of them knows. */
-const groups: Readonly<Record<'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine', Readonly<Record<string, Rule>>>> = {
+const groups: Readonly<
+  Record<'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine', Readonly<Record<string, Rule>>>
+> = {
   worker: { enabled: 'boolean', concurrency: [1, 100] },
   schedule: { enabled: 'boolean' },
   webhooks: { bodyLimit: [1024, 64 * 1024 * 1024] },
@@ -81,87 +110,155 @@ const groups: Readonly<Record<'worker' | 'schedule' | 'webhooks' | 'shutdown' | 
 }
 
 /** `RmmSyncOptions` with every default filled in. */
-export interface ResolvedOptions extends Omit<Required<RmmSyncOptions>, 'publicUrl' | 'transport' | 'ui' | 'onChanges' | 'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine'> {
+export interface ResolvedOptions
+  extends Omit<
+    Required<RmmSyncOptions>,
+    | 'publicUrl'
+    | 'transport'
+    | 'ui'
+    | 'onChanges'
+    | 'worker'
+    | 'schedule'
+    | 'webhooks'
+    | 'shutdown'
+    | 'deviceGroups'
+    | 'engine'
+  > {
   publicUrl: string | undefined
   transport: string | Record<string, string> | undefined
   ui: RmmSyncOptions['ui']
   onChanges: OnChanges | undefined
-  worker: { enabled: boolean, concurrency: number }
+  worker: { enabled: boolean; concurrency: number }
   schedule: { enabled: boolean }
   webhooks: { bodyLimit: number }
   shutdown: { graceMs: number }
-  deviceGroups: { onStartup: boolean, onSchedule: boolean }
+  deviceGroups: { onStartup: boolean; onSchedule: boolean }
   engine: Settings
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
-function refuse (option: string, value: unknown, fix: string): never {
-  const shown = typeof value === 'function' ? 'a function' : value === undefined ? 'missing' : typeof value === 'object' && value !== null ? 'an object' : JSON.stringify(value)
+function refuse(option: string, value: unknown, fix: string): never {
+  const shown =
+    typeof value === 'function'
+      ? 'a function'
+      : value === undefined
+        ? 'missing'
+        : typeof value === 'object' && value !== null
+          ? 'an object'
+          : JSON.stringify(value)
   throw new OptionError(`option '${option}' is ${shown}: ${fix}`)
 }
 
-function requireFunctions (options: RmmSyncOptions): void {
-  if (typeof options.orm?.em?.getConnection !== 'function') refuse('orm', options.orm, 'pass the MikroORM instance of the host (MikroORM.init(…))')
+function requireFunctions(options: RmmSyncOptions): void {
+  if (typeof options.orm?.em?.getConnection !== 'function')
+    refuse('orm', options.orm, 'pass the MikroORM instance of the host (MikroORM.init(…))')
   if (!Array.isArray(options.providers)) refuse('providers', options.providers, 'pass an array, e.g. [level()]')
-  if (typeof options.tenant !== 'function') refuse('tenant', options.tenant, 'pass request => the tenant id of the request, or null to refuse it')
-  if (typeof options.authorize !== 'function') refuse('authorize', options.authorize, 'pass (request, action, target) => { throw to refuse }')
-  if (typeof options.secrets?.seal !== 'function' || typeof options.secrets.open !== 'function') refuse('secrets', options.secrets, 'pass aesGcmSecretBox({ keys, current }) or any { seal, open }')
+  if (typeof options.tenant !== 'function')
+    refuse('tenant', options.tenant, 'pass request => the tenant id of the request, or null to refuse it')
+  if (typeof options.authorize !== 'function')
+    refuse('authorize', options.authorize, 'pass (request, action, target) => { throw to refuse }')
+  if (typeof options.secrets?.seal !== 'function' || typeof options.secrets.open !== 'function')
+    refuse('secrets', options.secrets, 'pass aesGcmSecretBox({ keys, current }) or any { seal, open }')
   const { directory, onChanges, available } = options
-  if (directory !== undefined && (typeof directory?.clients !== 'function' || typeof directory.client !== 'function')) refuse('directory', directory, 'pass { clients (tenantId, { q }), client (tenantId, id) }')
-  if (onChanges !== undefined && typeof onChanges !== 'function') refuse('onChanges', onChanges, 'pass async (batch, em) => …')
-  if (available !== undefined && typeof available !== 'function') refuse('available', available, 'pass (provider, tenantId) => boolean')
+  if (directory !== undefined && (typeof directory?.clients !== 'function' || typeof directory.client !== 'function'))
+    refuse('directory', directory, 'pass { clients (tenantId, { q }), client (tenantId, id) }')
+  if (onChanges !== undefined && typeof onChanges !== 'function')
+    refuse('onChanges', onChanges, 'pass async (batch, em) => …')
+  if (available !== undefined && typeof available !== 'function')
+    refuse('available', available, 'pass (provider, tenantId) => boolean')
 }
 
 /** What may name our schema: the same rule for the plugin and for `migrate`. Throws `RMM_ERR_OPTION`. */
-export function requireSchemaName (schema: unknown): void {
+export function requireSchemaName(schema: unknown): void {
   if (typeof schema === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(schema) && schema !== 'public') return
   refuse('schema', schema, 'it must be a lower-case PostgreSQL name of its own (letters, digits, _), not public')
 }
 
-function requireValues (options: RmmSyncOptions): void {
+function requireValues(options: RmmSyncOptions): void {
   const { prefix, schema, migrations, publicUrl, events } = options
-  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !/^(\/[\w.~/-]*)?$/.test(prefix))) refuse('prefix', prefix, "it must be a plain path that starts with '/', or be false for no routes")
+  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !/^(\/[\w.~/-]*)?$/.test(prefix)))
+    refuse('prefix', prefix, "it must be a plain path that starts with '/', or be false for no routes")
   if (schema !== undefined) requireSchemaName(schema)
-  if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations)) refuse('migrations', migrations, "it must be 'check', 'run' or 'off'")
-  if (publicUrl !== undefined && !isAddress(publicUrl)) refuse('publicUrl', publicUrl, 'it must be an absolute http(s) address without a query, e.g. https://psa.example.com')
-  if (events !== undefined && (!Array.isArray(events) || events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))) refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
-  if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length) refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
+  if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations))
+    refuse('migrations', migrations, "it must be 'check', 'run' or 'off'")
+  if (publicUrl !== undefined && !isAddress(publicUrl))
+    refuse(
+      'publicUrl',
+      publicUrl,
+      'it must be an absolute http(s) address without a query, e.g. https://psa.example.com'
+    )
+  if (
+    events !== undefined &&
+    (!Array.isArray(events) ||
+      events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))
+  )
+    refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
+  if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length)
+    refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
 }
 
-const isAddress = (value: unknown): boolean => typeof value === 'string' && /^https?:[^?#]*$/.test(value) && URL.canParse(value)
+const isAddress = (value: unknown): boolean =>
+  typeof value === 'string' && /^https?:[^?#]*$/.test(value) && URL.canParse(value)
 
-function requireUi (ui: RmmSyncOptions['ui']): void {
+function requireUi(ui: RmmSyncOptions['ui']): void {
   if (ui === undefined) return
-  if (ui?.onRequest === undefined) refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
+  if (ui?.onRequest === undefined)
+    refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
   const { onRequest, basePath, bearer, ...unknown } = ui
   const [name] = Object.keys(unknown)
   if (name !== undefined) refuse(`ui.${name}`, unknown[name as never], 'unknown; it knows onRequest, basePath, bearer')
-  if ([onRequest].flat().some(hook => typeof hook !== 'function')) refuse('ui.onRequest', onRequest, 'pass a hook (request, reply) => …, or several in an array')
-  if (basePath !== undefined && (typeof basePath !== 'string' || !/^\/(?!\/)/.test(basePath))) refuse('ui.basePath', basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
+  if ([onRequest].flat().some(hook => typeof hook !== 'function'))
+    refuse('ui.onRequest', onRequest, 'pass a hook (request, reply) => …, or several in an array')
+  if (basePath !== undefined && (typeof basePath !== 'string' || !/^\/(?!\/)/.test(basePath)))
+    refuse('ui.basePath', basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
   if (bearer !== undefined && typeof bearer !== 'boolean') refuse('ui.bearer', bearer, 'it must be true or false')
 }
 
-function requireProviders (providers: RmmProvider[]): void {
+function requireProviders(providers: RmmProvider[]): void {
   for (const provider of providers as Array<Partial<RmmProvider> | null | undefined>) {
-    const complete = typeof provider?.id === 'string' && typeof provider.open === 'function' && typeof provider.check === 'function' &&
-      isRecord(provider.resources) && isRecord(provider.configSchema) && isRecord(provider.secretSchema)
-    if (!complete) refuse('providers', providers, 'each of them must be a provider, e.g. level(), or made with defineProvider')
+    const complete =
+      typeof provider?.id === 'string' &&
+      typeof provider.open === 'function' &&
+      typeof provider.check === 'function' &&
+      isRecord(provider.resources) &&
+      isRecord(provider.configSchema) &&
+      isRecord(provider.secretSchema)
+    if (!complete)
+      refuse('providers', providers, 'each of them must be a provider, e.g. level(), or made with defineProvider')
   }
 }
 
-function requireTransports ({ transport, transports, providers }: RmmSyncOptions): void {
-  if (transport !== undefined && typeof transport !== 'string' && !isRecord(transport)) refuse('transport', transport, "pass a transport's name, or one per provider id, e.g. { levelio: 'postgres' }")
-  const stray = isRecord(transport) ? Object.keys(transport).find(id => !providers.some(provider => provider.id === id)) : undefined
-  if (stray !== undefined) refuse(`transport.${stray}`, (transport as Record<string, string>)[stray], `no provider has this id; the ids are ${providers.map(({ id }) => id).join(', ')}`)
+function requireTransports({ transport, transports, providers }: RmmSyncOptions): void {
+  if (transport !== undefined && typeof transport !== 'string' && !isRecord(transport))
+    refuse('transport', transport, "pass a transport's name, or one per provider id, e.g. { levelio: 'postgres' }")
+  const stray = isRecord(transport)
+    ? Object.keys(transport).find(id => !providers.some(provider => provider.id === id))
+    : undefined
+  if (stray !== undefined)
+    refuse(
+      `transport.${stray}`,
+      (transport as Record<string, string>)[stray],
+      `no provider has this id; the ids are ${providers.map(({ id }) => id).join(', ')}`
+    )
   if (transports === undefined) return
-  if (!Array.isArray(transports) || transports.some(transport => typeof transport?.kind !== 'string' || typeof transport.startWorker !== 'function')) refuse('transports', transports, 'pass an array, e.g. [postgresTransport({ orm })]')
+  if (
+    !Array.isArray(transports) ||
+    transports.some(transport => typeof transport?.kind !== 'string' || typeof transport.startWorker !== 'function')
+  )
+    refuse('transports', transports, 'pass an array, e.g. [postgresTransport({ orm })]')
   const kinds = ['direct', ...transports.map(({ kind }) => kind)]
   const twice = kinds.find((kind, index) => kinds.indexOf(kind) !== index)
-  if (twice !== undefined) refuse('transports', kinds.slice(1).join(), `'${twice}' is there twice${twice === 'direct' ? ' (direct is always registered)' : ''}`)
+  if (twice !== undefined)
+    refuse(
+      'transports',
+      kinds.slice(1).join(),
+      `'${twice}' is there twice${twice === 'direct' ? ' (direct is always registered)' : ''}`
+    )
 }
 
-function requireGroups (options: RmmSyncOptions): void {
+function requireGroups(options: RmmSyncOptions): void {
   for (const [name, rules] of Object.entries(groups)) {
     const group: unknown = options[name as keyof typeof groups]
     if (group === undefined) continue
@@ -174,19 +271,21 @@ function requireGroups (options: RmmSyncOptions): void {
   }
 }
 
-function requireRule (name: string, value: unknown, rule: Rule): void {
+function requireRule(name: string, value: unknown, rule: Rule): void {
   if (rule === 'boolean') {
     if (typeof value !== 'boolean') refuse(name, value, 'it must be true or false')
     return
   }
   const [min, max] = rule
-  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) refuse(name, value, `it must be a whole number from ${min} to ${max}`)
+  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max)
+    refuse(name, value, `it must be a whole number from ${min} to ${max}`)
 }
 
 /** Checks everything a host passed before anything is built. Throws `RMM_ERR_OPTION` naming option, value and fix. */
-export function resolveOptions (options: RmmSyncOptions): ResolvedOptions {
+export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
   const unknown = Object.keys(options ?? {}).find(key => !known.has(key))
-  if (unknown !== undefined) throw new OptionError(`option '${unknown}' is unknown; the options are ${[...known].join(', ')}`)
+  if (unknown !== undefined)
+    throw new OptionError(`option '${unknown}' is unknown; the options are ${[...known].join(', ')}`)
   requireFunctions(options)
   requireProviders(options.providers)
   requireValues(options)
@@ -194,7 +293,11 @@ export function resolveOptions (options: RmmSyncOptions): ResolvedOptions {
   requireUi(options.ui)
   requireGroups(options)
   return {
-    orm: options.orm, providers: options.providers, tenant: options.tenant, authorize: options.authorize, secrets: options.secrets,
+    orm: options.orm,
+    providers: options.providers,
+    tenant: options.tenant,
+    authorize: options.authorize,
+    secrets: options.secrets,
     directory: options.directory ?? { clients: () => [], client: () => null },
     available: options.available ?? (() => true),
     prefix: options.prefix ?? '/rmm',
@@ -210,7 +313,10 @@ export function resolveOptions (options: RmmSyncOptions): ResolvedOptions {
     shutdown: { graceMs: options.shutdown?.graceMs ?? 10_000 },
     ui: options.ui,
     onChanges: options.onChanges,
-    deviceGroups: { onStartup: options.deviceGroups?.onStartup ?? false, onSchedule: options.deviceGroups?.onSchedule ?? true },
+    deviceGroups: {
+      onStartup: options.deviceGroups?.onStartup ?? false,
+      onSchedule: options.deviceGroups?.onSchedule ?? true
+    },
     engine: { ...defaultSettings, ...options.engine }
   }
 }

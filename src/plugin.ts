@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, FastifyTypeProvider, RawServerBase, RawServerDefault } from 'fastify'
+import type {
+  FastifyBaseLogger,
+  FastifyInstance,
+  FastifyPluginAsync,
+  FastifyTypeProvider,
+  RawServerBase,
+  RawServerDefault
+} from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyRegisteredError } from './errors.ts'
 import { checkMigrations, requireIgnoredSchema, runMigrations } from './migrations/run.ts'
@@ -18,19 +25,27 @@ import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
 import type { SyncTransport } from './services/sync/index.ts'
 
-export type RmmSyncPlugin = (instance: FastifyInstance<any, any, any, any, any>, options: RmmSyncOptions) => Promise<void>
+export type RmmSyncPlugin = (
+  instance: FastifyInstance<any, any, any, any, any>,
+  options: RmmSyncOptions
+) => Promise<void>
 
 declare module 'fastify' {
   interface FastifyInstance {
     rmm: Rmm
   }
   // Fastify's own signatures take no `prefix` but text; ours may also be `false`.
-  interface FastifyRegister<T = void, RawServer extends RawServerBase = RawServerDefault, TypeProviderDefault extends FastifyTypeProvider = FastifyTypeProvider, LoggerDefault extends FastifyBaseLogger = FastifyBaseLogger> {
+  interface FastifyRegister<
+    T = void,
+    RawServer extends RawServerBase = RawServerDefault,
+    TypeProviderDefault extends FastifyTypeProvider = FastifyTypeProvider,
+    LoggerDefault extends FastifyBaseLogger = FastifyBaseLogger
+  > {
     (plugin: RmmSyncPlugin, options: RmmSyncOptions): T
   }
 }
 
-async function createCore (app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
+async function createCore(app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
   requireIgnoredSchema(options.orm, options.schema)
   const database = await openDatabase(options.orm, options.schema)
   if (options.migrations === 'run') await runMigrations(database)
@@ -54,10 +69,19 @@ async function createCore (app: FastifyInstance, options: ResolvedOptions, signa
 }
 
 /** Arms background work when the host is ready, and takes it down again when it closes. */
-function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOptions, services: Services, transports: ReadonlyMap<string, SyncTransport>, stopping: AbortController): void {
+function addLifecycle(
+  app: FastifyInstance,
+  core: Core,
+  options: ResolvedOptions,
+  services: Services,
+  transports: ReadonlyMap<string, SyncTransport>,
+  stopping: AbortController
+): void {
   const { sync, events, executor, inbox, listeners, provisioning } = services
   const ticker = createTicker(core, sync, events, {
-    schedules: options.schedule.enabled, ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}), duties: [inbox.drain, listeners.tend]
+    schedules: options.schedule.enabled,
+    ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}),
+    duties: [inbox.drain, listeners.tend]
   })
   app.addHook('onReady', async () => {
     if (!options.worker.enabled) return
@@ -74,7 +98,9 @@ function addLifecycle (app: FastifyInstance, core: Core, options: ResolvedOption
     stopping.abort()
     await ticker.stop()
     for (const transport of transports.values()) {
-      await transport.stop(options.shutdown).catch(error => core.log.warn({ err: error, transport: transport.kind }, 'stopping the transport failed'))
+      await transport
+        .stop(options.shutdown)
+        .catch(error => core.log.warn({ err: error, transport: transport.kind }, 'stopping the transport failed'))
     }
     await Promise.all([inbox.stop(), listeners.stop(), provisioning.stop()])
     await events.close()
@@ -86,19 +112,43 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   const options = resolveOptions(given)
   const stopping = new AbortController()
   const core = await createCore(app, options, stopping.signal)
-  const transports = new Map<string, SyncTransport>([directTransport(), ...options.transports].map(transport => [transport.kind, transport]))
-  const chosen = new Map(options.providers.map(({ id }) => [id, resolveTransport(id, [...transports.keys()], options.transport, process.env)]))
-  for (const transport of transports.values()) await transport.open?.({ maxAttempts: core.settings.maxAttempts, log: core.log })
-  const services = createServices(core, transports, provider => transports.get(chosen.get(provider) ?? 'direct')!, options.events)
+  const transports = new Map<string, SyncTransport>(
+    [directTransport(), ...options.transports].map(transport => [transport.kind, transport])
+  )
+  const chosen = new Map(
+    options.providers.map(({ id }) => [
+      id,
+      resolveTransport(id, [...transports.keys()], options.transport, process.env)
+    ])
+  )
+  for (const transport of transports.values())
+    await transport.open?.({ maxAttempts: core.settings.maxAttempts, log: core.log })
+  const services = createServices(
+    core,
+    transports,
+    provider => transports.get(chosen.get(provider) ?? 'direct')!,
+    options.events
+  )
   app.decorate('rmm', services.rmm)
   if (options.prefix !== false) {
     const { tenant, authorize, webhooks } = options
-    await app.register(routes, { prefix: options.prefix, rmm: services.rmm, tenant, authorize, webhooks, signal: stopping.signal })
-    if (options.ui !== undefined) await app.register(uiRoutes, { ...options.ui, prefix: `${options.prefix.replace(/\/+$/, '')}/ui` })
+    await app.register(routes, {
+      prefix: options.prefix,
+      rmm: services.rmm,
+      tenant,
+      authorize,
+      webhooks,
+      signal: stopping.signal
+    })
+    if (options.ui !== undefined)
+      await app.register(uiRoutes, { ...options.ui, prefix: `${options.prefix.replace(/\/+$/, '')}/ui` })
   }
   addLifecycle(app, core, options, services, transports, stopping)
 }
 
-/** Keeps a PSA in step with its RMM platforms. Register it on the host's root instance; everything it offers is `app.rmm` and its routes. */
+/**
+ * Keeps a PSA in step with its RMM platforms. Register it on the host's root instance; everything it offers is
+ * `app.rmm` and its routes.
+ */
 export const rmmSync: RmmSyncPlugin = fp(plugin, { name: 'rmm-sync', fastify: '5.x' })
 export default rmmSync

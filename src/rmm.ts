@@ -1,72 +1,126 @@
 import type {
-  Alert, AlertFilter, Client, Connection, ConnectionTest, CreateConnection, Delivery, Device, DeviceDetail, DeviceFilter,
-  DeviceGroupEnsured, DeviceGroupStatus, DeviceGroupSync, DeviceSyncResult, List, MappingChange, MappingMode, MappingSuggestion,
-  Organization, PageQuery, ProviderInfo, RmmEvent, RmmEventType, Run, RunItem, SyncRequest, UpdateConnection, WebhookInfo, WebhookSecret
+  Alert,
+  AlertFilter,
+  Client,
+  Connection,
+  ConnectionTest,
+  CreateConnection,
+  Delivery,
+  Device,
+  DeviceDetail,
+  DeviceFilter,
+  DeviceGroupEnsured,
+  DeviceGroupStatus,
+  DeviceGroupSync,
+  DeviceSyncResult,
+  List,
+  MappingChange,
+  MappingMode,
+  MappingSuggestion,
+  Organization,
+  PageQuery,
+  ProviderInfo,
+  RmmEvent,
+  RmmEventType,
+  Run,
+  RunItem,
+  SyncRequest,
+  UpdateConnection,
+  WebhookInfo,
+  WebhookSecret
 } from './types.ts'
 
 /** `app.rmm`: every call takes the tenant first; what belongs to another tenant is "not found". */
 export interface Rmm {
   providers: {
-    list (tenantId: string): Promise<ProviderInfo[]>
+    list(tenantId: string): Promise<ProviderInfo[]>
   }
   connections: {
-    list (tenantId: string, query?: PageQuery & { provider?: string }): Promise<List<Connection>>
+    list(tenantId: string, query?: PageQuery & { provider?: string }): Promise<List<Connection>>
     /** Checked live before anything is stored. Throws `RMM_ERR_CONNECTION_CHECK` with the platform's hint. */
-    create (tenantId: string, input: CreateConnection): Promise<{ connection: Connection, webhook: WebhookSecret | null }>
-    get (tenantId: string, id: string): Promise<Connection>
-    update (tenantId: string, id: string, change: UpdateConnection): Promise<Connection>
-    test (tenantId: string, id: string): Promise<ConnectionTest>
-    remove (tenantId: string, id: string, mode?: 'keep' | 'purge'): Promise<void>
+    create(
+      tenantId: string,
+      input: CreateConnection
+    ): Promise<{ connection: Connection; webhook: WebhookSecret | null }>
+    get(tenantId: string, id: string): Promise<Connection>
+    update(tenantId: string, id: string, change: UpdateConnection): Promise<Connection>
+    test(tenantId: string, id: string): Promise<ConnectionTest>
+    remove(tenantId: string, id: string, mode?: 'keep' | 'purge'): Promise<void>
   }
   organizations: {
-    list (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Organization>>
-    update (tenantId: string, connectionId: string, organizationId: string, change: MappingChange): Promise<Organization>
+    list(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Organization>>
+    update(tenantId: string, connectionId: string, organizationId: string, change: MappingChange): Promise<Organization>
     /** All or none. */
-    map (tenantId: string, connectionId: string, mappings: Array<{ organizationId: string, mode: MappingMode, clientRef?: string | null }>): Promise<{ items: Organization[] }>
-    suggestions (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<MappingSuggestion>>
-    clients (tenantId: string, query?: PageQuery & { q?: string }): Promise<List<Client>>
+    map(
+      tenantId: string,
+      connectionId: string,
+      mappings: Array<{ organizationId: string; mode: MappingMode; clientRef?: string | null }>
+    ): Promise<{ items: Organization[] }>
+    suggestions(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<MappingSuggestion>>
+    clients(tenantId: string, query?: PageQuery & { q?: string }): Promise<List<Client>>
   }
   sync: {
-    start (tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run, deduplicated: boolean }>
-    device (tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
-    runs (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Run>>
-    get (tenantId: string, runId: string): Promise<Run>
-    items (tenantId: string, runId: string, query?: PageQuery & { outcome?: RunItem['outcome'] }): Promise<List<RunItem>>
-    cancel (tenantId: string, runId: string): Promise<Run>
+    start(tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run; deduplicated: boolean }>
+    device(tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
+    runs(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Run>>
+    get(tenantId: string, runId: string): Promise<Run>
+    items(tenantId: string, runId: string, query?: PageQuery & { outcome?: RunItem['outcome'] }): Promise<List<RunItem>>
+    cancel(tenantId: string, runId: string): Promise<Run>
     /** Yields the run whenever it changed, and ends with its final state. */
-    watch (tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>
+    watch(tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>
     /** Resolves with the run once it has ended (succeeded, failed or cancelled). */
-    settled (tenantId: string, runId: string, signal?: AbortSignal): Promise<Run>
+    settled(tenantId: string, runId: string, signal?: AbortSignal): Promise<Run>
   }
   inventory: {
-    list (tenantId: string, query?: PageQuery & DeviceFilter): Promise<List<Device>>
-    get (tenantId: string, deviceId: string): Promise<DeviceDetail>
-    remoteSession (tenantId: string, deviceId: string, options?: { minutes?: number, viewOnly?: boolean }): Promise<{ url: string, expiresAt: string }>
+    list(tenantId: string, query?: PageQuery & DeviceFilter): Promise<List<Device>>
+    get(tenantId: string, deviceId: string): Promise<DeviceDetail>
+    remoteSession(
+      tenantId: string,
+      deviceId: string,
+      options?: { minutes?: number; viewOnly?: boolean }
+    ): Promise<{ url: string; expiresAt: string }>
   }
   alerts: {
-    list (tenantId: string, query?: PageQuery & AlertFilter): Promise<List<Alert>>
-    resolve (tenantId: string, alertId: string): Promise<Alert>
+    list(tenantId: string, query?: PageQuery & AlertFilter): Promise<List<Alert>>
+    resolve(tenantId: string, alertId: string): Promise<Alert>
   }
   deviceGroups: {
-    syncAll (tenantId: string, connectionId: string, options?: { dryRun?: boolean, rename?: boolean }): Promise<DeviceGroupSync>
-    ensure (tenantId: string, connectionId: string, clientRef: string): Promise<DeviceGroupEnsured>
-    status (tenantId: string, connectionId: string): Promise<DeviceGroupStatus>
-    installLink (tenantId: string, connectionId: string, clientRef: string, options?: { hours?: number }): Promise<{ url: string, expiresAt: string }>
+    syncAll(
+      tenantId: string,
+      connectionId: string,
+      options?: { dryRun?: boolean; rename?: boolean }
+    ): Promise<DeviceGroupSync>
+    ensure(tenantId: string, connectionId: string, clientRef: string): Promise<DeviceGroupEnsured>
+    status(tenantId: string, connectionId: string): Promise<DeviceGroupStatus>
+    installLink(
+      tenantId: string,
+      connectionId: string,
+      clientRef: string,
+      options?: { hours?: number }
+    ): Promise<{ url: string; expiresAt: string }>
   }
   webhooks: {
-    /** Stores one inbound request after its proof; throws `RMM_ERR_WEBHOOK_REFUSED` alike for an unknown key and a bad signature. */
-    accept (hookKey: string, request: { headers: Record<string, string | undefined>, rawBody: Buffer }): Promise<{ duplicate: boolean, ignored: boolean }>
-    info (tenantId: string, connectionId: string): Promise<WebhookInfo>
-    rotate (tenantId: string, connectionId: string, options?: { graceMinutes?: number }): Promise<WebhookSecret>
-    deliveries (tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>>
-    replay (tenantId: string, deliveryId: string): Promise<Delivery>
+    /**
+     * Stores one inbound request after its proof; throws `RMM_ERR_WEBHOOK_REFUSED` alike for an unknown key and a bad
+     * signature.
+     */
+    accept(
+      hookKey: string,
+      request: { headers: Record<string, string | undefined>; rawBody: Buffer }
+    ): Promise<{ duplicate: boolean; ignored: boolean }>
+    info(tenantId: string, connectionId: string): Promise<WebhookInfo>
+    rotate(tenantId: string, connectionId: string, options?: { graceMinutes?: number }): Promise<WebhookSecret>
+    deliveries(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>>
+    replay(tenantId: string, deliveryId: string): Promise<Delivery>
     /** Deliveries of all tenants that wait, the age of the oldest, and how many were given up; for metrics. */
-    backlog (): Promise<{ pending: number, oldestAgeMs: number | null, dead: number }>
+    backlog(): Promise<{ pending: number; oldestAgeMs: number | null; dead: number }>
   }
   events: {
     /** In-process subscription, fed from the outbox after commit. Returns the unsubscribe function. */
-    on (type: RmmEventType | '*', listener: (event: RmmEvent) => void | Promise<void>): () => void
+    on(type: RmmEventType | '*', listener: (event: RmmEvent) => void | Promise<void>): () => void
     /** Undelivered events per sink and the age of the oldest. */
-    lag (): Promise<Array<{ sink: string, pending: number, oldestAgeMs: number | null, failures: number, lastError: string | null }>>
+    lag(): Promise<
+      Array<{ sink: string; pending: number; oldestAgeMs: number | null; failures: number; lastError: string | null }>
+    >
   }
 }

@@ -38,7 +38,10 @@ export interface Schedule {
   fullEveryMinutes: number
 }
 
-/** What happens to a device that the platform moved under another client: follow it, or keep the old client and report. */
+/**
+ * What happens to a device that the platform moved under another client: follow it, or keep the old client and
+ * report.
+ */
 export type MovePolicy = 'follow' | 'hold'
 
 export interface Connection {
@@ -109,7 +112,7 @@ export interface Organization {
   depth: number
   deviceCount: number
   descendantDeviceCount: number
-  mapping: { mode: MappingMode, clientRef: string | null }
+  mapping: { mode: MappingMode; clientRef: string | null }
   effectiveClientRef: string | null
   autoSync: boolean
   removedAt: string | null
@@ -159,11 +162,11 @@ export interface Run {
   queuedAt: string
   startedAt: string | null
   finishedAt: string | null
-  progress: Array<{ resource: ResourceName, pages: number, processed: number, complete: boolean }>
+  progress: Array<{ resource: ResourceName; pages: number; processed: number; complete: boolean }>
   totals: RunTotals
   /** One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart. */
   summary: string | null
-  error: { code: string, message: string } | null
+  error: { code: string; message: string } | null
 }
 
 export interface RunItem {
@@ -217,7 +220,7 @@ export interface Device {
   cpuCores: number | null
   ramBytes: number | null
   volumes: DeviceVolume[]
-  antivirus: { provider: string | null, status: string | null }
+  antivirus: { provider: string | null; status: string | null }
   pendingOsPatches: number | null
   location: string | null
   tags: string[]
@@ -361,14 +364,24 @@ export interface Delivery {
 }
 
 export const eventTypes = [
-  'RMM_SYNC_STARTED', 'RMM_SYNC_COMPLETED', 'RMM_SYNC_FAILED',
-  'RMM_DEVICE_CREATED', 'RMM_DEVICE_UPDATED', 'RMM_DEVICE_REMOVED',
-  'RMM_ALERT_TRIGGERED', 'RMM_ALERT_RESOLVED', 'RMM_WEBHOOK_RECEIVED',
-  'RMM_DEVICE_GROUP_CREATED', 'RMM_DEVICE_GROUP_LINKED', 'RMM_DEVICE_GROUP_RENAMED',
-  'RMM_REMOTE_SESSION_STARTED', 'RMM_INSTALL_LINK_CREATED',
-  'INTEGRATION_CONNECTED', 'INTEGRATION_DISCONNECTED'
+  'RMM_SYNC_STARTED',
+  'RMM_SYNC_COMPLETED',
+  'RMM_SYNC_FAILED',
+  'RMM_DEVICE_CREATED',
+  'RMM_DEVICE_UPDATED',
+  'RMM_DEVICE_REMOVED',
+  'RMM_ALERT_TRIGGERED',
+  'RMM_ALERT_RESOLVED',
+  'RMM_WEBHOOK_RECEIVED',
+  'RMM_DEVICE_GROUP_CREATED',
+  'RMM_DEVICE_GROUP_LINKED',
+  'RMM_DEVICE_GROUP_RENAMED',
+  'RMM_REMOTE_SESSION_STARTED',
+  'RMM_INSTALL_LINK_CREATED',
+  'INTEGRATION_CONNECTED',
+  'INTEGRATION_DISCONNECTED'
 ] as const
-export type RmmEventType = typeof eventTypes[number]
+export type RmmEventType = (typeof eventTypes)[number]
 
 export interface RmmEvent {
   /** Stable across redeliveries: consumers de-duplicate by it. */
@@ -381,7 +394,10 @@ export interface RmmEvent {
   payload: Record<string, unknown>
 }
 
-/** What a sink took of a batch that it did not take whole. Of one connection it may only be the first ones, or their order is lost. */
+/**
+ * What a sink took of a batch that it did not take whole. Of one connection it may only be the first ones, or their
+ * order is lost.
+ */
 export interface Taken {
   /** Ids of the events that need not come again. */
   ids: string[]
@@ -393,9 +409,12 @@ export interface Taken {
 export interface EventSink {
   /** Identifies the sink across restarts and processes; unique within one registration. */
   name: string
-  /** Resolves when all were taken, or with what was. `signal` aborts when the time is up or the host closes: then resolve with what was taken so far. */
-  publish (events: RmmEvent[], signal: AbortSignal): Promise<void | Taken>
-  close? (): Promise<void>
+  /**
+   * Resolves when all were taken, or with what was. `signal` aborts when the time is up or the host closes: then
+   * resolve with what was taken so far.
+   */
+  publish(events: RmmEvent[], signal: AbortSignal): Promise<void | Taken>
+  close?(): Promise<void>
 }
 
 /** One committed step handed to the host, inside our transaction. */
@@ -403,31 +422,44 @@ export interface ChangeBatch {
   tenantId: string
   connectionId: string
   provider: string
-  devices: Array<{ change: 'created' | 'updated' | 'removed' | 'moved', device: Device }>
-  alerts: Array<{ change: 'triggered' | 'updated' | 'resolved', alert: Alert }>
+  devices: Array<{ change: 'created' | 'updated' | 'removed' | 'moved'; device: Device }>
+  alerts: Array<{ change: 'triggered' | 'updated' | 'resolved'; alert: Alert }>
 }
 
-export type OnChanges = (batch: ChangeBatch, em: EntityManager) =>
-Promise<void | { assetRefs?: Record<string, string> }> | void | { assetRefs?: Record<string, string> }
+export type OnChanges = (
+  batch: ChangeBatch,
+  em: EntityManager
+) => Promise<void | { assetRefs?: Record<string, string> }> | void | { assetRefs?: Record<string, string> }
 
 /** Seals secrets. `aad` binds the sealed text to `tenant:connection`; opening with another `aad` must fail. */
 export interface SecretBox {
-  seal (plain: string, aad: string): string | Promise<string>
-  open (sealed: string, aad: string): string | Promise<string>
+  seal(plain: string, aad: string): string | Promise<string>
+  open(sealed: string, aad: string): string | Promise<string>
 }
 
 /** The host's clients, for mapping, suggestions and device groups. */
 export interface Directory {
-  clients (tenantId: string, query?: { q?: string }): Client[] | Promise<Client[]>
-  client (tenantId: string, id: string): Client | null | Promise<Client | null>
+  clients(tenantId: string, query?: { q?: string }): Client[] | Promise<Client[]>
+  client(tenantId: string, id: string): Client | null | Promise<Client | null>
 }
 
 /** Every question `authorize` is asked. */
 export const actions = [
-  'provider:read', 'connection:read', 'connection:write', 'mapping:read', 'mapping:write', 'sync:read', 'sync:run',
-  'device:read', 'device:remote', 'alert:read', 'alert:resolve', 'device-group:read', 'device-group:write'
+  'provider:read',
+  'connection:read',
+  'connection:write',
+  'mapping:read',
+  'mapping:write',
+  'sync:read',
+  'sync:run',
+  'device:read',
+  'device:remote',
+  'alert:read',
+  'alert:resolve',
+  'device-group:read',
+  'device-group:write'
 ] as const
-export type Action = typeof actions[number]
+export type Action = (typeof actions)[number]
 
 /** What the action is about, as far as the URL tells. */
 export interface ActionTarget {

@@ -13,7 +13,9 @@ import { type FakeLevel, type FakeLevelOptions, startFakeLevel } from '../src/te
 
 /** The host's own table: what `onChanges` writes to in tests. */
 export const Asset = defineEntity({
-  name: 'Asset', tableName: 'host_asset', properties: { id: p.string().primary(), clientRef: p.string().nullable(), name: p.text() }
+  name: 'Asset',
+  tableName: 'host_asset',
+  properties: { id: p.string().primary(), clientRef: p.string().nullable(), name: p.text() }
 })
 
 export const databaseUrl = process.env['TEST_DATABASE_URL']
@@ -23,7 +25,7 @@ export const databaseKind = databaseUrl ? 'postgresql' : 'pglite'
 const snapshotFile = new URL('../.cache/pglite.tar', import.meta.url)
 
 /** An empty PGlite takes seconds to make and a moment to load. */
-export async function pgliteSnapshot (): Promise<Blob | undefined> {
+export async function pgliteSnapshot(): Promise<Blob | undefined> {
   try {
     return new Blob([readFileSync(snapshotFile)])
   } catch {
@@ -40,29 +42,45 @@ export async function pgliteSnapshot (): Promise<Blob | undefined> {
 }
 
 /** A schema of its own per test: never the default one, so that a statement that forgets the option fails. */
-export function testSchema (): string {
+export function testSchema(): string {
   return `rmm_test_${randomBytes(5).toString('hex')}`
 }
 
 let shared: Promise<MikroORM> | undefined
 t.teardown(async () => (await shared)?.close())
 
-async function connect (schema: string): Promise<MikroORM> {
+async function connect(schema: string): Promise<MikroORM> {
   const config = withRmmSync({ entities: [Asset], discovery: { warnWhenNoEntities: false } }, { schema })
-  if (databaseUrl) return await MikroORM.init({ ...config, driver: PostgreSqlDriver, clientUrl: databaseUrl, pool: { min: 0, max: 8 } } as never)
+  if (databaseUrl)
+    return await MikroORM.init({
+      ...config,
+      driver: PostgreSqlDriver,
+      clientUrl: databaseUrl,
+      pool: { min: 0, max: 8 }
+    } as never)
   const blob = await pgliteSnapshot()
-  return await MikroORM.init({ ...config, driver: PgliteDriver, dbName: 'memory://', driverOptions: () => ({ loadDataDir: blob }) } as never)
+  return await MikroORM.init({
+    ...config,
+    driver: PgliteDriver,
+    dbName: 'memory://',
+    driverOptions: () => ({ loadDataDir: blob })
+  } as never)
 }
 
 /**
- * The host's ORM over the database of this run. On PGlite one engine serves the whole file, each test in its own schema;
- * on PostgreSQL every call has its own pool, as different processes would.
+ * The host's ORM over the database of this run. On PGlite one engine serves the whole file, each test in its own
+ * schema; on PostgreSQL every call has its own pool, as different processes would.
  */
-export async function openOrm (t: Test, schema: string): Promise<MikroORM> {
+export async function openOrm(t: Test, schema: string): Promise<MikroORM> {
   const orm = databaseUrl ? await connect(schema) : await (shared ??= connect(schema))
   const generator = orm.config.get('schemaGenerator') as { ignoreSchema: string[] }
   if (!generator.ignoreSchema.includes(schema)) generator.ignoreSchema.push(schema)
-  await orm.em.getConnection().execute('create table if not exists host_asset (id varchar(255) primary key, client_ref varchar(255), name text not null)').catch(() => {})
+  await orm.em
+    .getConnection()
+    .execute(
+      'create table if not exists host_asset (id varchar(255) primary key, client_ref varchar(255), name text not null)'
+    )
+    .catch(() => {})
   t.teardown(async () => {
     if (databaseUrl) await orm.close()
   })
@@ -70,7 +88,7 @@ export async function openOrm (t: Test, schema: string): Promise<MikroORM> {
 }
 
 /** Drops a test's schema when it ends. Call before `openOrm`'s teardown runs (teardowns run in reverse). */
-export async function dropSchema (orm: MikroORM, schema: string): Promise<void> {
+export async function dropSchema(orm: MikroORM, schema: string): Promise<void> {
   const { db } = await openDatabase(orm, schema)
   await sql`drop schema if exists ${sql.id(schema)} cascade`.execute(db)
 }
@@ -82,30 +100,45 @@ export interface Host {
   orm: MikroORM
   schema: string
   /** Requests as a tenant, answered with the parsed body. */
-  call (tenant: string, method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE', url: string, payload?: unknown): Promise<{ status: number, body: any }>
+  call(
+    tenant: string,
+    method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+    url: string,
+    payload?: unknown
+  ): Promise<{ status: number; body: any }>
 }
 
 export interface HostOptions extends Partial<RmmSyncOptions> {
   fastify?: FastifyServerOptions
   /** Use an existing database and schema, as a second process would. */
-  on?: { orm: MikroORM, schema: string }
+  on?: { orm: MikroORM; schema: string }
   before?: (app: FastifyInstance) => void | Promise<void>
 }
 
-export const clients = [{ id: 'c1', name: 'Acme Ltd' }, { id: 'c2', name: 'Globex' }, { id: 'c3', name: 'Initech' }]
+export const clients = [
+  { id: 'c1', name: 'Acme Ltd' },
+  { id: 'c2', name: 'Globex' },
+  { id: 'c3', name: 'Initech' }
+]
 
 /** A host with the plugin, closed with the test. The engine ticks fast so that tests need not wait. */
-export async function build (t: Test, { fastify, on, before, ...options }: HostOptions = {}): Promise<Host> {
+export async function build(t: Test, { fastify, on, before, ...options }: HostOptions = {}): Promise<Host> {
   const schema = on?.schema ?? testSchema()
-  const orm = on?.orm ?? await openOrm(t, schema)
+  const orm = on?.orm ?? (await openOrm(t, schema))
   const app = Fastify(fastify ?? {})
   await before?.(app)
   await app.register(rmmSync, {
-    orm, schema, migrations: 'run', secrets,
+    orm,
+    schema,
+    migrations: 'run',
+    secrets,
     providers: [level({ allowPrivateNetwork: true }) as RmmProvider],
-    tenant: (request: FastifyRequest) => request.headers['x-tenant'] as string | undefined ?? null,
+    tenant: (request: FastifyRequest) => (request.headers['x-tenant'] as string | undefined) ?? null,
     authorize: () => {},
-    directory: { clients: () => clients, client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null },
+    directory: {
+      clients: () => clients,
+      client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null
+    },
     publicUrl: 'https://psa.example.com',
     engine: { tickMs: 200, leaseMs: 2_000, retryDelayMs: 20, ...options.engine },
     ...options
@@ -116,29 +149,40 @@ export async function build (t: Test, { fastify, on, before, ...options }: HostO
   })
   await app.ready()
   return {
-    app, orm, schema,
-    async call (tenant, method, url, payload) {
-      const response = await app.inject({ method, url: `/rmm${url}`, headers: { 'x-tenant': tenant }, ...(payload === undefined ? {} : { payload: payload as object }) })
+    app,
+    orm,
+    schema,
+    async call(tenant, method, url, payload) {
+      const response = await app.inject({
+        method,
+        url: `/rmm${url}`,
+        headers: { 'x-tenant': tenant },
+        ...(payload === undefined ? {} : { payload: payload as object })
+      })
       return { status: response.statusCode, body: response.body === '' ? null : JSON.parse(response.body) }
     }
   }
 }
 
-export async function fakeLevel (t: Test, options: FakeLevelOptions = {}): Promise<FakeLevel> {
+export async function fakeLevel(t: Test, options: FakeLevelOptions = {}): Promise<FakeLevel> {
   const fake = await startFakeLevel(options)
   t.teardown(() => fake.close())
   return fake
 }
 
 /** A connection to a fake Level, for tenant `t1` unless said otherwise. */
-export async function connectLevel (host: Host, fake: FakeLevel, tenant = 't1'): Promise<string> {
-  const { status, body } = await host.call(tenant, 'POST', '/connections', { provider: 'levelio', config: { baseUrl: fake.url }, secrets: { apiKey: fake.apiKey } })
+export async function connectLevel(host: Host, fake: FakeLevel, tenant = 't1'): Promise<string> {
+  const { status, body } = await host.call(tenant, 'POST', '/connections', {
+    provider: 'levelio',
+    config: { baseUrl: fake.url },
+    secrets: { apiKey: fake.apiKey }
+  })
   if (status !== 201) throw new Error(`connecting failed: ${JSON.stringify(body)}`)
   return body.connection.id as string
 }
 
 /** Starts a sync and waits for its end. */
-export async function syncNow (host: Host, connectionId: string, request: object = {}, tenant = 't1') {
+export async function syncNow(host: Host, connectionId: string, request: object = {}, tenant = 't1') {
   const { run } = await host.app.rmm.sync.start(tenant, connectionId, request)
   return await host.app.rmm.sync.settled(tenant, run.id)
 }

@@ -8,30 +8,52 @@ import t from 'tap'
 
 const databaseUrl = process.env['TEST_DATABASE_URL']
 const root = fileURLToPath(new URL('..', import.meta.url))
-const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string, exports: Record<string, unknown>, bin: Record<string, string>, devDependencies: Record<string, string> }
+const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+  version: string
+  exports: Record<string, unknown>
+  bin: Record<string, string>
+  devDependencies: Record<string, string>
+}
 const folder = await mkdtemp(join(tmpdir(), 'rmm-package-'))
 t.teardown(() => rm(folder, { recursive: true, force: true }))
 
 const exec = promisify(execFile)
-// npm and tap put themselves into the environment of every child (tap even of those it is kept from); a host's shell has neither.
+// npm and tap put themselves into the environment of every child (tap even of those it is kept from); a host's shell
+// has neither.
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|_?TAP)/.test(name)))
-const run = (file: string, args: string[], cwd: string) => exec('env', ['-u', 'NODE_OPTIONS', file, ...args], { cwd, env, maxBuffer: 16 * 1024 * 1024 })
+const run = (file: string, args: string[], cwd: string) =>
+  exec('env', ['-u', 'NODE_OPTIONS', file, ...args], { cwd, env, maxBuffer: 16 * 1024 * 1024 })
 const npm = (args: string[], cwd: string) => run('npm', args, cwd)
 
 const host = join(folder, 'host')
 const installed = join(host, 'node_modules', 'fastify-rmm-sync')
-const pinned = ['fastify', '@mikro-orm/core', '@mikro-orm/postgresql', '@mikro-orm/pglite', '@types/node', '@types/pg', 'prom-client'].map(name => `${name}@${manifest.devDependencies[name]}`)
+const pinned = [
+  'fastify',
+  '@mikro-orm/core',
+  '@mikro-orm/postgresql',
+  '@mikro-orm/pglite',
+  '@types/node',
+  '@types/pg',
+  'prom-client'
+].map(name => `${name}@${manifest.devDependencies[name]}`)
 
 /** Runs a module of the host and returns what it printed as JSON. */
-async function inHost (name: string, source: string): Promise<any> {
+async function inHost(name: string, source: string): Promise<any> {
   await writeFile(join(host, name), source)
-  const { stdout } = await run(process.execPath, [name], host).catch(error => { throw new Error(`${name}: ${error.stderr}`) })
+  const { stdout } = await run(process.execPath, [name], host).catch(error => {
+    throw new Error(`${name}: ${error.stderr}`)
+  })
   return JSON.parse(stdout)
 }
 
-interface Packed { filename: string, size: number, unpackedSize: number, files: Array<{ path: string }> }
+interface Packed {
+  filename: string
+  size: number
+  unpackedSize: number
+  files: Array<{ path: string }>
+}
 
-async function pack (): Promise<Packed> {
+async function pack(): Promise<Packed> {
   await npm(['run', 'build'], root)
   const { stdout } = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root)
   return (JSON.parse(stdout) as Packed[])[0]!
@@ -39,7 +61,7 @@ async function pack (): Promise<Packed> {
 
 const unreachable = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED/
 
-async function install (tarball: string): Promise<string | false> {
+async function install(tarball: string): Promise<string | false> {
   await mkdir(host)
   await writeFile(join(host, 'package.json'), JSON.stringify({ name: 'host', private: true, type: 'module' }))
   try {
@@ -62,20 +84,42 @@ t.test('the suite runs on a Node that the package supports', t => {
 t.test('the packed package works in an empty folder', async t => {
   const packed = await pack()
   const paths = packed.files.map(({ path }) => path)
-  t.comment(`${packed.filename}: ${(packed.size / 1024).toFixed(0)} kB packed, ${(packed.unpackedSize / 1024).toFixed(0)} kB unpacked, ${paths.length} files`)
+  t.comment(
+    `${packed.filename}: ${(packed.size / 1024).toFixed(0)} kB packed, ${(packed.unpackedSize / 1024).toFixed(0)} kB unpacked, ${paths.length} files`
+  )
 
   t.test('it has what its maps and entries point to, and nothing that is ours alone', async t => {
-    t.same(paths.filter(path => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)), [])
-    t.same(paths.filter(path => /\.test\.|fixture|\.env|\.tgz$/.test(path)), [])
-    for (const file of ['LICENSE', 'CHANGELOG.md', 'dist/ui/rmm-settings.js', 'dist/ui/page.css', manifest.bin['rmm-sync']!]) t.ok(paths.includes(file), file)
-    const entries = Object.values(manifest.exports).flatMap(entry => typeof entry === 'string' ? [entry] : Object.values(entry as object)) as string[]
-    t.same(entries.map(entry => entry.replace('./', '')).filter(entry => !paths.includes(entry)), [])
+    t.same(
+      paths.filter(path => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)),
+      []
+    )
+    t.same(
+      paths.filter(path => /\.test\.|fixture|\.env|\.tgz$/.test(path)),
+      []
+    )
+    for (const file of [
+      'LICENSE',
+      'CHANGELOG.md',
+      'dist/ui/rmm-settings.js',
+      'dist/ui/page.css',
+      manifest.bin['rmm-sync']!
+    ])
+      t.ok(paths.includes(file), file)
+    const entries = Object.values(manifest.exports).flatMap(entry =>
+      typeof entry === 'string' ? [entry] : Object.values(entry as object)
+    ) as string[]
+    t.same(
+      entries.map(entry => entry.replace('./', '')).filter(entry => !paths.includes(entry)),
+      []
+    )
     const maps = paths.filter(path => path.endsWith('.map'))
     t.ok(maps.length > 100)
-    const missing = await Promise.all(maps.map(async path => {
-      const { sources } = JSON.parse(await readFile(join(root, path), 'utf8')) as { sources: string[] }
-      return sources.map(source => join(dirname(path), source)).filter(source => !paths.includes(source))
-    }))
+    const missing = await Promise.all(
+      maps.map(async path => {
+        const { sources } = JSON.parse(await readFile(join(root, path), 'utf8')) as { sources: string[] }
+        return sources.map(source => join(dirname(path), source)).filter(source => !paths.includes(source))
+      })
+    )
     t.same(missing.flat(), [])
   })
 
@@ -83,13 +127,30 @@ t.test('the packed package works in an empty folder', async t => {
 
   t.test('every entry can be imported without the engines of the transports', { skip }, async t => {
     // The settings page's element is for browsers; there its own tests import it.
-    const entries = Object.keys(manifest.exports).filter(entry => entry !== './package.json' && entry !== './ui').map(entry => entry.replace('.', 'fastify-rmm-sync'))
-    const names = await inHost('entries.js', `
+    const entries = Object.keys(manifest.exports)
+      .filter(entry => entry !== './package.json' && entry !== './ui')
+      .map(entry => entry.replace('.', 'fastify-rmm-sync'))
+    const names = await inHost(
+      'entries.js',
+      `
       const entries = ${JSON.stringify(entries)}
       const modules = await Promise.all(entries.map(entry => import(entry)))
-      console.log(JSON.stringify(Object.fromEntries(entries.map((entry, i) => [entry, Object.keys(modules[i])]))))`)
+      console.log(JSON.stringify(Object.fromEntries(entries.map((entry, i) => [entry, Object.keys(modules[i])]))))`
+    )
     const promised: Record<string, string[]> = {
-      '': ['default', 'rmmSync', 'aesGcmSecretBox', 'withRmmSync', 'defineProvider', 'ProviderError', 'rmmEntities', 'redisStreamSink', 'callbackSink', 'webhookSink', 'errors'],
+      '': [
+        'default',
+        'rmmSync',
+        'aesGcmSecretBox',
+        'withRmmSync',
+        'defineProvider',
+        'ProviderError',
+        'rmmEntities',
+        'redisStreamSink',
+        'callbackSink',
+        'webhookSink',
+        'errors'
+      ],
       '/providers/level': ['level'],
       '/providers/meshcentral': ['meshcentral'],
       '/transports/postgres': ['postgresTransport'],
@@ -98,14 +159,26 @@ t.test('the packed package works in an empty folder', async t => {
       '/migrate': ['migrate', 'migrationPlan', 'pendingMigrations'],
       '/testing': ['providerContract', 'startFakeLevel', 'startFakeMeshCentral', 'fixedClock']
     }
-    t.same(Object.keys(promised).map(entry => `fastify-rmm-sync${entry}`).filter(entry => !entries.includes(entry)), [])
-    for (const [entry, wanted] of Object.entries(promised)) t.same(wanted.filter(name => !names[`fastify-rmm-sync${entry}`].includes(name)), [], `fastify-rmm-sync${entry}`)
+    t.same(
+      Object.keys(promised)
+        .map(entry => `fastify-rmm-sync${entry}`)
+        .filter(entry => !entries.includes(entry)),
+      []
+    )
+    for (const [entry, wanted] of Object.entries(promised))
+      t.same(
+        wanted.filter(name => !names[`fastify-rmm-sync${entry}`].includes(name)),
+        [],
+        `fastify-rmm-sync${entry}`
+      )
   })
 
   t.test('a host boots with it and answers', { skip }, async t => {
     const driver = databaseUrl === undefined ? 'pglite' : 'postgresql'
     const config = databaseUrl === undefined ? { dbName: 'memory://' } : { clientUrl: databaseUrl }
-    const answer = await inHost('host.js', `
+    const answer = await inHost(
+      'host.js',
+      `
       import Fastify from 'fastify'
       import { MikroORM } from '@mikro-orm/${driver}'
       import rmmSync, { aesGcmSecretBox, withRmmSync } from 'fastify-rmm-sync'
@@ -126,28 +199,52 @@ t.test('the packed package works in an empty folder', async t => {
       await app.close()
       await orm.em.getConnection().execute('drop schema ' + schema + ' cascade')
       await orm.close()
-      console.log(JSON.stringify({ status: providers.statusCode, ids: providers.json().items.map(provider => provider.id), page: page.statusCode, script: script.statusCode }))`)
+      console.log(JSON.stringify({ status: providers.statusCode, ids: providers.json().items.map(provider => provider.id), page: page.statusCode, script: script.statusCode }))`
+    )
     t.same(answer, { status: 200, ids: ['levelio', 'meshcentral'], page: 200, script: 200 })
   })
 
   t.test('its command line starts', { skip }, async t => {
-    const { stdout } = await run(join(host, 'node_modules', '.bin', 'rmm-sync'), ['migrate', '--plan', '--schema', 'rmm_x'], host)
+    const { stdout } = await run(
+      join(host, 'node_modules', '.bin', 'rmm-sync'),
+      ['migrate', '--plan', '--schema', 'rmm_x'],
+      host
+    )
     t.match(stdout, /^begin;\ncreate schema if not exists "rmm_x";/)
   })
 
   t.test('it brings no second copy of what it shares with the host', { skip }, async t => {
-    const copies = async (name: string) => (await readdir(join(host, 'node_modules'), { recursive: true })).filter(path => path.endsWith(join('node_modules', name, 'package.json')) || path === join(name, 'package.json'))
-    // MikroORM pins its own kysely; another patch of it beside is harmless, and is what the host above ran with where npm chose one.
-    for (const name of ['fastify', '@mikro-orm/core', '@mikro-orm/sql']) t.same(await copies(name), [join(name, 'package.json')], name)
+    const copies = async (name: string) =>
+      (await readdir(join(host, 'node_modules'), { recursive: true })).filter(
+        path => path.endsWith(join('node_modules', name, 'package.json')) || path === join(name, 'package.json')
+      )
+    // MikroORM pins its own kysely; another patch of it beside is harmless, and is what the host above ran with where
+    // npm chose one.
+    for (const name of ['fastify', '@mikro-orm/core', '@mikro-orm/sql'])
+      t.same(await copies(name), [join(name, 'package.json')], name)
   })
 
   t.test('a strict consumer compiles against its types', { skip }, async t => {
     await copyFile(fileURLToPath(new URL('types/host.ts', import.meta.url)), join(host, 'consumer.ts'))
-    await writeFile(join(host, 'tsconfig.json'), JSON.stringify({
-      compilerOptions: { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, module: 'nodenext', target: 'es2024', types: ['node'], noEmit: true, skipLibCheck: true },
-      files: ['consumer.ts']
-    }))
-    const { stdout } = await run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', '.'], host).catch((error: { stdout: string }) => error)
+    await writeFile(
+      join(host, 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          noUncheckedIndexedAccess: true,
+          module: 'nodenext',
+          target: 'es2024',
+          types: ['node'],
+          noEmit: true,
+          skipLibCheck: true
+        },
+        files: ['consumer.ts']
+      })
+    )
+    const { stdout } = await run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', '.'], host).catch(
+      (error: { stdout: string }) => error
+    )
     t.equal(stdout, '')
     t.ok((await readdir(installed)).includes('dist'))
   })

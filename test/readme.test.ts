@@ -15,18 +15,30 @@ import { build } from './routes/stub.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const file = join(root, 'README.md')
 const readme = readFileSync(file, 'utf8')
-const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, string | { default: string }> }
+const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  exports: Record<string, string | { default: string }>
+}
 t.setTimeout(180_000)
 
 /** What stands between the two marks of a part that must not drift. */
-function part (name: string): string {
+function part(name: string): string {
   const [, text] = new RegExp(`<!-- ${name}[^>]*-->\\n([\\s\\S]*?)<!-- /${name} -->`).exec(readme) ?? []
   if (text === undefined) throw new Error(`README.md has no part '${name}'`)
   return text
 }
 
 /** Rows of a table without its head, cells trimmed. A `|` of a cell is written `\|`. */
-const rowsOf = (name: string) => part(name).trim().split('\n').slice(2).map(row => row.split(/(?<!\\)\|/).slice(1, -1).map(cell => cell.trim()))
+const rowsOf = (name: string) =>
+  part(name)
+    .trim()
+    .split('\n')
+    .slice(2)
+    .map(row =>
+      row
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map(cell => cell.trim())
+    )
 const codeOf = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 /** The file of src/ behind an entry of the package's exports. */
 const sourceOf = (entry: { default: string }) => entry.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts')
@@ -52,13 +64,26 @@ t.test('every TypeScript example compiles, under strict options, against this ve
   t.ok(blocks.length >= 3)
   const usage = blocks[0]!.trim().split('\n').length
   t.ok(usage <= 15, `the first one is short (${usage} lines)`)
-  const paths = Object.fromEntries(Object.entries(packageJson.exports).flatMap(([name, entry]) => typeof entry === 'string' ? [] : [[`fastify-rmm-sync${name.slice(1)}`, [join(root, sourceOf(entry))]]]))
+  const paths = Object.fromEntries(
+    Object.entries(packageJson.exports).flatMap(([name, entry]) =>
+      typeof entry === 'string' ? [] : [[`fastify-rmm-sync${name.slice(1)}`, [join(root, sourceOf(entry))]]]
+    )
+  )
   const folder = t.testdir({
     ...Object.fromEntries(blocks.map((code, index) => [`example-${index}.ts`, surroundings + code])),
     // A host does not compile with our options; these are TypeScript's own strict ones.
     'tsconfig.json': JSON.stringify({
       compilerOptions: {
-        target: 'es2024', lib: ['es2024', 'esnext.disposable'], module: 'nodenext', types: ['node'], strict: true, noEmit: true, skipLibCheck: true, allowImportingTsExtensions: true, paths, typeRoots: [join(root, 'node_modules/@types')]
+        target: 'es2024',
+        lib: ['es2024', 'esnext.disposable'],
+        module: 'nodenext',
+        types: ['node'],
+        strict: true,
+        noEmit: true,
+        skipLibCheck: true,
+        allowImportingTsExtensions: true,
+        paths,
+        typeRoots: [join(root, 'node_modules/@types')]
       },
       include: ['*.ts']
     }),
@@ -67,32 +92,68 @@ t.test('every TypeScript example compiles, under strict options, against this ve
     'control.ts': "import { level } from 'fastify-rmm-sync/providers/level'\nlevel({ requestsPerMinute: 'many' })\n"
   })
   // The test runner loads itself into every process by NODE_OPTIONS, and the compiler does not start with it.
-  const { stdout } = await promisify(execFile)('env', ['-u', 'NODE_OPTIONS', join(root, 'node_modules/.bin/tsc'), '-p', folder, '--pretty', 'false'], { cwd: root }).catch((error: { stdout: string }) => error)
+  const { stdout } = await promisify(execFile)(
+    'env',
+    ['-u', 'NODE_OPTIONS', join(root, 'node_modules/.bin/tsc'), '-p', folder, '--pretty', 'false'],
+    { cwd: root }
+  ).catch((error: { stdout: string }) => error)
   // What is wrong inside src is told by `npm run types`, with the options it is written for.
-  const errors = stdout.split('\n').filter(line => /(example-\d+|control)\.ts\(/.test(line)).map(line => line.slice(line.lastIndexOf('/') + 1))
-  t.match(errors.filter(line => line.startsWith('control')), [/^control\.ts\(2,.*Type 'string' is not assignable to type 'number'/], 'a mistake is found')
-  t.strictSame(errors.filter(line => line.startsWith('example')), [], 'and there is none in the examples')
+  const errors = stdout
+    .split('\n')
+    .filter(line => /(example-\d+|control)\.ts\(/.test(line))
+    .map(line => line.slice(line.lastIndexOf('/') + 1))
+  t.match(
+    errors.filter(line => line.startsWith('control')),
+    [/^control\.ts\(2,.*Type 'string' is not assignable to type 'number'/],
+    'a mistake is found'
+  )
+  t.strictSame(
+    errors.filter(line => line.startsWith('example')),
+    [],
+    'and there is none in the examples'
+  )
 })
 
 t.test('the options table has every option with its default', async t => {
-  const required: RmmSyncOptions = { orm: { em: { getConnection () {} } } as never, providers: [], tenant: () => null, authorize () {}, secrets }
+  const required: RmmSyncOptions = {
+    orm: { em: { getConnection() {} } } as never,
+    providers: [],
+    tenant: () => null,
+    authorize() {},
+    secrets
+  }
   const rows = rowsOf('options')
   const named = rows.map(([name]) => codeOf(name!)[0]!)
-  const known = failure({ ...required, nonsense: true } as never).split('the options are ')[1]!.split(', ')
+  const known = failure({ ...required, nonsense: true } as never)
+    .split('the options are ')[1]!
+    .split(', ')
   const resolved = resolveOptions(required) as unknown as Record<string, any>
-  t.strictSame(named.sort(), [...known.filter(name => name !== 'engine'), ...Object.keys(resolved['engine']).map(name => `engine.${name}`)].sort(), 'all of them, and no other')
+  t.strictSame(
+    named.sort(),
+    [
+      ...known.filter(name => name !== 'engine'),
+      ...Object.keys(resolved['engine']).map(name => `engine.${name}`)
+    ].sort(),
+    'all of them, and no other'
+  )
   for (const [cell, text] of rows) {
     const name = codeOf(cell!)[0]!
     const value = name.split('.').reduce<any>((at, key) => at[key], resolved)
-    if (text === 'required') t.match(failure({ ...required, [name]: undefined } as never), new RegExp(`option '${name}'`), `${name} is required`)
-    else if (text!.startsWith('`')) t.strictSame(value, (new Function(`return ${codeOf(text!)[0]}`) as () => unknown)(), `${name} is ${text}`)
+    if (text === 'required')
+      t.match(
+        failure({ ...required, [name]: undefined } as never),
+        new RegExp(`option '${name}'`),
+        `${name} is required`
+      )
+    else if (text!.startsWith('`'))
+      t.strictSame(value, (new Function(`return ${codeOf(text!)[0]}`) as () => unknown)(), `${name} is ${text}`)
     else if (name === 'directory') t.strictSame(value.clients('t'), [], 'no clients')
     else if (name === 'available') t.equal(value('any', 't'), true, 'every provider')
     else t.equal(value, undefined, `${name} has no default`)
   }
 })
 
-function failure (options: RmmSyncOptions): string {
+function failure(options: RmmSyncOptions): string {
   try {
     resolveOptions(options)
   } catch (error) {
@@ -102,36 +163,61 @@ function failure (options: RmmSyncOptions): string {
 }
 
 /** The routes table as the OpenAPI document has it; the action of a route is in its Fastify config. */
-async function routesTable (): Promise<string> {
+async function routesTable(): Promise<string> {
   const actions = new Map<string, string>()
   const { app } = await build(t, {
     host: async app => {
       await app.register(swagger, { openapi: { info: { title: 'host', version: '1' } } })
-      app.addHook('onRoute', (route: FastifyRoute) => { actions.set(`${String(route.method)} ${route.url}`, route.config?.rmmAction ?? '') })
+      app.addHook('onRoute', (route: FastifyRoute) => {
+        actions.set(`${String(route.method)} ${route.url}`, route.config?.rmmAction ?? '')
+      })
     }
   })
   await app.ready()
   const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, { summary: string }>> }
-  const rows = Object.entries(paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, { summary }]) => {
-    const url = path.replace(/\{(\w+)\}/g, ':$1')
-    return `| \`${method.toUpperCase()} ${url.replace(/^\/rmm/, '')}\` | \`${actions.get(`${method.toUpperCase()} ${url}`)}\` | ${summary} |`
-  }))
+  const rows = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { summary }]) => {
+      const url = path.replace(/\{(\w+)\}/g, ':$1')
+      return `| \`${method.toUpperCase()} ${url.replace(/^\/rmm/, '')}\` | \`${actions.get(`${method.toUpperCase()} ${url}`)}\` | ${summary} |`
+    })
+  )
   return `| Route | Action | |\n|---|---|---|\n${rows.join('\n')}\n`
 }
 
 t.test('the routes table is that of the OpenAPI document (UPDATE_README=1 writes it)', async t => {
   const table = await routesTable()
-  if (process.env['UPDATE_README'] === '1') writeFileSync(file, readme.replace(/(<!-- routes[^>]*-->\n)[\s\S]*?(<!-- \/routes -->)/, (_, start: string, end: string) => start + table + end))
+  if (process.env['UPDATE_README'] === '1')
+    writeFileSync(
+      file,
+      readme.replace(
+        /(<!-- routes[^>]*-->\n)[\s\S]*?(<!-- \/routes -->)/,
+        (_, start: string, end: string) => start + table + end
+      )
+    )
   else t.equal(part('routes'), table)
 })
 
 t.test('events, tables and exports are told completely and as they are', async t => {
-  t.strictSame(rowsOf('events').flatMap(([cell]) => codeOf(cell!)).sort(), [...eventTypes].sort())
-  t.strictSame(rowsOf('tables').flatMap(([cell]) => codeOf(cell!)).sort(), tableNames.map(name => `rmm_${name}`).sort())
+  t.strictSame(
+    rowsOf('events')
+      .flatMap(([cell]) => codeOf(cell!))
+      .sort(),
+    [...eventTypes].sort()
+  )
+  t.strictSame(
+    rowsOf('tables')
+      .flatMap(([cell]) => codeOf(cell!))
+      .sort(),
+    tableNames.map(name => `rmm_${name}`).sort()
+  )
 
   const rows = rowsOf('exports')
   const entries = Object.entries(packageJson.exports).filter(([, entry]) => typeof entry !== 'string')
-  t.strictSame(rows.map(([cell]) => codeOf(cell!)[0]!.replace('fastify-rmm-sync', '.')).sort(), entries.map(([name]) => name).sort(), 'every entry of the package')
+  t.strictSame(
+    rows.map(([cell]) => codeOf(cell!)[0]!.replace('fastify-rmm-sync', '.')).sort(),
+    entries.map(([name]) => name).sort(),
+    'every entry of the package'
+  )
   for (const [cell, text] of rows) {
     const entry = codeOf(cell!)[0]!
     // Defines an element and exports nothing; it needs a browser.
@@ -140,13 +226,20 @@ t.test('events, tables and exports are told completely and as they are', async t
     const exported = Object.keys(await import(join(root, source)))
     const told = codeOf(text!).filter(name => /^\w+$/.test(name))
     t.ok(told.length > 0)
-    t.strictSame(told.filter(name => !exported.includes(name)), [], `${entry} has what is told of it`)
+    t.strictSame(
+      told.filter(name => !exported.includes(name)),
+      [],
+      `${entry} has what is told of it`
+    )
   }
 })
 
 t.test('links lead somewhere', t => {
   const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path!)
   t.ok(links.length > 0)
-  t.strictSame(links.filter(path => !existsSync(join(root, path))), [])
+  t.strictSame(
+    links.filter(path => !existsSync(join(root, path))),
+    []
+  )
   t.end()
 })

@@ -5,7 +5,8 @@ import { sentence, tally } from '../.ci/tally.mjs'
 const count = (text: string): string => sentence(tally(text))
 
 t.test('test points count, the summaries of their subtests do not', t => {
-  t.equal(count(`TAP version 14
+  t.equal(
+    count(`TAP version 14
 # Subtest: a.test.ts
     # Subtest: one
         ok 1 - x
@@ -24,12 +25,15 @@ t.test('test points count, the summaries of their subtests do not', t => {
     1..3
 not ok 1 - a.test.ts # time=9ms
 ok 2 - b.test.ts # SKIP all of it
-1..2`), '2 passed, 1 failed, 2 skipped')
+1..2`),
+    '2 passed, 1 failed, 2 skipped'
+  )
   t.end()
 })
 
 t.test('files that ran at the same time count the same', t => {
-  t.equal(count(`not ok 1 - a.test.ts # time=9ms {
+  t.equal(
+    count(`not ok 1 - a.test.ts # time=9ms {
     # Subtest: one
         ok 1 - x
         not ok 2 - y
@@ -41,15 +45,29 @@ t.test('files that ran at the same time count the same', t => {
 ok 2 - b.test.ts # time=9ms {
     ok 1 - z
     1..1
-}`), '2 passed, 1 failed, 0 skipped')
+}`),
+    '2 passed, 1 failed, 0 skipped'
+  )
   t.end()
 })
 
 t.test('a file that fails without a failing point is a failure', t => {
-  t.equal(count('    # Subtest: one\n        ok 1 - x\n        1..1\n    ok 1 - one\n    1..1\nnot ok 1 - a.test.ts\n  ---\n  exitCode: 1\n  ...'), '1 passed, 1 failed, 0 skipped')
+  t.equal(
+    count(
+      '    # Subtest: one\n        ok 1 - x\n        1..1\n    ok 1 - one\n    1..1\nnot ok 1 - a.test.ts\n  ---\n  exitCode: 1\n  ...'
+    ),
+    '1 passed, 1 failed, 0 skipped'
+  )
   t.equal(count('not ok 1 - a.test.ts # time=300000ms {\n    ok 1 - x\n    1..1\n}'), '1 passed, 1 failed, 0 skipped')
-  t.equal(count('# Subtest: a.test.ts\n    1..0 # no tests found\nnot ok 1 - a.test.ts'), '0 passed, 1 failed, 0 skipped')
-  t.equal(count('not ok 1 - a.test.ts\nok 2 - b.test.ts'), '1 passed, 1 failed, 0 skipped', 'and is not forgotten by the next')
+  t.equal(
+    count('# Subtest: a.test.ts\n    1..0 # no tests found\nnot ok 1 - a.test.ts'),
+    '0 passed, 1 failed, 0 skipped'
+  )
+  t.equal(
+    count('not ok 1 - a.test.ts\nok 2 - b.test.ts'),
+    '1 passed, 1 failed, 0 skipped',
+    'and is not forgotten by the next'
+  )
   t.end()
 })
 

@@ -14,7 +14,7 @@ declare module 'fastify' {
 export class Refused extends Error {
   readonly statusCode: number
 
-  constructor (statusCode: 401 | 403, message: string) {
+  constructor(statusCode: 401 | 403, message: string) {
     super(message)
     this.statusCode = statusCode
   }
@@ -24,14 +24,14 @@ export class Refused extends Error {
 const hashOf = (token: string) => createHash('sha256').update(token).digest('hex')
 
 /** Gives the user a new token and forgets the old one. The token itself is not stored anywhere. */
-export function issueToken (user: User): string {
+export function issueToken(user: User): string {
   const token = `psa_${randomBytes(32).toString('base64url')}`
   user.tokenHash = hashOf(token)
   return token
 }
 
 /** New tokens for everybody; returned by user id, to be shown once. */
-export async function issueTokens (em: EntityManager): Promise<Map<string, string>> {
+export async function issueTokens(em: EntityManager): Promise<Map<string, string>> {
   const users = await em.find(User, {})
   const tokens = new Map(users.map(user => [user.id, issueToken(user)]))
   await em.flush()
@@ -42,7 +42,7 @@ export async function issueTokens (em: EntityManager): Promise<Map<string, strin
  * Log-in by bearer token. In `onRequest`, not in `preHandler`: the plugin asks `tenant` and `authorize` in its own
  * `onRequest`, before a body is read, and a host's hooks run first only within the same stage.
  */
-export function addAuthentication (app: FastifyInstance, orm: MikroORM): void {
+export function addAuthentication(app: FastifyInstance, orm: MikroORM): void {
   app.decorateRequest('user', null)
   app.addHook('onRequest', async request => {
     const [, token] = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? '') ?? []
@@ -51,7 +51,7 @@ export function addAuthentication (app: FastifyInstance, orm: MikroORM): void {
 }
 
 /** The user of a request. Throws a 401 where there is none. */
-export function userOf (request: FastifyRequest): User {
+export function userOf(request: FastifyRequest): User {
   if (request.user === null) throw new Refused(401, 'Send a token: Authorization: Bearer psa_…')
   return request.user
 }
@@ -59,12 +59,12 @@ export function userOf (request: FastifyRequest): User {
 /** What a role may do beyond reading. Device groups, connections and mappings are an administrator's. */
 const technician: readonly Action[] = ['sync:run', 'alert:resolve', 'device:remote']
 
-export function mayDo (role: Role, action: Action): boolean {
+export function mayDo(role: Role, action: Action): boolean {
   return role === 'admin' || action.endsWith(':read') || (role === 'technician' && technician.includes(action))
 }
 
 /** The plugin's `authorize`: throws a 403 where the role of the user does not reach. */
-export function authorize (request: FastifyRequest, action: Action): void {
+export function authorize(request: FastifyRequest, action: Action): void {
   const { role } = userOf(request)
   if (!mayDo(role, action)) throw new Refused(403, `A ${role} may not do ${action}`)
 }

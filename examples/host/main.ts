@@ -14,11 +14,16 @@ const stopping = new AbortController()
 /** Undone in reverse when the process ends, however it does. */
 const undo: Array<() => unknown> = []
 
-async function start (settings: Settings): Promise<void> {
+async function start(settings: Settings): Promise<void> {
   const { databaseUrl, dataFolder } = settings
   undo.push(lockFolder(dataFolder))
   const kept = openKept(dataFolder)
-  say(bold('Example PSA with fastify-rmm-sync') + dim(`  start ${kept.starts}, ${databaseUrl === undefined ? `PGlite in ${dataFolder}` : 'PostgreSQL of DATABASE_URL'}`))
+  say(
+    bold('Example PSA with fastify-rmm-sync') +
+      dim(
+        `  start ${kept.starts}, ${databaseUrl === undefined ? `PGlite in ${dataFolder}` : 'PostgreSQL of DATABASE_URL'}`
+      )
+  )
   const orm = await openDatabase({ url: databaseUrl, dataFolder: join(dataFolder, 'pglite') })
   undo.push(() => orm.close())
   const em = orm.em.fork()
@@ -30,17 +35,24 @@ async function start (settings: Settings): Promise<void> {
   const { host } = settings
   const port = await choosePort(settings)
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
-  const app = await buildHost({ orm, providers: platforms.providers, boxKey: kept.boxKey, publicUrl: url, logger: { level: process.env['LOG_LEVEL'] ?? 'warn', stream: process.stderr } })
+  const app = await buildHost({
+    orm,
+    providers: platforms.providers,
+    boxKey: kept.boxKey,
+    publicUrl: url,
+    logger: { level: process.env['LOG_LEVEL'] ?? 'warn', stream: process.stderr }
+  })
   undo.push(() => app.close())
   await app.listen({ host, port })
   say(`Listening on ${bold(url)}`)
 
   const connectionId = await tell({ app, orm, signal: stopping.signal }, platforms)
-  if (!stopping.signal.aborted) explain(url, connectionId, await orm.em.fork().find(User, {}, { orderBy: { id: 'asc' } }), shown)
+  if (!stopping.signal.aborted)
+    explain(url, connectionId, await orm.em.fork().find(User, {}, { orderBy: { id: 'asc' } }), shown)
 }
 
 /** Connects both platforms and syncs them; returns the id of the connection to Level. */
-async function tell (stage: Stage, { level, mesh, fakeMesh }: Platforms): Promise<string> {
+async function tell(stage: Stage, { level, mesh, fakeMesh }: Platforms): Promise<string> {
   const connection = await connect(stage, level)
   await tellLevel(stage, connection)
   if (!stage.signal.aborted) {
@@ -50,8 +62,10 @@ async function tell (stage: Stage, { level, mesh, fakeMesh }: Platforms): Promis
   return connection.id
 }
 
-function explain (url: string, connectionId: string, users: User[], tokens: ReadonlyMap<string, string>): void {
-  say(`\n${bold('Users')}${tokens.size > 0 ? ' and their tokens, shown this once' : '; their tokens were shown before (npm start -- --new-tokens makes new ones)'}`)
+function explain(url: string, connectionId: string, users: User[], tokens: ReadonlyMap<string, string>): void {
+  say(
+    `\n${bold('Users')}${tokens.size > 0 ? ' and their tokens, shown this once' : '; their tokens were shown before (npm start -- --new-tokens makes new ones)'}`
+  )
   table(users.map(({ id, email, role, tenantId }) => [email, role, tenantId, tokens.get(id) ?? '']))
   const admin = users.find(user => user.tenantId === home && user.role === 'admin')
   say(`\n${bold('Try')}`)
@@ -60,12 +74,17 @@ function explain (url: string, connectionId: string, users: User[], tokens: Read
   say(`  curl -H "Authorization: Bearer $TOKEN" -X POST '${url}/rmm/connections/${connectionId}/sync'`)
   say(`  curl -H "Authorization: Bearer $TOKEN" '${url}/assets'`)
   const token = tokens.get(admin?.id ?? '')
-  say(`\n${bold('Settings page')}  ${url}/rmm/ui/${token === undefined ? '  (it asks for a token)' : `#token=${token}`}`)
+  say(
+    `\n${bold('Settings page')}  ${url}/rmm/ui/${token === undefined ? '  (it asks for a token)' : `#token=${token}`}`
+  )
   say(`${bold('API')}  ${url}/docs\n`)
 }
 
-/** The port asked for; else 3000, or any free one where that is taken. Chosen before the app is built, as its address is part of it. */
-async function choosePort ({ host, port }: Settings): Promise<number> {
+/**
+ * The port asked for; else 3000, or any free one where that is taken. Chosen before the app is built, as its address
+ * is part of it.
+ */
+async function choosePort({ host, port }: Settings): Promise<number> {
   const free = await freePort(host, port ?? 3000)
   if (free !== null) return free
   if (port !== undefined) throw new Error(`port ${port} is taken; set PORT to another one`)
@@ -74,21 +93,27 @@ async function choosePort ({ host, port }: Settings): Promise<number> {
 }
 
 let ending = false
-async function end (code: number): Promise<void> {
+async function end(code: number): Promise<void> {
   if (ending) return
   ending = true
   stopping.abort()
   for (const step of undo.reverse()) {
-    await Promise.resolve().then(step).catch((error: Error) => {
-      say(yellow(`While closing: ${error.message}`))
-      code ||= 1
-    })
+    await Promise.resolve()
+      .then(step)
+      .catch((error: Error) => {
+        say(yellow(`While closing: ${error.message}`))
+        code ||= 1
+      })
   }
   process.exit(code)
 }
 
 // Once: a second Ctrl-C ends a close that hangs.
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => { say('\nClosing …'); void end(0) })
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => {
+    say('\nClosing …')
+    void end(0)
+  })
 
 try {
   const settings = readSettings(process.env, process.argv.slice(2))

@@ -5,7 +5,10 @@ import { Client, Tenant, User } from './entities.ts'
 /** The tenant of the story. The other one shows that it sees nothing of it. */
 export const home = 'northwind'
 
-const tenants = [{ id: home, name: 'Northwind IT' }, { id: 'southgate', name: 'Southgate Systems' }]
+const tenants = [
+  { id: home, name: 'Northwind IT' },
+  { id: 'southgate', name: 'Southgate Systems' }
+]
 
 const users = [
   { id: 'u1', tenantId: home, email: 'anna@northwind.example', role: 'admin' as const },
@@ -31,8 +34,8 @@ const clients = [
 ]
 
 /** Tenants, users and clients at the first start. Returns each new user's token by user id; empty at later starts. */
-export async function moveIn (em: EntityManager): Promise<Map<string, string>> {
-  if (await em.count(Tenant) > 0) return new Map()
+export async function moveIn(em: EntityManager): Promise<Map<string, string>> {
+  if ((await em.count(Tenant)) > 0) return new Map()
   for (const tenant of tenants) em.create(Tenant, tenant)
   for (const client of clients) em.create(Client, { ...client, tenantId: home })
   em.create(Client, { id: 'c-lakeside', name: 'Lakeside Hotel', tenantId: 'southgate' })

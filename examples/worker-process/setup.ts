@@ -10,15 +10,17 @@ export interface Setup {
   options: Pick<RmmSyncOptions, 'orm' | 'providers' | 'secrets' | 'transports' | 'schedule'>
 }
 
-function required (name: string): string {
+function required(name: string): string {
   const value = process.env[name]
   if (value === undefined || value === '') throw new Error(`set ${name} (see examples/worker-process/README.md)`)
   return value
 }
 
 /** `executes`: whether this process takes runs, or only starts them. */
-export async function setUp ({ executes }: { executes: boolean }): Promise<Setup> {
-  const orm = await MikroORM.init(withRmmSync({ clientUrl: required('DATABASE_URL'), entities: [], discovery: { warnWhenNoEntities: false } }))
+export async function setUp({ executes }: { executes: boolean }): Promise<Setup> {
+  const orm = await MikroORM.init(
+    withRmmSync({ clientUrl: required('DATABASE_URL'), entities: [], discovery: { warnWhenNoEntities: false } })
+  )
   return {
     orm,
     options: {
@@ -31,14 +33,24 @@ export async function setUp ({ executes }: { executes: boolean }): Promise<Setup
   }
 }
 
-function transport (name: string, orm: MikroORM, executes: boolean): SyncTransport {
+function transport(name: string, orm: MikroORM, executes: boolean): SyncTransport {
   if (name === 'postgres') return postgresTransport({ orm })
   // With `worker: false` nothing of @temporalio/worker is loaded: the web process stays small.
-  if (name === 'temporal') return temporalTransport({ address: process.env['TEMPORAL_ADDRESS'] ?? '127.0.0.1:7233', worker: executes })
+  if (name === 'temporal')
+    return temporalTransport({ address: process.env['TEMPORAL_ADDRESS'] ?? '127.0.0.1:7233', worker: executes })
   throw new Error(`TRANSPORT is '${name}': it must be postgres or temporal`)
 }
 
 /** Closes in order on SIGTERM and SIGINT. Signals are the host's business: the plugin installs no handlers. */
-export function closeOnSignal (close: () => Promise<void>): void {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => { close().then(() => process.exit(0), error => { console.error(error); process.exit(1) }) })
+export function closeOnSignal(close: () => Promise<void>): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      close().then(
+        () => process.exit(0),
+        error => {
+          console.error(error)
+          process.exit(1)
+        }
+      )
+    })
 }

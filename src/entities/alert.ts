@@ -47,9 +47,7 @@ export const RmmAlertSchema: EntitySchema<RmmAlert> = defineEntity({
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmAlert>,
-  uniques: [
-    { name: 'rmm_alert_external_unique', properties: ['connectionId', 'externalId'] }
-  ],
+  uniques: [{ name: 'rmm_alert_external_unique', properties: ['connectionId', 'externalId'] }],
   indexes: [
     { name: 'rmm_alert_tenant_list', properties: ['tenantId', 'startedAt', 'id'] },
     { name: 'rmm_alert_device', properties: ['connectionId', 'deviceExternalId', 'startedAt', 'id'] },

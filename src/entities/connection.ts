@@ -63,9 +63,7 @@ export const RmmConnectionSchema: EntitySchema<RmmConnection> = defineEntity({
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmConnection>,
-  uniques: [
-    { name: 'rmm_connection_hook_key_unique', properties: ['hookKey'] }
-  ],
+  uniques: [{ name: 'rmm_connection_hook_key_unique', properties: ['hookKey'] }],
   indexes: [
     { name: 'rmm_connection_list', properties: ['tenantId', 'createdAt', 'id'] },
     { name: 'rmm_connection_due', properties: ['nextSyncAt'], where: "schedule_enabled and status <> 'disconnected'" }

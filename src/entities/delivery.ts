@@ -42,9 +42,7 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
     receivedAt: time('received_at').defaultRaw('now()'),
     processedAt: time('processed_at').nullable()
   } satisfies Columns<RmmDelivery>,
-  uniques: [
-    { name: 'rmm_delivery_event_unique', properties: ['connectionId', 'eventId'] }
-  ],
+  uniques: [{ name: 'rmm_delivery_event_unique', properties: ['connectionId', 'eventId'] }],
   indexes: [
     { name: 'rmm_delivery_list', properties: ['connectionId', 'receivedAt', 'id'] },
     { name: 'rmm_delivery_pending', properties: ['connectionId', 'nextAttemptAt'], where: "status = 'pending'" }
@@ -83,9 +81,7 @@ export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
     occurredAt: time('occurred_at').defaultRaw('now()'),
     publishedAt: time('published_at').nullable()
   } satisfies Columns<RmmOutbox>,
-  uniques: [
-    { name: 'rmm_outbox_key_unique', properties: ['eventKey'], where: 'event_key is not null' }
-  ],
+  uniques: [{ name: 'rmm_outbox_key_unique', properties: ['eventKey'], where: 'event_key is not null' }],
   indexes: [
     { name: 'rmm_outbox_pending', properties: ['seq'], where: 'published_at is null' },
     { name: 'rmm_outbox_published', properties: ['publishedAt'], where: 'published_at is not null' }

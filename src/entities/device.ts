@@ -87,14 +87,16 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmDevice>,
-  uniques: [
-    { name: 'rmm_device_external_unique', properties: ['connectionId', 'externalId'] }
-  ],
+  uniques: [{ name: 'rmm_device_external_unique', properties: ['connectionId', 'externalId'] }],
   indexes: [
     { name: 'rmm_device_tenant_list', properties: ['tenantId', 'displayName', 'id'] },
     { name: 'rmm_device_connection_list', properties: ['connectionId', 'displayName', 'id'] },
     { name: 'rmm_device_client_list', properties: ['tenantId', 'clientRef', 'displayName', 'id'] },
-    { name: 'rmm_device_organization', properties: ['connectionId', 'organizationExternalId'], where: 'removed_at is null' }
+    {
+      name: 'rmm_device_organization',
+      properties: ['connectionId', 'organizationExternalId'],
+      where: 'removed_at is null'
+    }
   ]
 })
 
@@ -109,7 +111,10 @@ export class RmmDeviceStatus {
   declare freeBytes: Array<number | null>
   declare hash: string
   declare observedAt: Date
-  /** The provider's mark of the state its inventory was read at; null where there is none, or where it has to be read again. */
+  /**
+   * The provider's mark of the state its inventory was read at; null where there is none, or where it has to be read
+   * again.
+   */
   declare inventoryRevision: string | null
   declare inventoryObservedAt: Date | null
 }

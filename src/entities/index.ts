@@ -16,17 +16,29 @@ export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
 export { RmmLease, RmmMigration } from './system.ts'
 
 /**
- * Our tables, for hosts that want to read them through their own ORM. The plugin itself does not use these: its store speaks SQL.
+ * Our tables, for hosts that want to read them through their own ORM. The plugin itself does not use these: its store
+ * speaks SQL.
  *
- * Add them to the host's `entities` and name our schema with each call, because they do not know it; `filters: false` keeps the host's
- * default filters off. Read only: what is written around the plugin is overwritten by the next sync.
+ * Add them to the host's `entities` and name our schema with each call, because they do not know it; `filters: false`
+ * keeps the host's default filters off. Read only: what is written around the plugin is overwritten by the next sync.
  *
- * @example
- * const orm = await MikroORM.init(withRmmSync({ entities: [...entities, ...rmmEntities], dbName }))
- * const devices = await em.find(RmmDevice, { tenantId }, { schema: 'rmm', filters: false })
+ * @example const orm = await MikroORM.init(withRmmSync({ entities: [...entities, ...rmmEntities], dbName })) const
+ * devices = await em.find(RmmDevice, { tenantId }, { schema: 'rmm', filters: false })
  */
 export const rmmEntities: readonly EntitySchema[] = [
-  RmmConnectionSchema, RmmOrganizationSchema, RmmDeviceSchema, RmmDeviceStatusSchema, RmmAlertSchema,
-  RmmRunSchema, RmmRunItemSchema, RmmPassSchema, RmmPageSchema, RmmDeliverySchema, RmmClientGroupSchema,
-  RmmOutboxSchema, RmmLeaseSchema, RmmSinkSchema, RmmMigrationSchema
+  RmmConnectionSchema,
+  RmmOrganizationSchema,
+  RmmDeviceSchema,
+  RmmDeviceStatusSchema,
+  RmmAlertSchema,
+  RmmRunSchema,
+  RmmRunItemSchema,
+  RmmPassSchema,
+  RmmPageSchema,
+  RmmDeliverySchema,
+  RmmClientGroupSchema,
+  RmmOutboxSchema,
+  RmmLeaseSchema,
+  RmmSinkSchema,
+  RmmMigrationSchema
 ]

@@ -1,6 +1,20 @@
 import { defineEntity, type EntitySchema, PrimaryKeyProp } from '@mikro-orm/core'
 import type { ResourceName, Run, RunStatus, RunTotals, RunTrigger, SyncMode } from '../types.ts'
-import { belongsTo, bigint, bool, type Columns, generatedId, int, json, oneOf, sequence, text, texts, time, uuid } from './columns.ts'
+import {
+  belongsTo,
+  bigint,
+  bool,
+  type Columns,
+  generatedId,
+  int,
+  json,
+  oneOf,
+  sequence,
+  text,
+  texts,
+  time,
+  uuid
+} from './columns.ts'
 import { RmmConnectionSchema } from './connection.ts'
 
 /** One recorded execution of a sync. */
@@ -64,7 +78,11 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmRun>,
   uniques: [
-    { name: 'rmm_run_active_unique', properties: ['connectionId'], where: "status in ('queued', 'running', 'interrupted')" }
+    {
+      name: 'rmm_run_active_unique',
+      properties: ['connectionId'],
+      where: "status in ('queued', 'running', 'interrupted')"
+    }
   ],
   indexes: [
     { name: 'rmm_run_list', properties: ['connectionId', 'queuedAt', 'id'] },
@@ -100,9 +118,7 @@ export const RmmRunItemSchema: EntitySchema<RmmRunItem> = defineEntity({
     reason: text('reason'),
     createdAt: time('created_at').defaultRaw('now()')
   } satisfies Columns<RmmRunItem>,
-  indexes: [
-    { name: 'rmm_run_item_run', properties: ['runId', 'id'] }
-  ]
+  indexes: [{ name: 'rmm_run_item_run', properties: ['runId', 'id'] }]
 })
 
 /** One read of one resource from its first to its last page; it may span several runs. */

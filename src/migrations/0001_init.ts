@@ -1,8 +1,8 @@
 import type { Migration } from './migration.ts'
 
 /**
- * Text with check constraints instead of enums, no extensions, no owners: any role that may create a schema can apply it.
- * Every row carries its tenant; everything of a connection goes with it (`on delete cascade`), except the outbox,
+ * Text with check constraints instead of enums, no extensions, no owners: any role that may create a schema can apply
+ * it. Every row carries its tenant; everything of a connection goes with it (`on delete cascade`), except the outbox,
  * which has to tell of the removal.
  */
 export const init: Migration = {
@@ -109,7 +109,8 @@ export const init: Migration = {
     // Devices per organization, where the platform tells no counts.
     `create index rmm_device_organization on ${s}.rmm_device (connection_id, organization_external_id) where removed_at is null`,
 
-    // Heartbeat values change with every sync: a narrow table with room on its pages keeps that cheap, and so does having no foreign key to check.
+    // Heartbeat values change with every sync: a narrow table with room on its pages keeps that cheap, and so does
+    // having no foreign key to check.
     `create table ${s}.rmm_device_status (
       device_id uuid primary key,
       tenant_id text not null,

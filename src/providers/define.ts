@@ -21,7 +21,10 @@ export interface Page<R> {
   checkpoint?: Checkpoint | null | undefined
 }
 
-/** What `inventory.revision` is stored for each of these devices; those that are new, removed or without inventory are missing. */
+/**
+ * What `inventory.revision` is stored for each of these devices; those that are new, removed or without inventory are
+ * missing.
+ */
 export type KnownRevisions = (externalIds: string[]) => Promise<Map<string, string>>
 
 export interface Resource<Client, R> {
@@ -31,12 +34,12 @@ export interface Resource<Client, R> {
    */
   deletes: 'snapshot' | 'explicit' | 'none'
   /**
-   * Reads page by page. Returning means "that was everything", throwing means "incomplete".
-   * `known` comes with devices, for providers that mark their inventory; ask it once per page. Without it everything is read.
+   * Reads page by page. Returning means "that was everything", throwing means "incomplete". `known` comes with
+   * devices, for providers that mark their inventory; ask it once per page. Without it everything is read.
    */
-  pull (client: Client, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions): AsyncIterable<Page<R>>
+  pull(client: Client, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions): AsyncIterable<Page<R>>
   /** One record, or null where the platform does not know it (any more). */
-  fetchOne? (client: Client, externalId: string, signal: AbortSignal): Promise<R | null>
+  fetchOne?(client: Client, externalId: string, signal: AbortSignal): Promise<R | null>
 }
 
 /** A platform's organization: Level group, MeshCentral device group. `null` = the platform did not tell. */
@@ -66,8 +69,8 @@ export interface DeviceFacts {
   cpuCores?: number | null | undefined
   ramBytes?: number | null | undefined
   /** `freeBytes` is volatile: it is stored with the heartbeat. */
-  volumes?: Array<{ name: string, totalBytes: number | null, freeBytes: number | null }> | null | undefined
-  antivirus?: { provider: string | null, status: string | null } | null | undefined
+  volumes?: Array<{ name: string; totalBytes: number | null; freeBytes: number | null }> | null | undefined
+  antivirus?: { provider: string | null; status: string | null } | null | undefined
   location?: string | null | undefined
   tags?: string[] | null | undefined
   maintenanceMode?: boolean | null | undefined
@@ -75,7 +78,10 @@ export interface DeviceFacts {
   details?: Record<string, unknown> | null | undefined
 }
 
-/** Facts that cost requests of their own, such as hardware. A field told here is told here only: the record's own fields are read every time. */
+/**
+ * Facts that cost requests of their own, such as hardware. A field told here is told here only: the record's own
+ * fields are read every time.
+ */
 export interface DeviceInventory {
   /** Opaque mark of the state the facts were read at. The same mark means the same facts. */
   revision: string
@@ -120,8 +126,9 @@ export interface AlertRecord {
   resolvedAt?: Date | null | undefined
   details?: Record<string, unknown> | null | undefined
   /**
-   * The platform did not tell the alert's id: `externalId` stands for device and condition. Such an alert is never asked for on the
-   * platform; it ends with a resolved event, by hand, or by becoming the platform's own alert of the same device and name.
+   * The platform did not tell the alert's id: `externalId` stands for device and condition. Such an alert is never
+   * asked for on the platform; it ends with a resolved event, by hand, or by becoming the platform's own alert of the
+   * same device and name.
    */
   derived?: boolean | undefined
 }
@@ -145,12 +152,20 @@ export interface DeviceGroup {
 
 export interface DeviceGroups<Client> {
   /** Every group the account can see. `server` identifies the installation: a change means "migrated". */
-  list (client: Client, signal: AbortSignal): Promise<{ groups: DeviceGroup[], server: string | null, complete: boolean }>
-  create (client: Client, group: { name: string, description: string }, signal: AbortSignal): Promise<DeviceGroup>
+  list(
+    client: Client,
+    signal: AbortSignal
+  ): Promise<{ groups: DeviceGroup[]; server: string | null; complete: boolean }>
+  create(client: Client, group: { name: string; description: string }, signal: AbortSignal): Promise<DeviceGroup>
   /** Changes name and/or description; returns the group as the platform confirms it. */
-  rename (client: Client, id: string, change: { name?: string, description?: string }, signal: AbortSignal): Promise<DeviceGroup>
+  rename(
+    client: Client,
+    id: string,
+    change: { name?: string; description?: string },
+    signal: AbortSignal
+  ): Promise<DeviceGroup>
   /** The name as the platform will store it; empty when nothing usable is left. */
-  sanitizeName (name: string): string
+  sanitizeName(name: string): string
 }
 
 /** An inbound request as the provider sees it: headers lower-cased, body still raw. */
@@ -166,17 +181,25 @@ export interface WebhookEvent {
   /** When the platform says it happened, if it does. */
   occurredAt: Date | null
   hints: Hint[]
-  /** The id was made from what the event is about: after an event of another type about the same alert it is a new event, not a repetition. */
+  /**
+   * The id was made from what the event is about: after an event of another type about the same alert it is a new
+   * event, not a repetition.
+   */
   derivedId?: boolean | undefined
   /** An alert that the payload alone describes well enough to be shown until it was re-read. */
   alert?: AlertRecord | undefined
 }
 
 export interface ProviderWebhook {
-  /** True when the raw body or a header proves one of `secrets` (current first, then those still in rotation). Constant time. */
-  verify (request: WebhookRequest, secrets: string[]): boolean
-  /** Called only after `verify`. Throws on a body it cannot read (answered 400). Unknown event types return no hints. */
-  parse (request: WebhookRequest): WebhookEvent
+  /**
+   * True when the raw body or a header proves one of `secrets` (current first, then those still in rotation).
+   * Constant time.
+   */
+  verify(request: WebhookRequest, secrets: string[]): boolean
+  /**
+   * Called only after `verify`. Throws on a body it cannot read (answered 400). Unknown event types return no hints.
+   */
+  parse(request: WebhookRequest): WebhookEvent
   /** What the operator sets up on the platform. */
   setup: {
     signatureHeader: string | null
@@ -207,9 +230,9 @@ export interface ProviderContext<Config, Secrets> {
 }
 
 export interface ProviderLog {
-  debug (fields: object, message: string): void
-  info (fields: object, message: string): void
-  warn (fields: object, message: string): void
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
 }
 
 export interface FetchOptions {
@@ -226,32 +249,37 @@ export interface FetchOptions {
 export interface FetchResponse {
   status: number
   headers: Record<string, string>
-  text (): string
+  text(): string
   /** Throws `ProviderError('protocol')` where the body is not JSON. */
-  json (): unknown
+  json(): unknown
 }
 
 export type ProviderFetch = (url: string | URL, options?: FetchOptions) => Promise<FetchResponse>
 
 /** An open socket. `abort` destroys it at once, without the closing handshake. */
 export interface ProviderSocket {
-  send (text: string): void
-  close (): void
-  abort (): void
+  send(text: string): void
+  close(): void
+  abort(): void
   readonly closed: boolean
 }
 
-export type ProviderWebSocket = (url: string | URL, options: {
-  headers?: Record<string, string>
-  /** PEM; trusted in addition to the system's. */
-  ca?: string
-  onMessage (text: string): void
-  /** `refused`: it was ended on our side over a message that is larger than `maxMessageBytes`, or that cannot be read. */
-  onClose (info: { code: number, reason: string, refused?: boolean }): void
-  signal?: AbortSignal
-  /** Bytes of one message at most. Default 256 MiB. */
-  maxMessageBytes?: number
-}) => Promise<ProviderSocket>
+export type ProviderWebSocket = (
+  url: string | URL,
+  options: {
+    headers?: Record<string, string>
+    /** PEM; trusted in addition to the system's. */
+    ca?: string
+    onMessage(text: string): void
+    /**
+     * `refused`: it was ended on our side over a message that is larger than `maxMessageBytes`, or that cannot be read.
+     */
+    onClose(info: { code: number; reason: string; refused?: boolean }): void
+    signal?: AbortSignal
+    /** Bytes of one message at most. Default 256 MiB. */
+    maxMessageBytes?: number
+  }
+) => Promise<ProviderSocket>
 
 /**
  * One platform. Required members are few; every optional member's presence *is* the capability.
@@ -269,16 +297,16 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
    * Hosts a connection with this config may talk to, as `host` or `host:port`.
    * Default: the hosts of every config field with `format: 'uri'`.
    */
-  hosts? (config: Config): string[]
+  hosts?(config: Config): string[]
   /** The host developer's decision, never the tenant's. Default false. */
   allowPrivateNetwork?: boolean
   /** PEM of an own certificate authority for this connection. */
-  ca? (config: Config): string | undefined
+  ca?(config: Config): string | undefined
   /** Requests in flight and per minute to one connection's platform; all runs of a connection share it. */
-  limits?: { concurrency?: number, perMinute?: number }
-  open (ctx: ProviderContext<Config, Secrets>): Client | Promise<Client>
+  limits?: { concurrency?: number; perMinute?: number }
+  open(ctx: ProviderContext<Config, Secrets>): Client | Promise<Client>
   /** Proves that the connection works; throws `ProviderError` with a sentence for the operator. */
-  check (client: Client, signal: AbortSignal): Promise<{ account: string, warnings: string[] }>
+  check(client: Client, signal: AbortSignal): Promise<{ account: string; warnings: string[] }>
   resources: {
     organizations?: Resource<Client, OrganizationRecord>
     devices?: Resource<Client, DeviceRecord>
@@ -287,20 +315,33 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   }
   deviceGroups?: DeviceGroups<Client>
   /** Resolves on the platform. Resolving a resolved alert is fine. */
-  resolveAlert? (client: Client, externalId: string, signal: AbortSignal): Promise<AlertRecord | null>
-  remoteSession? (client: Client, externalId: string, options: { minutes: number, viewOnly: boolean, guestName: string }, signal: AbortSignal): Promise<RemoteSession>
-  installLink? (client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>
+  resolveAlert?(client: Client, externalId: string, signal: AbortSignal): Promise<AlertRecord | null>
+  remoteSession?(
+    client: Client,
+    externalId: string,
+    options: { minutes: number; viewOnly: boolean; guestName: string },
+    signal: AbortSignal
+  ): Promise<RemoteSession>
+  installLink?(client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>
   webhook?: ProviderWebhook
   /**
-   * Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects. Calls `subscribed` once pushes arrive: only
-   * then the engine reads what changed while nobody listened. Where it is never called, the first hint counts.
+   * Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects. Calls `subscribed` once
+   * pushes arrive: only then the engine reads what changed while nobody listened. Where it is never called, the first
+   * hint counts.
    */
-  listen? (client: Client, signal: AbortSignal, subscribed?: () => void): AsyncIterable<Hint>
+  listen?(client: Client, signal: AbortSignal, subscribed?: () => void): AsyncIterable<Hint>
   /** Safe to call twice. */
-  close? (client: Client): Promise<void>
+  close?(client: Client): Promise<void>
 }
 
-export type ProviderErrorKind = 'auth' | 'forbidden' | 'rate_limited' | 'unreachable' | 'protocol' | 'gone' | 'not_in_plan'
+export type ProviderErrorKind =
+  | 'auth'
+  | 'forbidden'
+  | 'rate_limited'
+  | 'unreachable'
+  | 'protocol'
+  | 'gone'
+  | 'not_in_plan'
 
 /** A failure of the platform with a sentence for the operator that says what to do. */
 export class ProviderError extends Error {
@@ -309,7 +350,11 @@ export class ProviderError extends Error {
   /** Milliseconds to wait before asking again, where the platform said so. */
   readonly retryAfterMs: number | undefined
 
-  constructor (kind: ProviderErrorKind, message: string, options: { retryAfterMs?: number | undefined, cause?: unknown } = {}) {
+  constructor(
+    kind: ProviderErrorKind,
+    message: string,
+    options: { retryAfterMs?: number | undefined; cause?: unknown } = {}
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.kind = kind
     this.retryAfterMs = options.retryAfterMs
@@ -317,25 +362,35 @@ export class ProviderError extends Error {
 }
 
 /** The provider as the author typed it, config and secrets inferred from the schemas. */
-export type ProviderDefinition<C extends TObject, S extends TObject, Client> =
-  Omit<RmmProvider<Static<C>, Static<S>, Client>, 'configSchema' | 'secretSchema'> & { configSchema: C, secretSchema: S }
+export type ProviderDefinition<C extends TObject, S extends TObject, Client> = Omit<
+  RmmProvider<Static<C>, Static<S>, Client>,
+  'configSchema' | 'secretSchema'
+> & { configSchema: C; secretSchema: S }
 
 const idPattern = /^[a-z][a-z0-9]{1,39}$/
 
 /** Checks a provider's shape once, at definition, and infers its types. Throws `TypeError` naming the wrong member. */
-export function defineProvider<C extends TObject, S extends TObject, Client> (definition: ProviderDefinition<C, S, Client>): RmmProvider<Static<C>, Static<S>, Client> {
+export function defineProvider<C extends TObject, S extends TObject, Client>(
+  definition: ProviderDefinition<C, S, Client>
+): RmmProvider<Static<C>, Static<S>, Client> {
   if (!idPattern.test(definition.id)) throw new TypeError(`provider id '${definition.id}' must match ${idPattern}`)
   for (const member of ['open', 'check'] as const) {
-    if (typeof definition[member] !== 'function') throw new TypeError(`provider '${definition.id}' needs the function '${member}'`)
+    if (typeof definition[member] !== 'function')
+      throw new TypeError(`provider '${definition.id}' needs the function '${member}'`)
   }
   for (const [name, resource] of Object.entries(definition.resources)) {
-    if (typeof resource.pull !== 'function') throw new TypeError(`provider '${definition.id}': resource '${name}' needs 'pull'`)
+    if (typeof resource.pull !== 'function')
+      throw new TypeError(`provider '${definition.id}': resource '${name}' needs 'pull'`)
   }
   return Object.freeze({ ...definition }) as RmmProvider<Static<C>, Static<S>, Client>
 }
 
 /** Maps every raw record of a page; one that throws is rejected with its reason, the rest go on. */
-export function mapRecords<Raw, R> (raw: readonly Raw[], id: (record: Raw) => unknown, map: (record: Raw) => R): { records: R[], rejected: RejectedRecord[] } {
+export function mapRecords<Raw, R>(
+  raw: readonly Raw[],
+  id: (record: Raw) => unknown,
+  map: (record: Raw) => R
+): { records: R[]; rejected: RejectedRecord[] } {
   const records: R[] = []
   const rejected: RejectedRecord[] = []
   for (const record of raw) {
@@ -343,8 +398,13 @@ export function mapRecords<Raw, R> (raw: readonly Raw[], id: (record: Raw) => un
       records.push(map(record))
     } catch (error) {
       let externalId: unknown
-      try { externalId = id(record) } catch {}
-      rejected.push({ externalId: typeof externalId === 'string' ? externalId : null, reason: (error as Error).message })
+      try {
+        externalId = id(record)
+      } catch {}
+      rejected.push({
+        externalId: typeof externalId === 'string' ? externalId : null,
+        reason: (error as Error).message
+      })
     }
   }
   return { records, rejected }

@@ -6,7 +6,7 @@ const digest = (value: string | Buffer) => createHash('sha256').update(value).di
  * Compares a value from outside with a secret in constant time; neither content nor length shows in the time taken.
  * False where either is missing or empty.
  */
-export function equalsSecret (given: string | undefined, secret: string): boolean {
+export function equalsSecret(given: string | undefined, secret: string): boolean {
   const equal = timingSafeEqual(digest(given ?? ''), digest(secret))
   return equal && secret !== ''
 }
@@ -16,7 +16,7 @@ export function equalsSecret (given: string | undefined, secret: string): boolea
  * Every secret is tried, so that the time does not tell which one fits. An empty secret or list never fits.
  * @param signature the header's value, without a scheme such as `sha256=`
  */
-export function verifyHmacSha256 (rawBody: Buffer, signature: string | undefined, secrets: readonly string[]): boolean {
+export function verifyHmacSha256(rawBody: Buffer, signature: string | undefined, secrets: readonly string[]): boolean {
   const given = signature?.toLowerCase()
   let valid = false
   for (const secret of secrets) {
@@ -27,7 +27,7 @@ export function verifyHmacSha256 (rawBody: Buffer, signature: string | undefined
 }
 
 /** True where `given` is one of `secrets`; for platforms that send the secret itself in a header. */
-export function verifySharedSecret (given: string | undefined, secrets: readonly string[]): boolean {
+export function verifySharedSecret(given: string | undefined, secrets: readonly string[]): boolean {
   let valid = false
   for (const secret of secrets) valid = equalsSecret(given, secret) || valid
   return valid

@@ -2,22 +2,31 @@ import AjvCompiler from '@fastify/ajv-compiler'
 import SerializerSelector from '@fastify/fast-json-stringify-compiler'
 import type { FastifyInstance, FastifySchemaCompiler } from 'fastify'
 
-const strictBody = { coerceTypes: false, useDefaults: true, removeAdditional: false, allErrors: false, allowUnionTypes: true } as const
-/** URLs carry only text: `?limit=7` has to become a number. Strict numbers would skip `maximum` for what became Infinity. */
+const strictBody = {
+  coerceTypes: false,
+  useDefaults: true,
+  removeAdditional: false,
+  allErrors: false,
+  allowUnionTypes: true
+} as const
+/**
+ * URLs carry only text: `?limit=7` has to become a number. Strict numbers would skip `maximum` for what became
+ * Infinity.
+ */
 const coercing = { ...strictBody, coerceTypes: true, strictNumbers: false } as const
 
 /**
  * Pins how this scope checks and writes JSON, so that the host's compilers (zod, `coerceTypes: false`, an own reply
  * serializer) change nothing below our prefix, and ours nothing outside of it.
  */
-export function pinCompilers (app: FastifyInstance): void {
+export function pinCompilers(app: FastifyInstance): void {
   app.setValidatorCompiler(validatorCompiler())
   app.setSerializerCompiler(serializerCompiler(app))
   // A reply serializer of the host would go around the response schemas; undefined is how Fastify stores "none".
   app.setReplySerializer(undefined as never)
 }
 
-function validatorCompiler (): FastifySchemaCompiler<object> {
+function validatorCompiler(): FastifySchemaCompiler<object> {
   const pool = AjvCompiler()
   const body = pool({}, { customOptions: strictBody })
   const url = pool({}, { customOptions: coercing })
@@ -25,12 +34,12 @@ function validatorCompiler (): FastifySchemaCompiler<object> {
 }
 
 /**
- * Answers of a service are written field by field as their schema names them: anything else is left out.
- * Error bodies pass as they are: they are built by our error handler, or they are the host's refusal in the host's own format.
+ * Answers of a service are written field by field as their schema names them: anything else is left out. Error bodies
+ * pass as they are: they are built by our error handler, or they are the host's refusal in the host's own format.
  */
-function serializerCompiler (app: FastifyInstance) {
+function serializerCompiler(app: FastifyInstance) {
   const build = SerializerSelector()
-  return (route: { schema: unknown, method: string, url: string, httpStatus?: string }) => {
+  return (route: { schema: unknown; method: string; url: string; httpStatus?: string }) => {
     const httpStatus = route.httpStatus ?? ''
     if (/^[45]/.test(httpStatus)) return writeError
     return build(app.getSchemas())({ ...route, httpStatus })
@@ -38,8 +47,8 @@ function serializerCompiler (app: FastifyInstance) {
 }
 
 /** Fastify's own error handler hands over the error object itself, with its fields hidden from JSON. */
-function writeError (payload: unknown): string {
+function writeError(payload: unknown): string {
   if (!(payload instanceof Error)) return JSON.stringify(payload)
-  const { statusCode, code, error, message } = payload as Error & { statusCode?: number, code?: string, error?: string }
+  const { statusCode, code, error, message } = payload as Error & { statusCode?: number; code?: string; error?: string }
   return JSON.stringify({ statusCode, code, error, message })
 }

@@ -11,7 +11,7 @@ declare module 'fastify' {
 }
 
 /** What our scope keeps on a request. Not merged into Fastify's types: it does not exist on the host's requests. */
-type GuardedRequest = FastifyRequest & { rmmTenantId: string | null, rmmHandling: boolean }
+type GuardedRequest = FastifyRequest & { rmmTenantId: string | null; rmmHandling: boolean }
 
 /** The tenant the request was resolved to. */
 export const tenantOf = (request: FastifyRequest): string => (request as GuardedRequest).rmmTenantId as string
@@ -22,10 +22,13 @@ export const isHandling = (request: FastifyRequest): boolean => (request as Guar
 /** Nothing deeper than this is asked for anywhere; what a parser let through must not exhaust the stack. */
 const deepestBody = 100
 
-/** PostgreSQL's text knows neither NUL nor half a surrogate pair: refused here, once, before the host's `authorize` or a statement meets them. */
+/**
+ * PostgreSQL's text knows neither NUL nor half a surrogate pair: refused here, once, before the host's `authorize` or
+ * a statement meets them.
+ */
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
 
-function requireStorable (value: unknown, where: string, depth = 0): void {
+function requireStorable(value: unknown, where: string, depth = 0): void {
   if (typeof value === 'string') {
     if (!isStorable(value)) throw new ValidationError(`${where} has characters that cannot be stored`)
   } else if (typeof value === 'object' && value !== null) {
@@ -41,17 +44,19 @@ function requireStorable (value: unknown, where: string, depth = 0): void {
  * Marks when a request reaches our handlers. The mark is the last `preHandler` of each route, behind those a host adds
  * by an `onRoute` hook of its own (rate limits), whose refusals are the host's to answer.
  */
-export function markHandling (app: FastifyInstance): void {
+export function markHandling(app: FastifyInstance): void {
   app.decorateRequest('rmmHandling', false)
   app.addHook('onRoute', route => {
-    const mark = async (request: FastifyRequest) => { (request as GuardedRequest).rmmHandling = true }
+    const mark = async (request: FastifyRequest) => {
+      ;(request as GuardedRequest).rmmHandling = true
+    }
     route.preHandler = [route.preHandler ?? []].flat().concat(mark)
   })
 }
 
 const targets = ['connectionId', 'organizationId', 'runId', 'deviceId', 'alertId', 'deliveryId', 'clientRef'] as const
 
-function targetOf (request: FastifyRequest): ActionTarget | undefined {
+function targetOf(request: FastifyRequest): ActionTarget | undefined {
   const params = request.params as Record<string, string>
   const named = targets.filter(name => params[name] !== undefined)
   return named.length === 0 ? undefined : Object.fromEntries(named.map(name => [name, params[name]]))
@@ -61,10 +66,11 @@ function targetOf (request: FastifyRequest): ActionTarget | undefined {
  * Tenant, then authorisation, for every route of this scope, before a body is read: who may not call us cannot make us
  * parse. A route that does not say what it does (`config.rmmAction`) is refused at boot.
  */
-export function guard (app: FastifyInstance, { tenant, authorize }: Pick<RouteOptions, 'tenant' | 'authorize'>): void {
+export function guard(app: FastifyInstance, { tenant, authorize }: Pick<RouteOptions, 'tenant' | 'authorize'>): void {
   app.decorateRequest('rmmTenantId', null)
   app.addHook('onRoute', route => {
-    if (route.config?.rmmAction === undefined) throw new Error(`the route ${route.method} ${route.url} needs config.rmmAction`)
+    if (route.config?.rmmAction === undefined)
+      throw new Error(`the route ${route.method} ${route.url} needs config.rmmAction`)
   })
   app.addHook('onRequest', async request => {
     const tenantId: unknown = await tenant(request)
@@ -82,7 +88,7 @@ export function guard (app: FastifyInstance, { tenant, authorize }: Pick<RouteOp
  * A body that was not sent counts as empty: required fields are then missed by name, and where all are optional nothing
  * is. Routes without a body refuse one with fields, which would be ignored otherwise.
  */
-export function settleBodies (app: FastifyInstance): void {
+export function settleBodies(app: FastifyInstance): void {
   app.addHook('preValidation', async request => {
     if (request.routeOptions.schema?.body !== undefined) {
       if (request.body === undefined) request.body = {}

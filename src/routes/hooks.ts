@@ -12,31 +12,44 @@ import { AcceptedSchema, DuplicateSchema, HookParams } from './schemas/webhooks.
 export const hookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { rmm, webhooks }) => {
   app.removeAllContentTypeParsers()
   for (const type of ['application/json', /^application\/[\w.+-]+\+json(?:;|$)/]) {
-    app.addContentTypeParser<Buffer>(type, { parseAs: 'buffer', bodyLimit: webhooks.bodyLimit }, (_request, body, done) => done(null, body))
+    app.addContentTypeParser<Buffer>(
+      type,
+      { parseAs: 'buffer', bodyLimit: webhooks.bodyLimit },
+      (_request, body, done) => done(null, body)
+    )
   }
 
-  app.post('/hooks/:hookKey', {
-    bodyLimit: webhooks.bodyLimit,
-    schema: {
-      hide: true,
-      operationId: 'rmmAcceptHook',
-      summary: 'A platform tells us that something changed',
-      tags,
-      params: HookParams,
-      response: { 200: DuplicateSchema, 202: AcceptedSchema, ...errors(413, 415, 503) }
+  app.post(
+    '/hooks/:hookKey',
+    {
+      bodyLimit: webhooks.bodyLimit,
+      schema: {
+        hide: true,
+        operationId: 'rmmAcceptHook',
+        summary: 'A platform tells us that something changed',
+        tags,
+        params: HookParams,
+        response: { 200: DuplicateSchema, 202: AcceptedSchema, ...errors(413, 415, 503) }
+      }
+    },
+    async (request, reply) => {
+      // Without a content type Fastify calls no parser when the body is empty.
+      if (!Buffer.isBuffer(request.body)) throw new MediaTypeError()
+      const { duplicate, ignored } = await rmm.webhooks.accept(request.params.hookKey, {
+        headers: single(request.headers),
+        rawBody: request.body
+      })
+      if (duplicate) return reply.code(200).send({ duplicate: true })
+      // Stored, but nothing will come of it: a type of event that this version does not know.
+      if (ignored) return reply.code(200).send({ accepted: true })
+      return reply.code(202).send({ accepted: true })
     }
-  }, async (request, reply) => {
-    // Without a content type Fastify calls no parser when the body is empty.
-    if (!Buffer.isBuffer(request.body)) throw new MediaTypeError()
-    const { duplicate, ignored } = await rmm.webhooks.accept(request.params.hookKey, { headers: single(request.headers), rawBody: request.body })
-    if (duplicate) return reply.code(200).send({ duplicate: true })
-    // Stored, but nothing will come of it: a type of event that this version does not know.
-    if (ignored) return reply.code(200).send({ accepted: true })
-    return reply.code(202).send({ accepted: true })
-  })
+  )
 }
 
 /** Node lower-cases names and joins repeated headers, but for a few that it leaves as lists. */
-function single (headers: IncomingHttpHeaders): Record<string, string | undefined> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]))
+function single(headers: IncomingHttpHeaders): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value])
+  )
 }

@@ -22,22 +22,45 @@ import { syncRoutes } from './sync.ts'
 import { webhookRoutes } from './webhooks.ts'
 
 const sharedSchemas = [
-  ErrorSchema, ProviderSchema, ConnectionSchema, OrganizationSchema, SuggestionSchema, ClientSchema, RunSchema, RunItemSchema,
-  DeviceSchema, DeviceDetailSchema, AlertSchema, DeliverySchema
+  ErrorSchema,
+  ProviderSchema,
+  ConnectionSchema,
+  OrganizationSchema,
+  SuggestionSchema,
+  ClientSchema,
+  RunSchema,
+  RunItemSchema,
+  DeviceSchema,
+  DeviceDetailSchema,
+  AlertSchema,
+  DeliverySchema
 ]
 
 const groups = [
-  providerRoutes, connectionRoutes, organizationRoutes, syncRoutes, inventoryRoutes, alertRoutes, deviceGroupRoutes, webhookRoutes
+  providerRoutes,
+  connectionRoutes,
+  organizationRoutes,
+  syncRoutes,
+  inventoryRoutes,
+  alertRoutes,
+  deviceGroupRoutes,
+  webhookRoutes
 ]
 
-/** Bytes a body of the API may have, whatever the host allows elsewhere: `PUT …/mappings` names up to 5000 organizations. */
+/**
+ * Bytes a body of the API may have, whatever the host allows elsewhere: `PUT …/mappings` names up to 5000
+ * organizations.
+ */
 const apiBodyLimit = 1024 * 1024
 
 /**
- * Every route, in a scope of its own: compilers, parsers, hooks, error handler and shared schemas do not reach the host.
- * Register it with a `prefix`, not wrapped by fastify-plugin.
+ * Every route, in a scope of its own: compilers, parsers, hooks, error handler and shared schemas do not reach the
+ * host. Register it with a `prefix`, not wrapped by fastify-plugin.
  */
-export async function routes (app: FastifyInstance, { rmm, tenant, authorize, webhooks, signal }: RouteOptions): Promise<void> {
+export async function routes(
+  app: FastifyInstance,
+  { rmm, tenant, authorize, webhooks, signal }: RouteOptions
+): Promise<void> {
   pinCompilers(app)
   app.setSchemaErrorFormatter(validationError)
   app.setErrorHandler(answerError)
@@ -54,12 +77,19 @@ export async function routes (app: FastifyInstance, { rmm, tenant, authorize, we
   await app.register(hookRoutes, options)
 }
 
-/** JSON and nothing else; an empty body is none, so that `POST` without fields works for clients that always send the type. */
-function parseJson (app: FastifyInstance): void {
+/**
+ * JSON and nothing else; an empty body is none, so that `POST` without fields works for clients that always send the
+ * type.
+ */
+function parseJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string', bodyLimit: apiBodyLimit }, (request, body, done) => {
-    if (body.length === 0) done(null, undefined)
-    else parse(request, body, done)
-  })
+  app.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string', bodyLimit: apiBodyLimit },
+    (request, body, done) => {
+      if (body.length === 0) done(null, undefined)
+      else parse(request, body, done)
+    }
+  )
 }

@@ -11,10 +11,15 @@ export interface RunEventOptions {
 }
 
 /**
- * A run as Server-Sent Events: `progress` with the run, at once and whenever what a client sees of it changed, `done` with
- * its final state at the end. Throws what `runs` throws: the stream then breaks off, and an EventSource connects again.
+ * A run as Server-Sent Events: `progress` with the run, at once and whenever what a client sees of it changed, `done`
+ * with its final state at the end. Throws what `runs` throws: the stream then breaks off, and an EventSource connects
+ * again.
  */
-export async function * runEvents (first: Run, runs: AsyncIterable<Run>, { serialize, signal, heartbeatMs = 15_000 }: RunEventOptions): AsyncGenerator<string> {
+export async function* runEvents(
+  first: Run,
+  runs: AsyncIterable<Run>,
+  { serialize, signal, heartbeatMs = 15_000 }: RunEventOptions
+): AsyncGenerator<string> {
   const iterator = runs[Symbol.asyncIterator]()
   let sent = serialize(first)
   try {
@@ -45,9 +50,15 @@ export async function * runEvents (first: Run, runs: AsyncIterable<Run>, { seria
 const progress = (data: string) => `event: progress\ndata: ${data}\n\n`
 
 /** The iterator's next step, or null after a quiet interval or an abort. */
-async function nextOrBeat (next: Promise<IteratorResult<Run>>, heartbeatMs: number, signal: AbortSignal): Promise<IteratorResult<Run> | null> {
+async function nextOrBeat(
+  next: Promise<IteratorResult<Run>>,
+  heartbeatMs: number,
+  signal: AbortSignal
+): Promise<IteratorResult<Run> | null> {
   const settled = new AbortController()
-  const quiet = setTimeout(heartbeatMs, null, { signal: AbortSignal.any([signal, settled.signal]), ref: false }).catch(() => null)
+  const quiet = setTimeout(heartbeatMs, null, { signal: AbortSignal.any([signal, settled.signal]), ref: false }).catch(
+    () => null
+  )
   try {
     return await Promise.race([next, quiet])
   } finally {

@@ -7,128 +7,170 @@ import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
 import { PageQuerySchema } from './schemas/organizations.ts'
 import {
-  DeviceSyncSchema, ExternalDeviceParams, RunItemQuery, RunItemSchema, RunParams, RunSchema, StartedSchema, SyncRequestSchema
+  DeviceSyncSchema,
+  ExternalDeviceParams,
+  RunItemQuery,
+  RunItemSchema,
+  RunParams,
+  RunSchema,
+  StartedSchema,
+  SyncRequestSchema
 } from './schemas/sync.ts'
 import { runEvents } from './sse.ts'
 
 /**
- * A host's `handlerTimeout` is meant for answers, not for streams. A route cannot switch it off, so a day stands for never;
- * where the host has none, none is armed.
+ * A host's `handlerTimeout` is meant for answers, not for streams. A route cannot switch it off, so a day stands for
+ * never; where the host has none, none is armed.
  */
 const streamTimeout = (app: Pick<FastifyInstance, 'initialConfig'>) =>
   (app.initialConfig as { handlerTimeout?: number }).handlerTimeout ? { handlerTimeout: 24 * 60 * 60 * 1000 } : {}
 
 export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { rmm: { sync }, signal }) => {
-  app.post('/connections/:connectionId/sync', {
-    config: { rmmAction: 'sync:run' },
-    schema: {
-      operationId: 'rmmStartSync',
-      summary: 'Start a sync, or find the active one',
-      tags,
-      params: ConnectionParams,
-      querystring: Input({}),
-      body: SyncRequestSchema,
-      response: { 202: StartedSchema, ...errors(404, 409, 413, 415, 422, 503) }
-    }
-  }, async (request, reply) => {
-    reply.code(202)
-    return sync.start(tenantOf(request), request.params.connectionId, request.body)
-  })
-
-  app.post('/connections/:connectionId/devices/:externalId/sync', {
-    config: { rmmAction: 'sync:run' },
-    schema: {
-      operationId: 'rmmSyncDevice',
-      summary: 'Read one device again, now',
-      tags,
-      params: ExternalDeviceParams,
-      querystring: Input({}),
-      response: { 200: DeviceSyncSchema, ...errors(404, 409, 415, 422, 502, 503) }
-    }
-  }, request => sync.device(tenantOf(request), request.params.connectionId, request.params.externalId))
-
-  app.get('/connections/:connectionId/runs', {
-    config: { rmmAction: 'sync:read' },
-    schema: {
-      operationId: 'rmmListRuns',
-      summary: 'The runs of a connection, newest first',
-      tags,
-      params: ConnectionParams,
-      querystring: PageQuerySchema,
-      response: { 200: ListOf(ref(RunSchema), 'Runs'), ...errors(404) }
-    }
-  }, request => sync.runs(tenantOf(request), request.params.connectionId, request.query))
-
-  app.get('/runs/:runId', {
-    config: { rmmAction: 'sync:read' },
-    schema: {
-      operationId: 'rmmGetRun',
-      summary: 'One run',
-      tags,
-      params: RunParams,
-      querystring: Input({}),
-      response: { 200: ref(RunSchema), ...errors(404) }
-    }
-  }, request => sync.get(tenantOf(request), request.params.runId))
-
-  app.get('/runs/:runId/items', {
-    config: { rmmAction: 'sync:read' },
-    schema: {
-      operationId: 'rmmListRunItems',
-      summary: 'What of a run failed, was held or was ambiguous, and why',
-      tags,
-      params: RunParams,
-      querystring: RunItemQuery,
-      response: { 200: ListOf(ref(RunItemSchema), 'Records that were not simply taken'), ...errors(404) }
-    }
-  }, request => sync.items(tenantOf(request), request.params.runId, request.query))
-
-  app.get('/runs/:runId/events', {
-    exposeHeadRoute: false,
-    ...streamTimeout(app),
-    config: { rmmAction: 'sync:read' },
-    schema: {
-      operationId: 'rmmWatchRun',
-      summary: 'A run as Server-Sent Events',
-      description: 'progress with the run as data whenever it changed, then done with its final state; close the EventSource on done.',
-      tags,
-      params: RunParams,
-      querystring: Input({}),
-      response: {
-        200: { description: 'The events', content: { 'text/event-stream': { schema: Text('Events progress and done, each with a run as JSON.') } } },
-        ...errors(404)
+  app.post(
+    '/connections/:connectionId/sync',
+    {
+      config: { rmmAction: 'sync:run' },
+      schema: {
+        operationId: 'rmmStartSync',
+        summary: 'Start a sync, or find the active one',
+        tags,
+        params: ConnectionParams,
+        querystring: Input({}),
+        body: SyncRequestSchema,
+        response: { 202: StartedSchema, ...errors(404, 409, 413, 415, 422, 503) }
       }
+    },
+    async (request, reply) => {
+      reply.code(202)
+      return sync.start(tenantOf(request), request.params.connectionId, request.body)
     }
-  }, async (request, reply) => {
-    const tenantId = tenantOf(request)
-    const { runId } = request.params
-    const run = await sync.get(tenantId, runId) // also the 404, while there still is a status to set
-    const ends = AbortSignal.any([signal, disconnected(reply)])
-    const serialize = (state: Run) => reply.serializeInput(state as never, RunSchema as never) as string
-    const stream = Readable.from(runEvents(run, sync.watch(tenantId, runId, ends), { serialize, signal: ends }))
-    stream.once('error', error => request.log.error({ err: error }, 'the event stream of a run broke off'))
-    reply.header('content-type', 'text/event-stream').header('cache-control', 'no-store').header('x-accel-buffering', 'no')
-    return reply.send(stream as never)
-  })
+  )
 
-  app.post('/runs/:runId/cancel', {
-    config: { rmmAction: 'sync:run' },
-    schema: {
-      operationId: 'rmmCancelRun',
-      summary: 'Ask a run to end; what it committed stays',
-      tags,
-      params: RunParams,
-      querystring: Input({}),
-      response: { 202: ref(RunSchema), ...errors(404, 409, 415) }
+  app.post(
+    '/connections/:connectionId/devices/:externalId/sync',
+    {
+      config: { rmmAction: 'sync:run' },
+      schema: {
+        operationId: 'rmmSyncDevice',
+        summary: 'Read one device again, now',
+        tags,
+        params: ExternalDeviceParams,
+        querystring: Input({}),
+        response: { 200: DeviceSyncSchema, ...errors(404, 409, 415, 422, 502, 503) }
+      }
+    },
+    request => sync.device(tenantOf(request), request.params.connectionId, request.params.externalId)
+  )
+
+  app.get(
+    '/connections/:connectionId/runs',
+    {
+      config: { rmmAction: 'sync:read' },
+      schema: {
+        operationId: 'rmmListRuns',
+        summary: 'The runs of a connection, newest first',
+        tags,
+        params: ConnectionParams,
+        querystring: PageQuerySchema,
+        response: { 200: ListOf(ref(RunSchema), 'Runs'), ...errors(404) }
+      }
+    },
+    request => sync.runs(tenantOf(request), request.params.connectionId, request.query)
+  )
+
+  app.get(
+    '/runs/:runId',
+    {
+      config: { rmmAction: 'sync:read' },
+      schema: {
+        operationId: 'rmmGetRun',
+        summary: 'One run',
+        tags,
+        params: RunParams,
+        querystring: Input({}),
+        response: { 200: ref(RunSchema), ...errors(404) }
+      }
+    },
+    request => sync.get(tenantOf(request), request.params.runId)
+  )
+
+  app.get(
+    '/runs/:runId/items',
+    {
+      config: { rmmAction: 'sync:read' },
+      schema: {
+        operationId: 'rmmListRunItems',
+        summary: 'What of a run failed, was held or was ambiguous, and why',
+        tags,
+        params: RunParams,
+        querystring: RunItemQuery,
+        response: { 200: ListOf(ref(RunItemSchema), 'Records that were not simply taken'), ...errors(404) }
+      }
+    },
+    request => sync.items(tenantOf(request), request.params.runId, request.query)
+  )
+
+  app.get(
+    '/runs/:runId/events',
+    {
+      exposeHeadRoute: false,
+      ...streamTimeout(app),
+      config: { rmmAction: 'sync:read' },
+      schema: {
+        operationId: 'rmmWatchRun',
+        summary: 'A run as Server-Sent Events',
+        description:
+          'progress with the run as data whenever it changed, then done with its final state; close the EventSource on done.',
+        tags,
+        params: RunParams,
+        querystring: Input({}),
+        response: {
+          200: {
+            description: 'The events',
+            content: { 'text/event-stream': { schema: Text('Events progress and done, each with a run as JSON.') } }
+          },
+          ...errors(404)
+        }
+      }
+    },
+    async (request, reply) => {
+      const tenantId = tenantOf(request)
+      const { runId } = request.params
+      const run = await sync.get(tenantId, runId) // also the 404, while there still is a status to set
+      const ends = AbortSignal.any([signal, disconnected(reply)])
+      const serialize = (state: Run) => reply.serializeInput(state as never, RunSchema as never) as string
+      const stream = Readable.from(runEvents(run, sync.watch(tenantId, runId, ends), { serialize, signal: ends }))
+      stream.once('error', error => request.log.error({ err: error }, 'the event stream of a run broke off'))
+      reply
+        .header('content-type', 'text/event-stream')
+        .header('cache-control', 'no-store')
+        .header('x-accel-buffering', 'no')
+      return reply.send(stream as never)
     }
-  }, async (request, reply) => {
-    reply.code(202)
-    return sync.cancel(tenantOf(request), request.params.runId)
-  })
+  )
+
+  app.post(
+    '/runs/:runId/cancel',
+    {
+      config: { rmmAction: 'sync:run' },
+      schema: {
+        operationId: 'rmmCancelRun',
+        summary: 'Ask a run to end; what it committed stays',
+        tags,
+        params: RunParams,
+        querystring: Input({}),
+        response: { 202: ref(RunSchema), ...errors(404, 409, 415) }
+      }
+    },
+    async (request, reply) => {
+      reply.code(202)
+      return sync.cancel(tenantOf(request), request.params.runId)
+    }
+  )
 }
 
 /** Aborted once the client is gone. The response tells; the stream cannot, as it waits for its next event. */
-function disconnected (reply: FastifyReply): AbortSignal {
+function disconnected(reply: FastifyReply): AbortSignal {
   const gone = new AbortController()
   reply.raw.once('close', () => gone.abort())
   return gone.signal

@@ -21,7 +21,13 @@ export interface Settings {
 }
 
 export const defaultSettings: Settings = {
-  leaseMs: 15_000, tickMs: 3_000, onChangesMs: 30_000, maxAttempts: 2, retryDelayMs: 1_000, batchRecords: 500, interactiveMs: 20_000
+  leaseMs: 15_000,
+  tickMs: 3_000,
+  onChangesMs: 30_000,
+  maxAttempts: 2,
+  retryDelayMs: 1_000,
+  batchRecords: 500,
+  interactiveMs: 20_000
 }
 
 /** What every service needs; built once per registration, nothing of it is shared between two. */
@@ -41,7 +47,7 @@ export interface Core {
   settings: Settings
   /** Identifies this process in leases. */
   worker: string
-  now (): Date
+  now(): Date
   /** Aborted when the host closes. */
   signal: AbortSignal
 }

@@ -2,11 +2,15 @@ import { channel } from 'node:diagnostics_channel'
 import type { Delivery, ResourceName, Run, RunStatus, RunTotals } from '../types.ts'
 
 /**
- * What happens inside, for tracing and metrics: `node:diagnostics_channel`s that cost nothing while nobody listens. Messages never carry
- * secrets or a platform's payload. Durations are milliseconds.
+ * What happens inside, for tracing and metrics: `node:diagnostics_channel`s that cost nothing while nobody listens.
+ * Messages never carry secrets or a platform's payload. Durations are milliseconds.
  */
 
-interface About { tenantId: string, connectionId: string, provider: string }
+interface About {
+  tenantId: string
+  connectionId: string
+  provider: string
+}
 
 /** `rmm-sync:run`: an attempt at a run began, ended it, or handed it back. */
 export interface RunMessage extends About {
@@ -48,10 +52,12 @@ export interface RequestMessage {
 }
 
 /** `rmm-sync:delivery`: a webhook was accepted, worked on, or refused. A refused one belongs to nobody. */
-export type DeliveryMessage = { phase: 'refused' } | (About & { eventType: string } & (
-  { phase: 'received', outcome: 'stored' | 'duplicate' | 'ignored' } |
-  { phase: 'settled', outcome: Exclude<Delivery['status'], 'pending'> | 'retried', attempts: number }
-))
+export type DeliveryMessage =
+  | { phase: 'refused' }
+  | (About & { eventType: string } & (
+        | { phase: 'received'; outcome: 'stored' | 'duplicate' | 'ignored' }
+        | { phase: 'settled'; outcome: Exclude<Delivery['status'], 'pending'> | 'retried'; attempts: number }
+      ))
 
 /** `rmm-sync:sink`: a sink was offered events. */
 export interface SinkMessage {
@@ -73,9 +79,11 @@ export interface RmmChannels {
 }
 
 /** The message is made only when somebody listens. */
-function publisher<Name extends keyof RmmChannels> (name: Name): (message: () => RmmChannels[Name]) => void {
+function publisher<Name extends keyof RmmChannels>(name: Name): (message: () => RmmChannels[Name]) => void {
   const out = channel(name)
-  return message => { if (out.hasSubscribers) out.publish(message()) }
+  return message => {
+    if (out.hasSubscribers) out.publish(message())
+  }
 }
 
 export const publishRun = publisher('rmm-sync:run')

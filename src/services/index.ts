@@ -1,4 +1,11 @@
-import { createExecutor, createReRead, createSync, type SyncExecutor, type SyncService, type SyncTransport } from './sync/index.ts'
+import {
+  createExecutor,
+  createReRead,
+  createSync,
+  type SyncExecutor,
+  type SyncService,
+  type SyncTransport
+} from './sync/index.ts'
 import type { EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
 import { createAlerts } from './alerts/index.ts'
@@ -7,7 +14,14 @@ import { createConnections } from './connections/index.ts'
 import type { Core } from './core.ts'
 import { createDeviceGroups, createProvisioning, type Provisioning } from './device-groups/index.ts'
 import { createEvents, type EventsService } from './outbound/index.ts'
-import { createHints, createInbox, createListeners, createWebhooks, type Inbox, type Listeners } from './inbound/index.ts'
+import {
+  createHints,
+  createInbox,
+  createListeners,
+  createWebhooks,
+  type Inbox,
+  type Listeners
+} from './inbound/index.ts'
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
 
@@ -22,7 +36,12 @@ export interface Services {
   provisioning: Provisioning
 }
 
-export function createServices (core: Core, transports: ReadonlyMap<string, SyncTransport>, transportOf: (provider: string) => SyncTransport, sinks: readonly EventSink[]): Services {
+export function createServices(
+  core: Core,
+  transports: ReadonlyMap<string, SyncTransport>,
+  transportOf: (provider: string) => SyncTransport,
+  sinks: readonly EventSink[]
+): Services {
   const clients = createClientFactory(core)
   const reread = createReRead(core, clients)
   const executor = createExecutor(core, clients, reread)

@@ -8,20 +8,21 @@ import type { SecretBox } from '../types.ts'
  *
  * @throws Error from `open` on another `aad`, another passphrase or a text that was not sealed here.
  */
-export function memorySecretBox (passphrase = 'a public passphrase for tests'): SecretBox {
+export function memorySecretBox(passphrase = 'a public passphrase for tests'): SecretBox {
   const key = createHash('sha256').update(passphrase).digest()
   return {
-    seal (plain, aad) {
+    seal(plain, aad) {
       const iv = randomBytes(12)
       const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(aad))
       const sealed = Buffer.concat([cipher.update(plain, 'utf8'), cipher.final()])
       return `memory.${Buffer.concat([iv, cipher.getAuthTag(), sealed]).toString('base64url')}`
     },
-    open (sealed, aad) {
+    open(sealed, aad) {
       const bytes = Buffer.from(sealed.startsWith('memory.') ? sealed.slice(7) : '', 'base64url')
       if (bytes.length < 28) throw new Error('not sealed by this box')
       const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12))
-        .setAAD(Buffer.from(aad)).setAuthTag(bytes.subarray(12, 28))
+        .setAAD(Buffer.from(aad))
+        .setAuthTag(bytes.subarray(12, 28))
       return decipher.update(bytes.subarray(28), undefined, 'utf8') + decipher.final('utf8')
     }
   }

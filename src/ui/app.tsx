@@ -30,11 +30,14 @@ export interface AppProps {
 /** More clients than this are looked up by type-ahead only; their references stand in for their names. */
 const mostNames = 10_000
 
-export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) {
+export function App({ api, t, fmt, locale, routing, titled, enter }: AppProps) {
   const router = useRouter(routing)
   const [said, announce] = useState('')
   const ui = useMemo((): Ui => ({ api, t, fmt, router, locale, announce, enter }), [api, t, fmt, router, locale, enter])
-  const providers = useLoad('providers', async signal => (await api.get<{ items: ProviderInfo[] }>('providers', {}, signal)).items)
+  const providers = useLoad(
+    'providers',
+    async signal => (await api.get<{ items: ProviderInfo[] }>('providers', {}, signal)).items
+  )
   const byId = useMemo(() => new Map(providers.data?.map(provider => [provider.id, provider])), [providers.data])
   const place = router.path.join('/')
   // Embedded, the landmarks are those of the host's page.
@@ -45,27 +48,43 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
     if (first.current) first.current = false
     else if (main.current) arrive(main.current, titled)
   }, [place])
-  useEffect(() => { if (titled) document.title = t('title') }, [titled, t])
+  useEffect(() => {
+    if (titled) document.title = t('title')
+  }, [titled, t])
 
   return (
     <UiContext.Provider value={ui}>
       <ProvidersContext.Provider value={byId}>
         <ClientNamesProvider api={api}>
           <div class='shell' lang={locale}>
-            <button type='button' class='skip' onClick={() => main.current?.focus()}>{t('skip')}</button>
+            <button type='button' class='skip' onClick={() => main.current?.focus()}>
+              {t('skip')}
+            </button>
             <div>
               <nav class='tabs' aria-label={t('navigation')}>
-                <NavLink to='' at={['', 'connect', 'connections']}>{t('connections')}</NavLink>
-                <NavLink to='devices' at={['devices']}>{t('devices')}</NavLink>
-                <NavLink to='alerts' at={['alerts']}>{t('alerts')}</NavLink>
+                <NavLink to='' at={['', 'connect', 'connections']}>
+                  {t('connections')}
+                </NavLink>
+                <NavLink to='devices' at={['devices']}>
+                  {t('devices')}
+                </NavLink>
+                <NavLink to='alerts' at={['alerts']}>
+                  {t('alerts')}
+                </NavLink>
               </nav>
             </div>
             <Main ref={main} class='main' tabIndex={-1} aria-busy={providers.loading}>
-              {providers.data
-                ? <Place key={router.path.slice(0, 2).join('/')} />
-                : providers.error ? <Problem error={providers.error} retry={providers.reload} /> : <Loading />}
+              {providers.data ? (
+                <Place key={router.path.slice(0, 2).join('/')} />
+              ) : providers.error ? (
+                <Problem error={providers.error} retry={providers.reload} />
+              ) : (
+                <Loading />
+              )}
             </Main>
-            <p class='unseen' role='status'>{said}</p>
+            <p class='unseen' role='status'>
+              {said}
+            </p>
             <Leaving />
           </div>
         </ClientNamesProvider>
@@ -75,19 +94,26 @@ export function App ({ api, t, fmt, locale, routing, titled, enter }: AppProps) 
 }
 
 /** At the top of what is new, with the focus there, without making the reader jump where he sees it already. */
-function arrive (main: HTMLElement, titled: boolean): void {
+function arrive(main: HTMLElement, titled: boolean): void {
   main.focus({ preventScroll: true })
   if (titled) scrollTo(0, 0)
   else if (main.getBoundingClientRect().top < 0) main.scrollIntoView()
 }
 
-function NavLink ({ to, at, children }: { to: string, at: string[], children: string }) {
+function NavLink({ to, at, children }: { to: string; at: string[]; children: string }) {
   const { router } = useUi()
-  return <Link to={to} current={at.includes(router.path[0] ?? '')}>{children}</Link>
+  return (
+    <Link to={to} current={at.includes(router.path[0] ?? '')}>
+      {children}
+    </Link>
+  )
 }
 
-function Place () {
-  const { router: { path }, t } = useUi()
+function Place() {
+  const {
+    router: { path },
+    t
+  } = useUi()
   const [section = '', id, part] = path
   if (section === '' || (section === 'connections' && id === undefined)) return <ConnectionsPage />
   if (section === 'connect' && id !== undefined) return <ConnectPage providerId={id} />
@@ -97,35 +123,45 @@ function Place () {
   return <p>{t('notFound')}</p>
 }
 
-function Leaving () {
+function Leaving() {
   const { router, t } = useUi()
   if (router.wanted === null) return null
   return (
     <Dialog title={t('unsavedTitle')} onClose={() => router.answer(false)}>
       <p>{t('unsavedText')}</p>
       <div class='row end'>
-        <button type='button' class='danger' onClick={() => router.answer(true)}>{t('unsavedLeave')}</button>
-        <button type='button' class='primary' onClick={() => router.answer(false)}>{t('unsavedStay')}</button>
+        <button type='button' class='danger' onClick={() => router.answer(true)}>
+          {t('unsavedLeave')}
+        </button>
+        <button type='button' class='primary' onClick={() => router.answer(false)}>
+          {t('unsavedStay')}
+        </button>
       </div>
     </Dialog>
   )
 }
 
-function ClientNamesProvider ({ api, children }: { api: Api, children: preact.ComponentChildren }) {
+function ClientNamesProvider({ api, children }: { api: Api; children: preact.ComponentChildren }) {
   const [names, setNames] = useState<ReadonlyMap<string, string>>(new Map())
   const asked = useRef(false)
-  const value = useMemo((): ClientNames => ({
-    names,
-    load () {
-      if (asked.current) return
-      asked.current = true
-      api.all<Client>('clients', { most: mostNames }).then(
-        clients => setNames(before => new Map([...before, ...clients.map(({ id, name }): [string, string] => [id, name])])),
-        // Names are a convenience: where they cannot be had, references are shown, and the next page asks again.
-        () => { asked.current = false }
-      )
-    },
-    learn: ({ id, name }) => setNames(before => before.get(id) === name ? before : new Map(before).set(id, name))
-  }), [names, api])
+  const value = useMemo(
+    (): ClientNames => ({
+      names,
+      load() {
+        if (asked.current) return
+        asked.current = true
+        api.all<Client>('clients', { most: mostNames }).then(
+          clients =>
+            setNames(before => new Map([...before, ...clients.map(({ id, name }): [string, string] => [id, name])])),
+          // Names are a convenience: where they cannot be had, references are shown, and the next page asks again.
+          () => {
+            asked.current = false
+          }
+        )
+      },
+      learn: ({ id, name }) => setNames(before => (before.get(id) === name ? before : new Map(before).set(id, name)))
+    }),
+    [names, api]
+  )
   return <ClientsContext.Provider value={value}>{children}</ClientsContext.Provider>
 }

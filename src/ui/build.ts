@@ -2,19 +2,24 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
-/** The files of the settings page, by name. The element needs only the first; the style sheet belongs to the mounted page. */
+/**
+ * The files of the settings page, by name. The element needs only the first; the style sheet belongs to the mounted
+ * page.
+ */
 export type UiFiles = Record<'rmm-settings.js' | 'page.css', Uint8Array>
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
-const notice = '/*! fastify-rmm-sync settings page. Contains Preact, Copyright (c) 2015-present Jason Miller, MIT licence */'
+const notice =
+  '/*! fastify-rmm-sync settings page. Contains Preact, Copyright (c) 2015-present Jason Miller, MIT licence */'
 
 /**
- * Bundles the settings page in memory, in some tens of milliseconds: what a checkout without a build serves, and what the
- * package ships. Throws where esbuild, a development dependency, is not installed.
+ * Bundles the settings page in memory, in some tens of milliseconds: what a checkout without a build serves, and what
+ * the package ships. Throws where esbuild, a development dependency, is not installed.
  */
-export async function buildUi (): Promise<UiFiles> {
+export async function buildUi(): Promise<UiFiles> {
   const { build, transform } = await import('esbuild')
-  const minify = async (path: string) => (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code
+  const minify = async (path: string) =>
+    (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code
   const { outputFiles } = await build({
     entryPoints: [here('element.tsx')],
     bundle: true,
@@ -27,10 +32,13 @@ export async function buildUi (): Promise<UiFiles> {
     jsxImportSource: 'preact',
     tsconfigRaw: {},
     banner: { js: notice },
-    plugins: [{
-      name: 'style sheets as text',
-      setup: ({ onLoad }) => onLoad({ filter: /\.css$/ }, async ({ path }) => ({ contents: await minify(path), loader: 'text' }))
-    }]
+    plugins: [
+      {
+        name: 'style sheets as text',
+        setup: ({ onLoad }) =>
+          onLoad({ filter: /\.css$/ }, async ({ path }) => ({ contents: await minify(path), loader: 'text' }))
+      }
+    ]
   })
   return { 'rmm-settings.js': outputFiles[0]!.contents, 'page.css': Buffer.from(await minify(here('page.css'))) }
 }
@@ -39,7 +47,7 @@ export async function buildUi (): Promise<UiFiles> {
 export const sizesOf = (content: Uint8Array) => ({ bytes: content.byteLength, gzip: gzipSync(content).byteLength })
 
 /** `node src/ui/build.ts [folder]`: writes the files, by default to `dist/ui`, and prints their sizes. */
-async function main (folder: string): Promise<void> {
+async function main(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   for (const [name, content] of Object.entries(await buildUi())) {
     await writeFile(`${folder}/${name}`, content)

@@ -14,7 +14,7 @@ export interface Ui {
   router: Router
   locale: string
   /** Says something to screen readers. */
-  announce (text: string): void
+  announce(text: string): void
   enter: ((token: string) => void) | undefined
 }
 
@@ -25,21 +25,31 @@ export interface Loaded<T> {
   data: T | undefined
   error: unknown
   loading: boolean
-  reload (): void
+  reload(): void
   /** Replaces what was loaded, after a change that answered with the new state. */
-  set (data: T): void
+  set(data: T): void
 }
 
-/** Loads when `key` changes and on `reload`. What was loaded stays visible while it is loaded again, and when that fails. */
-export function useLoad<T> (key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
-  const [state, setState] = useState<{ key: string, data?: T, error?: unknown, loading: boolean }>({ key, loading: true })
+/**
+ * Loads when `key` changes and on `reload`. What was loaded stays visible while it is loaded again, and when that
+ * fails.
+ */
+export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>): Loaded<T> {
+  const [state, setState] = useState<{ key: string; data?: T; error?: unknown; loading: boolean }>({
+    key,
+    loading: true
+  })
   const [turn, setTurn] = useState(0)
   useEffect(() => {
     const leaving = new AbortController()
-    setState(before => before.key === key ? { ...before, loading: true } : { key, loading: true })
+    setState(before => (before.key === key ? { ...before, loading: true } : { key, loading: true }))
     load(leaving.signal).then(
-      data => { if (!leaving.signal.aborted) setState({ key, data, loading: false }) },
-      error => { if (!leaving.signal.aborted) setState(before => ({ ...before, error, loading: false })) }
+      data => {
+        if (!leaving.signal.aborted) setState({ key, data, loading: false })
+      },
+      error => {
+        if (!leaving.signal.aborted) setState(before => ({ ...before, error, loading: false }))
+      }
     )
     return () => leaving.abort()
   }, [key, turn])
@@ -52,17 +62,22 @@ export interface Doing {
   busy: boolean
   error: unknown
   /** Runs the work, remembers its failure, and runs it again by `retry`. Resolves with whether it succeeded. */
-  run (work: () => Promise<void>): Promise<boolean>
-  retry (): void
-  clear (): void
+  run(work: () => Promise<void>): Promise<boolean>
+  retry(): void
+  clear(): void
 }
 
 /** Something the operator does: busy while it runs, its failure in words, and a way to try again. */
-export function useDoing (): Doing {
-  const [state, setState] = useState<{ busy: boolean, error: unknown }>({ busy: false, error: undefined })
+export function useDoing(): Doing {
+  const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: undefined })
   const last = useRef<() => Promise<void>>(undefined)
   const gone = useRef(false)
-  useEffect(() => () => { gone.current = true }, [])
+  useEffect(
+    () => () => {
+      gone.current = true
+    },
+    []
+  )
   const run = useCallback(async (work: () => Promise<void>) => {
     last.current = work
     setState({ busy: true, error: undefined })
@@ -75,7 +90,14 @@ export function useDoing (): Doing {
       return false
     }
   }, [])
-  return { ...state, run, retry: () => { if (last.current) void run(last.current) }, clear: () => setState({ busy: false, error: undefined }) }
+  return {
+    ...state,
+    run,
+    retry: () => {
+      if (last.current) void run(last.current)
+    },
+    clear: () => setState({ busy: false, error: undefined })
+  }
 }
 
 /** The providers by id; one request per visit. */
@@ -85,23 +107,23 @@ export const useProviders = () => useContext(ProvidersContext)
 /** Names of clients by id, filled in the background; `load` is called by the parts that show names. */
 export interface ClientNames {
   names: ReadonlyMap<string, string>
-  load (): void
+  load(): void
   /** A client that was just chosen, so that its name shows at once. */
-  learn (client: Client): void
+  learn(client: Client): void
 }
 export const ClientsContext = createContext<ClientNames>({ names: new Map(), load: () => {}, learn: () => {} })
 
 /** The name of a client, or its reference until (or where) the directory does not tell. */
-export function useClientName (): (clientRef: string | null) => string | null {
+export function useClientName(): (clientRef: string | null) => string | null {
   const { names, load } = useContext(ClientsContext)
   useEffect(load, [load])
-  return clientRef => clientRef === null ? null : names.get(clientRef) ?? clientRef
+  return clientRef => (clientRef === null ? null : (names.get(clientRef) ?? clientRef))
 }
 
 /** Asks before something that is not saved is left, by a link, by the browser's back button or by closing the tab. */
-export function useUnsaved (dirty: boolean): void {
+export function useUnsaved(dirty: boolean): void {
   const { router } = useUi()
-  useEffect(() => dirty ? router.hold() : undefined, [dirty, router.hold])
+  useEffect(() => (dirty ? router.hold() : undefined), [dirty, router.hold])
   useEffect(() => {
     if (!dirty) return
     const stay = (event: BeforeUnloadEvent) => event.preventDefault()

@@ -14,10 +14,11 @@ sheet.replaceSync(base + controls + layout + lists)
 const storedToken = 'rmm-settings-token'
 
 /**
- * `<rmm-settings base="/rmm">`: the settings page as an element. Attributes: `base` (the path of the API), `routing="hash"` (keep
- * the place in the address; default: in memory), `lang` (default: the browser's), `theme="light|dark"` (default: the
- * browser's), `bearer` (take a bearer token from `#token=…`, and ask for one when the session has ended). Properties: `token` (text or function), `strings`.
- * Dispatches `rmm-unauthorized` when the server says that nobody is signed in.
+ * `<rmm-settings base="/rmm">`: the settings page as an element. Attributes: `base` (the path of the API),
+ * `routing="hash"` (keep the place in the address; default: in memory), `lang` (default: the browser's),
+ * `theme="light|dark"` (default: the browser's), `bearer` (take a bearer token from `#token=…`, and ask for one when
+ * the session has ended). Properties: `token` (text or function), `strings`. Dispatches `rmm-unauthorized` when the
+ * server says that nobody is signed in.
  */
 export class RmmSettings extends HTMLElement {
   static observedAttributes = ['base', 'lang', 'routing']
@@ -25,27 +26,29 @@ export class RmmSettings extends HTMLElement {
   #strings: Partial<Strings> = {}
   #queued = false
 
-  /** A bearer token, or a function that gives one; asked before every request. Default: none, cookies are sent anyway. */
-  get token (): Token {
+  /**
+   * A bearer token, or a function that gives one; asked before every request. Default: none, cookies are sent anyway.
+   */
+  get token(): Token {
     return this.#token
   }
 
-  set token (token: Token) {
+  set token(token: Token) {
     this.#token = token
     this.#update()
   }
 
   /** Texts in another language; what is missing stays English. */
-  get strings (): Partial<Strings> {
+  get strings(): Partial<Strings> {
     return this.#strings
   }
 
-  set strings (strings: Partial<Strings>) {
+  set strings(strings: Partial<Strings>) {
     this.#strings = strings
     this.#update()
   }
 
-  connectedCallback (): void {
+  connectedCallback(): void {
     // Properties that were set before the element was defined hide our setters: hand them on.
     for (const name of ['token', 'strings'] as const) {
       if (!Object.hasOwn(this, name)) continue
@@ -61,17 +64,19 @@ export class RmmSettings extends HTMLElement {
     this.#update()
   }
 
-  disconnectedCallback (): void {
+  disconnectedCallback(): void {
     removeEventListener('hashchange', reloadForToken)
-    queueMicrotask(() => { if (!this.isConnected && this.shadowRoot) render(null, this.shadowRoot) })
+    queueMicrotask(() => {
+      if (!this.isConnected && this.shadowRoot) render(null, this.shadowRoot)
+    })
   }
 
-  attributeChangedCallback (): void {
+  attributeChangedCallback(): void {
     this.#update()
   }
 
   /** Once for all changes of one turn, and only while in a document. */
-  #update (): void {
+  #update(): void {
     if (this.#queued) return
     this.#queued = true
     queueMicrotask(() => {
@@ -80,20 +85,34 @@ export class RmmSettings extends HTMLElement {
     })
   }
 
-  #render (root: ShadowRoot): void {
+  #render(root: ShadowRoot): void {
     const locale = supported(this.getAttribute('lang')) ?? supported(navigator.language) ?? 'en'
     const url = new URL(`${(this.getAttribute('base') ?? '/rmm').replace(/\/+$/, '')}/`, document.baseURI)
     const hash = this.getAttribute('routing') === 'hash'
     render(
       <App
-        key={url.href} base={url.href} locale={locale} routing={hash ? 'hash' : 'memory'} titled={hash}
-        enter={this.hasAttribute('bearer') ? token => { this.#token = keepToken(token) } : undefined}
-        api={this.#api(url)} t={translator(this.#strings, locale)} fmt={formatter(locale)}
-      />, root)
+        key={url.href}
+        base={url.href}
+        locale={locale}
+        routing={hash ? 'hash' : 'memory'}
+        titled={hash}
+        enter={
+          this.hasAttribute('bearer')
+            ? token => {
+                this.#token = keepToken(token)
+              }
+            : undefined
+        }
+        api={this.#api(url)}
+        t={translator(this.#strings, locale)}
+        fmt={formatter(locale)}
+      />,
+      root
+    )
   }
 
-  #made: { url: string, api: ReturnType<typeof createApi> } | null = null
-  #api (url: URL) {
+  #made: { url: string; api: ReturnType<typeof createApi> } | null = null
+  #api(url: URL) {
     if (this.#made?.url !== url.href) {
       const refused = () => this.dispatchEvent(new CustomEvent('rmm-unauthorized', { bubbles: true, composed: true }))
       this.#made = { url: url.href, api: createApi(url, () => this.#token, refused) }
@@ -102,19 +121,19 @@ export class RmmSettings extends HTMLElement {
   }
 }
 
-function supported (lang: string | null): string | null {
+function supported(lang: string | null): string | null {
   try {
-    return lang ? Intl.getCanonicalLocales(lang)[0] ?? null : null
+    return lang ? (Intl.getCanonicalLocales(lang)[0] ?? null) : null
   } catch {
     return null
   }
 }
 
 /**
- * Takes the token out of the address before anything else sees it, and keeps it for this tab. A fragment is never sent to
- * a server, and replacing the entry takes it out of the history.
+ * Takes the token out of the address before anything else sees it, and keeps it for this tab. A fragment is never
+ * sent to a server, and replacing the entry takes it out of the history.
  */
-function tokenFromLink (): string | null {
+function tokenFromLink(): string | null {
   const token = new URLSearchParams(location.hash.slice(1)).get('token')
   if (token) {
     history.replaceState(history.state, '', location.pathname + location.search)
@@ -124,12 +143,12 @@ function tokenFromLink (): string | null {
 }
 
 /** A link with a token that is opened where the page is open already. */
-function reloadForToken (): void {
+function reloadForToken(): void {
   if (location.hash.startsWith('#token=')) location.reload()
 }
 
 /** For this tab, until it is closed. */
-function keepToken (token: string): string {
+function keepToken(token: string): string {
   sessionStorage.setItem(storedToken, token)
   return token
 }

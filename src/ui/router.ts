@@ -4,14 +4,14 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 export interface Router {
   path: string[]
   query: URLSearchParams
-  go (to: string): void
-  href (to: string): string
+  go(to: string): void
+  href(to: string): string
   /** Until the returned function is called, leaving has to be confirmed. */
-  hold (): () => void
+  hold(): () => void
   /** Where the operator wants to go while something holds; null = nowhere. */
   wanted: string | null
   /** Leaves for `wanted`, or stays. */
-  answer (leave: boolean): void
+  answer(leave: boolean): void
 }
 
 const fromHash = () => /^#\/([^#]*)$/.exec(location.hash)?.[1] ?? ''
@@ -20,23 +20,29 @@ const fromHash = () => /^#\/([^#]*)$/.exec(location.hash)?.[1] ?? ''
  * `hash`: the place is in the address (`#/…`), so that it can be linked to and the back button works.
  * `memory`: the address is left to the host's own page.
  */
-export function useRouter (mode: 'hash' | 'memory'): Router {
+export function useRouter(mode: 'hash' | 'memory'): Router {
   const [at, setAt] = useState(mode === 'hash' ? fromHash() : '')
   const [wanted, setWanted] = useState<string | null>(null)
   const current = useRef(at)
   const holds = useRef(0)
 
-  const move = useCallback((to: string) => {
-    current.current = to
-    setAt(to)
-    setWanted(null)
-    if (mode === 'hash' && fromHash() !== to) location.hash = `/${to}`
-  }, [mode])
+  const move = useCallback(
+    (to: string) => {
+      current.current = to
+      setAt(to)
+      setWanted(null)
+      if (mode === 'hash' && fromHash() !== to) location.hash = `/${to}`
+    },
+    [mode]
+  )
 
-  const go = useCallback((to: string) => {
-    if (holds.current > 0 && to !== current.current) setWanted(to)
-    else move(to)
-  }, [move])
+  const go = useCallback(
+    (to: string) => {
+      if (holds.current > 0 && to !== current.current) setWanted(to)
+      else move(to)
+    },
+    [move]
+  )
 
   useEffect(() => {
     if (mode !== 'hash') return
@@ -53,15 +59,31 @@ export function useRouter (mode: 'hash' | 'memory'): Router {
 
   const hold = useCallback(() => {
     holds.current++
-    return () => { holds.current-- }
+    return () => {
+      holds.current--
+    }
   }, [])
-  const answer = useCallback((leave: boolean) => {
-    if (leave && wanted !== null) move(wanted)
-    else setWanted(null)
-  }, [move, wanted])
+  const answer = useCallback(
+    (leave: boolean) => {
+      if (leave && wanted !== null) move(wanted)
+      else setWanted(null)
+    },
+    [move, wanted]
+  )
 
   return useMemo(() => {
     const [path = '', query = ''] = at.split('?')
-    return { path: path.split('/').filter(part => part !== '').map(decodeURIComponent), query: new URLSearchParams(query), go, href: to => `#/${to}`, hold, wanted, answer }
+    return {
+      path: path
+        .split('/')
+        .filter(part => part !== '')
+        .map(decodeURIComponent),
+      query: new URLSearchParams(query),
+      go,
+      href: to => `#/${to}`,
+      hold,
+      wanted,
+      answer
+    }
   }, [at, wanted, go, hold, answer])
 }

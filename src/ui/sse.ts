@@ -1,12 +1,17 @@
 /** One Server-Sent Event. */
-export interface ServerEvent { event: string, data: string }
+export interface ServerEvent {
+  event: string
+  data: string
+}
 
 /**
  * Reads Server-Sent Events from a response. The browser's EventSource cannot send an authorization header; this can,
  * because the request is an ordinary one. Comments (heartbeats) are skipped.
  */
-export async function * readEvents (body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
-  const reader = body.pipeThrough(new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>).getReader()
+export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
+  const reader = body
+    .pipeThrough(new TextDecoderStream() as unknown as ReadableWritablePair<string, Uint8Array>)
+    .getReader()
   let text = ''
   try {
     for (;;) {
@@ -25,7 +30,7 @@ export async function * readEvents (body: ReadableStream<Uint8Array>): AsyncGene
   }
 }
 
-function parse (block: string): ServerEvent | null {
+function parse(block: string): ServerEvent | null {
   let event = 'message'
   const data: string[] = []
   for (const line of block.split(/\r?\n/)) {

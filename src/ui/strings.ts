@@ -1,7 +1,8 @@
 /**
- * Every text of the settings page that is not the platform's or the host's. A host translates by giving the element its own
- * texts: `element.strings = { save: 'Speichern' }`; what it leaves out stays English. `{name}` is filled in. A key with
- * a plural form of its own carries it as a suffix (`devices_one`), chosen by `Intl.PluralRules` from `{count}`.
+ * Every text of the settings page that is not the platform's or the host's. A host translates by giving the element
+ * its own texts: `element.strings = { save: 'Speichern' }`; what it leaves out stays English. `{name}` is filled in.
+ * A key with a plural form of its own carries it as a suffix (`devices_one`), chosen by `Intl.PluralRules` from
+ * `{count}`.
  */
 export const strings = {
   // Shell
@@ -38,7 +39,8 @@ export const strings = {
   forbiddenTitle: 'You are not allowed to do this',
   forbiddenText: 'Your account lacks the permission. Ask an administrator, then try again.',
   networkTitle: 'The server cannot be reached',
-  networkText: 'Check your connection. If the server is restarting, wait a moment and try again. What you typed is still here.',
+  networkText:
+    'Check your connection. If the server is restarting, wait a moment and try again. What you typed is still here.',
   missingTitle: 'Not found',
   busyTitle: 'Busy right now',
   refusedTitle: 'That did not work',
@@ -115,9 +117,11 @@ export const strings = {
   disconnectHelp: 'Syncs stop and the stored credentials are deleted. You choose what happens to the rest.',
   disconnectTitle: 'Disconnect {name}?',
   modeKeep: 'Keep mapping and devices',
-  modeKeepHelp: 'Credentials are deleted and syncs stop. Mapping, {devices} and history stay, so that you can reconnect later.',
+  modeKeepHelp:
+    'Credentials are deleted and syncs stop. Mapping, {devices} and history stay, so that you can reconnect later.',
   modePurge: 'Delete everything of this connection',
-  modePurgeHelp: 'Credentials, mapping, {devices}, alerts and history are deleted here. This cannot be undone. Nothing changes on the platform.',
+  modePurgeHelp:
+    'Credentials, mapping, {devices}, alerts and history are deleted here. This cannot be undone. Nothing changes on the platform.',
   purgeConfirm: 'Type the name of the connection to confirm',
   modePurgeAction: 'Delete everything',
   countDevices: '{count} devices',
@@ -174,7 +178,8 @@ export const strings = {
   countChanges_one: '{count} change not saved',
   discard: 'Discard',
   suggestions: 'Suggestions',
-  suggestionsIntro: 'Groups whose names match a client. Accepting fills in the mapping below; nothing is saved before you save.',
+  suggestionsIntro:
+    'Groups whose names match a client. Accepting fills in the mapping below; nothing is saved before you save.',
   suggestionsNone: 'No suggestions: no open group looks like a client.',
   suggestionsLoad: 'Find suggestions',
   suggestionMatch: '{percent} match: {reason}',
@@ -240,7 +245,8 @@ export const strings = {
   removalTitle: 'A removal was held back',
   removalConfirm: 'Confirm removal…',
   removalDialog: 'Remove them here?',
-  removalText: 'The sync reads everything again and removes what the platform no longer lists. Only do this if you removed it on the platform, or moved to another account on purpose.',
+  removalText:
+    'The sync reads everything again and removes what the platform no longer lists. Only do this if you removed it on the platform, or moved to another account on purpose.',
   removalAction: 'Sync and remove',
   schedule: 'Schedule',
   scheduleOn: 'Sync by itself',
@@ -250,7 +256,8 @@ export const strings = {
   fullHelp: '15 to 43,200, at least the number above. Reads everything and removes what is gone.',
   lastScheduled: 'Last started by the schedule',
   // Device groups
-  groupsIntro: 'Every client gets a device group of its own on the platform, so that new agents land with the right client.',
+  groupsIntro:
+    'Every client gets a device group of its own on the platform, so that new agents land with the right client.',
   groupsNone: 'The directory has no clients.',
   groupsStored: 'The platform did not answer: this is what is known from before.',
   groupsPreview: 'Preview changes',
@@ -305,7 +312,8 @@ export const strings = {
   webhookTemplate: 'Body for automations',
   webhookRotate: 'Rotate secret…',
   webhookRotateTitle: 'Rotate the secret?',
-  webhookRotateText: 'Replace it on the platform within the time below. Until then, both the old and the new secret are accepted.',
+  webhookRotateText:
+    'Replace it on the platform within the time below. Until then, both the old and the new secret are accepted.',
   webhookGrace: 'Minutes the old secret still works',
   webhookRotateAction: 'Make a new secret',
   deliveries: 'Recent deliveries',
@@ -392,10 +400,11 @@ export type Strings = Record<StringKey, string> & { [plural: `${string}_${Intl.L
 export type Translate = (key: StringKey, values?: Record<string, string | number>) => string
 
 /** Texts in the reader's language: the host's where it gave any, ours otherwise. Numbers are written by locale. */
-export function translator (given: Partial<Strings>, locale: string): Translate {
+export function translator(given: Partial<Strings>, locale: string): Translate {
   const plural = new Intl.PluralRules(locale)
   const numbers = new Intl.NumberFormat(locale)
-  const find = (key: string): string | undefined => (given as Record<string, string>)[key] ?? (strings as Record<string, string>)[key]
+  const find = (key: string): string | undefined =>
+    (given as Record<string, string>)[key] ?? (strings as Record<string, string>)[key]
   return (key, values = {}) => {
     const form = typeof values['count'] === 'number' ? find(`${key}_${plural.select(values['count'])}`) : undefined
     return (form ?? find(key) ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => {

@@ -6,20 +6,39 @@ import type { Test } from 'tap'
 import type { RealMesh } from './meshcentral-server.ts'
 
 /** False where it runs here, otherwise the reason why not. */
-export const noAgent = process.platform === 'linux' && process.arch === 'x64' && process.getuid?.() === 0 ? false : 'the agent needs Linux on x86_64, and root to run it as nobody'
+export const noAgent =
+  process.platform === 'linux' && process.arch === 'x64' && process.getuid?.() === 0
+    ? false
+    : 'the agent needs Linux on x86_64, and root to run it as nobody'
 
 const nobody = 65534
 
 /** A real agent of the server's own kind in the foreground, as nobody. It remembers who it is. */
-export async function startAgent (t: Test, mesh: RealMesh, meshid: string) {
+export async function startAgent(t: Test, mesh: RealMesh, meshid: string) {
   const dir = join(mesh.dir, 'agent')
   if (!existsSync(dir)) mkdirSync(dir)
   writeFileSync(join(dir, 'meshagent'), await mesh.download('/meshagents?id=6'))
-  writeFileSync(join(dir, 'meshagent.msh'), await mesh.download(`/meshsettings?id=${encodeURIComponent(meshid.split('/')[2]!)}`))
+  writeFileSync(
+    join(dir, 'meshagent.msh'),
+    await mesh.download(`/meshsettings?id=${encodeURIComponent(meshid.split('/')[2]!)}`)
+  )
   chmodSync(join(dir, 'meshagent'), 0o755)
   chmodSync(mesh.dir, 0o755)
   for (const path of [dir, join(dir, 'meshagent'), join(dir, 'meshagent.msh')]) chownSync(path, nobody, nobody)
-  const start = () => spawn('setpriv', [`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--no-new-privs', '--bounding-set=-all', './meshagent', 'run'], { cwd: dir, stdio: 'ignore' })
+  const start = () =>
+    spawn(
+      'setpriv',
+      [
+        `--reuid=${nobody}`,
+        `--regid=${nobody}`,
+        '--clear-groups',
+        '--no-new-privs',
+        '--bounding-set=-all',
+        './meshagent',
+        'run'
+      ],
+      { cwd: dir, stdio: 'ignore' }
+    )
   let child = start()
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -31,5 +50,10 @@ export async function startAgent (t: Test, mesh: RealMesh, meshid: string) {
     clearTimeout(timer)
   }
   t.teardown(stop)
-  return { stop, start () { child = start() } }
+  return {
+    stop,
+    start() {
+      child = start()
+    }
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * A host in a process of its own that gives every client in the JSON file `CLIENTS` its group over the connection `CONNECTION` of tenant `t1`,
- * in the schema `SCHEMA` of the PostgreSQL at `DATABASE`. Prints the result.
+ * A host in a process of its own that gives every client in the JSON file `CLIENTS` its group over the connection
+ * `CONNECTION` of tenant `t1`, in the schema `SCHEMA` of the PostgreSQL at `DATABASE`. Prints the result.
  */
 import { readFileSync } from 'node:fs'
 import { MikroORM } from '@mikro-orm/core'
@@ -14,12 +14,28 @@ import type { Client } from '../../src/types.ts'
 const { DATABASE = '', SCHEMA = '', CONNECTION = '', CLIENTS = '' } = process.env
 const clients = JSON.parse(readFileSync(CLIENTS, 'utf8')) as Client[]
 const config = withRmmSync({ entities: [], discovery: { warnWhenNoEntities: false } }, { schema: SCHEMA })
-const orm = await MikroORM.init({ ...config, driver: PostgreSqlDriver, clientUrl: DATABASE, pool: { min: 0, max: 4 } } as never)
+const orm = await MikroORM.init({
+  ...config,
+  driver: PostgreSqlDriver,
+  clientUrl: DATABASE,
+  pool: { min: 0, max: 4 }
+} as never)
 const app = Fastify()
 await app.register(rmmSync, {
-  orm, schema: SCHEMA, migrations: 'check', prefix: false, tenant: () => 't1', authorize: () => {}, secrets: aesGcmSecretBox({ keys: { test: Buffer.alloc(32, 7).toString('base64') }, current: 'test' }),
-  providers: [meshcentral({ allowPrivateNetwork: true }) as RmmProvider], worker: { enabled: false }, engine: { interactiveMs: 60_000 },
-  directory: { clients: () => clients, client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null }
+  orm,
+  schema: SCHEMA,
+  migrations: 'check',
+  prefix: false,
+  tenant: () => 't1',
+  authorize: () => {},
+  secrets: aesGcmSecretBox({ keys: { test: Buffer.alloc(32, 7).toString('base64') }, current: 'test' }),
+  providers: [meshcentral({ allowPrivateNetwork: true }) as RmmProvider],
+  worker: { enabled: false },
+  engine: { interactiveMs: 60_000 },
+  directory: {
+    clients: () => clients,
+    client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null
+  }
 })
 await app.ready()
 const result = await app.rmm.deviceGroups.syncAll('t1', CONNECTION)

@@ -13,28 +13,34 @@ export interface EmptyDatabase {
   /** Undefined on PGlite. */
   url: string | undefined
   /** An ORM of its own on this database, closed with the test. */
-  connect (config: object): Promise<MikroORM>
+  connect(config: object): Promise<MikroORM>
   /** Runs a whole script as psql would: many statements, no parameters. */
-  script (text: string): Promise<unknown>
+  script(text: string): Promise<unknown>
 }
 
-export async function emptyDatabase (t: Test): Promise<EmptyDatabase> {
+export async function emptyDatabase(t: Test): Promise<EmptyDatabase> {
   return databaseUrl === undefined ? await onPglite(t) : await onPostgres(t, databaseUrl)
 }
 
-async function onPglite (t: Test): Promise<EmptyDatabase> {
-  const pglite = await PGlite.create({ dataDir: 'memory://', loadDataDir: await pgliteSnapshot() as Blob })
+async function onPglite(t: Test): Promise<EmptyDatabase> {
+  const pglite = await PGlite.create({ dataDir: 'memory://', loadDataDir: (await pgliteSnapshot()) as Blob })
   t.teardown(() => pglite.close())
   return {
     url: undefined,
-    connect: config => open(t, { ...config, driver: PgliteDriver, dbName: 'memory://', driverOptions: () => ({ pglite }) }),
+    connect: config =>
+      open(t, { ...config, driver: PgliteDriver, dbName: 'memory://', driverOptions: () => ({ pglite }) }),
     script: text => pglite.exec(text)
   }
 }
 
-async function onPostgres (t: Test, server: string): Promise<EmptyDatabase> {
+async function onPostgres(t: Test, server: string): Promise<EmptyDatabase> {
   const name = `rmm_empty_${randomBytes(5).toString('hex')}`
-  const admin = await open(t, { driver: PostgreSqlDriver, clientUrl: server, entities: [], discovery: { warnWhenNoEntities: false } })
+  const admin = await open(t, {
+    driver: PostgreSqlDriver,
+    clientUrl: server,
+    entities: [],
+    discovery: { warnWhenNoEntities: false }
+  })
   await admin.em.getConnection().execute(`create database ${name}`)
   const url = new URL(server)
   url.pathname = `/${name}`
@@ -44,7 +50,7 @@ async function onPostgres (t: Test, server: string): Promise<EmptyDatabase> {
   return {
     url: url.href,
     connect: config => open(t, { ...config, driver: PostgreSqlDriver, clientUrl: url.href, pool: { min: 0, max: 4 } }),
-    async script (text) {
+    async script(text) {
       const client = new Client({ connectionString: url.href })
       await client.connect()
       await client.query(text).finally(() => client.end())
@@ -52,14 +58,14 @@ async function onPostgres (t: Test, server: string): Promise<EmptyDatabase> {
   }
 }
 
-async function open (t: Test, config: object): Promise<MikroORM> {
+async function open(t: Test, config: object): Promise<MikroORM> {
   const orm = await MikroORM.init(config as never)
   t.teardown(() => orm.close())
   return orm as MikroORM
 }
 
 /** Everything a migration can make in a schema, as text without the schema's name. */
-export async function fingerprint (orm: MikroORM, schema: string): Promise<string[]> {
+export async function fingerprint(orm: MikroORM, schema: string): Promise<string[]> {
   const { db } = await openDatabase(orm, schema)
   const { rows } = await sql<{ line: string }>`
     select 'column ' || concat_ws(' ', table_name, ordinal_position, column_name, data_type, datetime_precision, is_nullable, column_default, is_identity) as line

@@ -9,23 +9,33 @@ import { level, type LevelOptions } from '../../src/providers/level/index.ts'
 import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
 
 type Test = import('tap').Test
-const fixture = (name: string) => JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
 const apiKey = 'lvl_0123456789abcdef'
 const origin = 'https://api.level.io'
 const { signal } = new AbortController()
 
 nock.disableNetConnect()
-t.teardown(() => { nock.enableNetConnect() })
+t.teardown(() => {
+  nock.enableNetConnect()
+})
 
 /** The provider over the real egress, with nock below it. */
-async function open (t: Test, options: LevelOptions = {}, secrets = { apiKey }, config: { baseUrl?: string } = {}) {
+async function open(t: Test, options: LevelOptions = {}, secrets = { apiKey }, config: { baseUrl?: string } = {}) {
   const provider = level(options)
   const lines: string[] = []
-  const line = (fields: object, message: string) => { lines.push(JSON.stringify({ ...fields, message })) }
+  const line = (fields: object, message: string) => {
+    lines.push(JSON.stringify({ ...fields, message }))
+  }
   const log: ProviderLog = { debug: line, info: line, warn: line }
   const egress = createEgress({
-    hosts: hostsOf(provider, config), allowPrivateNetwork: provider.allowPrivateNetwork === true, limits: provider.limits,
-    log, signal, redact: [secrets.apiKey], retry: { attempts: 3, baseMs: 1 }
+    hosts: hostsOf(provider, config),
+    allowPrivateNetwork: provider.allowPrivateNetwork === true,
+    limits: provider.limits,
+    log,
+    signal,
+    redact: [secrets.apiKey],
+    retry: { attempts: 3, baseMs: 1 }
   })
   t.teardown(async () => {
     await egress.close()
@@ -33,18 +43,42 @@ async function open (t: Test, options: LevelOptions = {}, secrets = { apiKey }, 
     nock.cleanAll()
     if (missing.length > 0) throw new Error(`expected, but not asked for: ${missing}`)
   })
-  const client: LevelClient = await provider.open({ config, secrets, log, signal, fetch: egress.fetch, webSocket: egress.webSocket })
-  return { provider, client, lines, devices: provider.resources.devices!, alerts: provider.resources.alerts!, updates: provider.resources.updates!, organizations: provider.resources.organizations! }
+  const client: LevelClient = await provider.open({
+    config,
+    secrets,
+    log,
+    signal,
+    fetch: egress.fetch,
+    webSocket: egress.webSocket
+  })
+  return {
+    provider,
+    client,
+    lines,
+    devices: provider.resources.devices!,
+    alerts: provider.resources.alerts!,
+    updates: provider.resources.updates!,
+    organizations: provider.resources.organizations!
+  }
 }
 
-async function collect<R> (resource: Resource<LevelClient, R>, client: LevelClient, from: Checkpoint | null = null): Promise<Array<Page<R>>> {
+async function collect<R>(
+  resource: Resource<LevelClient, R>,
+  client: LevelClient,
+  from: Checkpoint | null = null
+): Promise<Array<Page<R>>> {
   const pages: Array<Page<R>> = []
   for await (const page of resource.pull(client, from, signal)) pages.push(page)
   return pages
 }
 
-async function failure (promise: Promise<unknown>): Promise<ProviderError> {
-  const error = await promise.then(() => { throw new Error('should have failed') }, (error: unknown) => error)
+async function failure(promise: Promise<unknown>): Promise<ProviderError> {
+  const error = await promise.then(
+    () => {
+      throw new Error('should have failed')
+    },
+    (error: unknown) => error
+  )
   if (!(error instanceof ProviderError)) throw error
   if (`${error.stack} ${JSON.stringify(error)} ${error.cause}`.includes(apiKey)) throw new Error('the key leaked')
   return error
@@ -53,24 +87,50 @@ async function failure (promise: Promise<unknown>): Promise<ProviderError> {
 const ids = (...names: string[]) => names.map(id => ({ id, name: id, device_id: 'd' }))
 const page = (rows: unknown[], more: boolean) => ({ data: rows, has_more: more })
 const list = (path: string, query: Record<string, string>, after?: string) =>
-  nock(origin, { reqheaders: { authorization: apiKey } }).get(path).query({ ...query, limit: '100', ...(after === undefined ? {} : { starting_after: after }) })
-const includes = Object.fromEntries(['operating_system', 'cpus', 'memory', 'disks', 'disk_partitions', 'network_interfaces', 'motherboard', 'security'].map(name => [`include_${name}`, 'true']))
+  nock(origin, { reqheaders: { authorization: apiKey } })
+    .get(path)
+    .query({ ...query, limit: '100', ...(after === undefined ? {} : { starting_after: after }) })
+const includes = Object.fromEntries(
+  [
+    'operating_system',
+    'cpus',
+    'memory',
+    'disks',
+    'disk_partitions',
+    'network_interfaces',
+    'motherboard',
+    'security'
+  ].map(name => [`include_${name}`, 'true'])
+)
 
 t.test('options and secrets that cannot work are refused early, with what to do', async t => {
   t.throws(() => level({ requestsPerMinute: 0 }), /requestsPerMinute/)
   t.throws(() => level({ resolvedAlertPages: -1 }), /resolvedAlertPages/)
-  t.match(level({ requestsPerMinute: 60, allowPrivateNetwork: true }), { limits: { concurrency: 1, perMinute: 60 }, allowPrivateNetwork: true })
+  t.match(level({ requestsPerMinute: 60, allowPrivateNetwork: true }), {
+    limits: { concurrency: 1, perMinute: 60 },
+    allowPrivateNetwork: true
+  })
   t.same(hostsOf(level(), {}), ['api.level.io'])
-  for (const key of ['', '   ', 'Bearer abc', 'ключ']) t.match(await failure(open(t, {}, { apiKey: key })), { kind: 'auth', message: /Copy it again/ })
-  t.match(await failure(open(t, {}, { apiKey }, { baseUrl: 'http://10.0.0.1' })), { kind: 'forbidden', message: /must start with https/ })
+  for (const key of ['', '   ', 'Bearer abc', 'ключ'])
+    t.match(await failure(open(t, {}, { apiKey: key })), { kind: 'auth', message: /Copy it again/ })
+  t.match(await failure(open(t, {}, { apiKey }, { baseUrl: 'http://10.0.0.1' })), {
+    kind: 'forbidden',
+    message: /must start with https/
+  })
   t.match(await failure(open(t, {}, { apiKey }, { baseUrl: 'level' })), { kind: 'protocol' })
-  t.equal((await open(t, { allowPrivateNetwork: true }, { apiKey }, { baseUrl: 'http://127.0.0.1:8080' })).client.host, '127.0.0.1:8080')
+  t.equal(
+    (await open(t, { allowPrivateNetwork: true }, { apiKey }, { baseUrl: 'http://127.0.0.1:8080' })).client.host,
+    '127.0.0.1:8080'
+  )
 })
 
 t.test('check', async t => {
   t.test('asks for one group with the bare key', async t => {
     const { provider, client } = await open(t, {}, { apiKey: ` ${apiKey}\n` })
-    nock(origin, { reqheaders: { authorization: value => value === apiKey } }).get('/v2/groups').query({ limit: '1' }).reply(200, fixture('groups.page'))
+    nock(origin, { reqheaders: { authorization: value => value === apiKey } })
+      .get('/v2/groups')
+      .query({ limit: '1' })
+      .reply(200, fixture('groups.page'))
     t.same(await provider.check(client, signal), { account: 'Level (api.level.io)', warnings: [] })
   })
 
@@ -84,19 +144,29 @@ t.test('check', async t => {
 
   t.test('a refused key, a missing right, a wrong address, a proxy’s page', async t => {
     const { provider, client } = await open(t)
-    const answer = (status: number, body: nock.Body, headers = {}) => nock(origin).get('/v2/groups').query({ limit: '1' }).reply(status, body, headers)
+    const answer = (status: number, body: nock.Body, headers = {}) =>
+      nock(origin).get('/v2/groups').query({ limit: '1' }).reply(status, body, headers)
     answer(401, fixture('error.401'))
-    t.match(await failure(provider.check(client, signal)), { kind: 'auth', message: /Level refused the API key.*Create one in Level under Settings/ })
+    t.match(await failure(provider.check(client, signal)), {
+      kind: 'auth',
+      message: /Level refused the API key.*Create one in Level under Settings/
+    })
     answer(403, { error: 'no' })
     t.match(await failure(provider.check(client, signal)), { kind: 'forbidden' })
     answer(404, 'Not found')
-    t.match(await failure(provider.check(client, signal)), { kind: 'protocol', message: /usually https:\/\/api.level.io/ })
+    t.match(await failure(provider.check(client, signal)), {
+      kind: 'protocol',
+      message: /usually https:\/\/api.level.io/
+    })
     answer(200, '<html>Sign in</html>', { 'content-type': 'text/html' })
     t.match(await failure(provider.check(client, signal)), { kind: 'protocol', message: /web page/ })
     answer(200, { status: 'ok' })
     t.match(await failure(provider.check(client, signal)), { kind: 'protocol', message: /not a list of groups/ })
     answer(302, '', { location: `https://app.level.io/login?key=${apiKey}` })
-    t.match(await failure(provider.check(client, signal)), { kind: 'protocol', message: /redirects to https:\/\/app.level.io,/ })
+    t.match(await failure(provider.check(client, signal)), {
+      kind: 'protocol',
+      message: /redirects to https:\/\/app.level.io,/
+    })
   })
 })
 
@@ -108,8 +178,14 @@ t.test('lists', async t => {
     list('/v2/devices', includes, data[1].id).reply(200, page([...ids('x'), 'junk'], false))
     const before = Date.now()
     const pages = await collect(devices, client)
-    t.same(pages.map(page => page.checkpoint), [{ after: data[1].id }, null])
-    t.same(pages.map(page => page.records.map(record => record.externalId)), [data.map((row: any) => row.id), ['x']])
+    t.same(
+      pages.map(page => page.checkpoint),
+      [{ after: data[1].id }, null]
+    )
+    t.same(
+      pages.map(page => page.records.map(record => record.externalId)),
+      [data.map((row: any) => row.id), ['x']]
+    )
     t.match(pages[1]!.rejected, [{ externalId: null, reason: /not an object/ }])
     t.ok(pages.every(page => page.observedAt.getTime() >= before && page.observedAt.getTime() <= Date.now()))
     t.ok(pages[0]!.observedAt <= pages[1]!.observedAt)
@@ -119,7 +195,10 @@ t.test('lists', async t => {
     const { organizations, client } = await open(t)
     list('/v2/groups', {}, 'b=').reply(200, page(ids('c'), false))
     const pages = await collect(organizations, client, { after: 'b=' })
-    t.same(pages.map(page => [page.records.map(record => record.externalId), page.checkpoint]), [[['c'], null]])
+    t.same(
+      pages.map(page => [page.records.map(record => record.externalId), page.checkpoint]),
+      [[['c'], null]]
+    )
   })
 
   t.test('a checkpoint whose record is gone, or that is not ours, starts the list over', async t => {
@@ -128,7 +207,10 @@ t.test('lists', async t => {
       list('/v2/groups', {}, 'gone').reply(status, { error: 'no such cursor' })
       list('/v2/groups', {}).reply(200, page(ids('a'), true))
       list('/v2/groups', {}, 'a').reply(200, page(ids('b'), false))
-      t.same((await collect(organizations, client, { after: 'gone' })).map(page => page.records[0]!.externalId), ['a', 'b'])
+      t.same(
+        (await collect(organizations, client, { after: 'gone' })).map(page => page.records[0]!.externalId),
+        ['a', 'b']
+      )
       t.match(lines.join('\n'), /from its beginning/)
     }
     const { organizations, client } = await open(t)
@@ -155,20 +237,42 @@ t.test('lists', async t => {
     }
     const { organizations, client } = await open(t)
     list('/v2/groups', {}, 'a').reply(200, page(ids('a'), true))
-    t.match(await failure(collect(organizations, client, { after: 'a' })), { kind: 'protocol' }, 'the checkpoint itself again')
+    t.match(
+      await failure(collect(organizations, client, { after: 'a' })),
+      { kind: 'protocol' },
+      'the checkpoint itself again'
+    )
   })
 
   t.test('an endless list ends after 10 000 pages', async t => {
     let asked = 0
-    const fetch: ProviderFetch = async () => ({ status: 200, headers: {}, text: () => '', json: () => page([{ id: String(++asked) }], true) })
-    const log = { debug () {}, info () {}, warn () {} }
+    const fetch: ProviderFetch = async () => ({
+      status: 200,
+      headers: {},
+      text: () => '',
+      json: () => page([{ id: String(++asked) }], true)
+    })
+    const log = { debug() {}, info() {}, warn() {} }
     const client = createClient({ fetch, log, baseUrl: origin, apiKey, allowPrivateNetwork: false })
-    t.match(await failure((async () => { for await (const _page of client.list('groups', {}, null, signal)); })()), { kind: 'protocol', message: /10000 pages/ })
+    t.match(
+      await failure(
+        (async () => {
+          for await (const _page of client.list('groups', {}, null, signal));
+        })()
+      ),
+      { kind: 'protocol', message: /10000 pages/ }
+    )
     t.equal(asked, 10_000)
   })
 
   t.test('answers that are no list: HTML with 200, cut JSON, another shape', async t => {
-    const bodies: Array<[nock.Body, RegExp]> = [['<!doctype html><h1>hi</h1>', /web page/], ['{"data":[{"id":"a"},', /not \(complete\) JSON/], [{ data: {}, has_more: false }, /not a list/], [{ data: [] }, /not a list/], [[], /not a list/]]
+    const bodies: Array<[nock.Body, RegExp]> = [
+      ['<!doctype html><h1>hi</h1>', /web page/],
+      ['{"data":[{"id":"a"},', /not \(complete\) JSON/],
+      [{ data: {}, has_more: false }, /not a list/],
+      [{ data: [] }, /not a list/],
+      [[], /not a list/]
+    ]
     for (const [body, message] of bodies) {
       const { devices, client } = await open(t)
       list('/v2/devices', includes).reply(200, page(ids('a'), true))
@@ -178,7 +282,10 @@ t.test('lists', async t => {
   })
 
   t.test('a key revoked, or a server failing, in the middle is not an end', async t => {
-    for (const [status, kind, times] of [[401, 'auth', 1], [500, 'unreachable', 3]] as const) {
+    for (const [status, kind, times] of [
+      [401, 'auth', 1],
+      [500, 'unreachable', 3]
+    ] as const) {
       const { devices, client } = await open(t)
       list('/v2/devices', includes).reply(200, page(ids('a'), true))
       list('/v2/devices', includes, 'a').times(times).reply(status, { error: 'Access denied' })
@@ -215,8 +322,13 @@ t.test('lists', async t => {
 
   t.test('updates that are not available do not count, whatever the filter did', async t => {
     const { updates, client } = await open(t)
-    list('/v2/updates', { status: 'available' }).reply(200, page([...ids('a'), { id: 'b', device_id: 'd', is_available: false }, { id: 'c' }], false))
-    t.match(await collect(updates, client), [{ records: [{ externalId: 'a', deviceExternalId: 'd' }], rejected: [{ externalId: 'c' }] }])
+    list('/v2/updates', { status: 'available' }).reply(
+      200,
+      page([...ids('a'), { id: 'b', device_id: 'd', is_available: false }, { id: 'c' }], false)
+    )
+    t.match(await collect(updates, client), [
+      { records: [{ externalId: 'a', deviceExternalId: 'd' }], rejected: [{ externalId: 'c' }] }
+    ])
   })
 })
 
@@ -231,27 +343,40 @@ t.test('alerts', async t => {
     resolved().reply(200, page([fixture('alert.resolved')], true))
     resolved(fixture('alert.resolved').id).reply(200, page(ids('d'), true))
     const pages = await collect(alerts, client)
-    t.same(pages.map(page => page.checkpoint), [
-      { phase: 'active', after: 'a' }, { phase: 'resolved', after: null, pages: 0 },
-      { phase: 'resolved', after: fixture('alert.resolved').id, pages: 1 }, null
-    ])
+    t.same(
+      pages.map(page => page.checkpoint),
+      [
+        { phase: 'active', after: 'a' },
+        { phase: 'resolved', after: null, pages: 0 },
+        { phase: 'resolved', after: fixture('alert.resolved').id, pages: 1 },
+        null
+      ]
+    )
     t.equal(pages[2]!.records[0]!.status, 'resolved')
   })
 
   t.test('each checkpoint goes on where it was left', async t => {
     const { alerts, client } = await open(t, { resolvedAlertPages: 2 })
     active('a').reply(200, page([], false))
-    resolved().times(2).reply(200, page(ids('c'), false))
+    resolved()
+      .times(2)
+      .reply(200, page(ids('c'), false))
     t.equal((await collect(alerts, client, { phase: 'active', after: 'a' })).length, 2)
     t.equal((await collect(alerts, client, { phase: 'resolved', after: null, pages: 0 })).length, 1)
     resolved('c').reply(200, page(ids('d'), true))
-    t.same((await collect(alerts, client, { phase: 'resolved', after: 'c', pages: 1 })).map(page => page.checkpoint), [null])
+    t.same(
+      (await collect(alerts, client, { phase: 'resolved', after: 'c', pages: 1 })).map(page => page.checkpoint),
+      [null]
+    )
   })
 
   t.test('without resolved pages the active ones are all', async t => {
     const { alerts, client } = await open(t, { resolvedAlertPages: 0 })
     active().reply(200, page(ids('a'), false))
-    t.same((await collect(alerts, client)).map(page => page.checkpoint), [null])
+    t.same(
+      (await collect(alerts, client)).map(page => page.checkpoint),
+      [null]
+    )
   })
 
   t.test('resolving: the answer, an empty answer, an unknown alert, a read-only key', async t => {
@@ -261,14 +386,21 @@ t.test('alerts', async t => {
     const post = () => nock(origin, { reqheaders: { authorization: apiKey } }).post(`${path}/resolve`)
     post().reply(503)
     post().reply(200, alert)
-    t.match(await provider.resolveAlert!(client, alert.id, signal), { externalId: alert.id, status: 'resolved' }, 'safe to repeat')
+    t.match(
+      await provider.resolveAlert!(client, alert.id, signal),
+      { externalId: alert.id, status: 'resolved' },
+      'safe to repeat'
+    )
     post().reply(204)
     nock(origin).get(path).reply(200, alert)
     t.match(await provider.resolveAlert!(client, alert.id, signal), { status: 'resolved' })
     post().reply(404)
     t.equal(await provider.resolveAlert!(client, alert.id, signal), null)
     post().reply(403, { error: 'Access denied' })
-    t.match(await failure(provider.resolveAlert!(client, alert.id, signal)), { kind: 'forbidden', message: /read-only.*Read & write/ })
+    t.match(await failure(provider.resolveAlert!(client, alert.id, signal)), {
+      kind: 'forbidden',
+      message: /read-only.*Read & write/
+    })
     t.equal(await provider.resolveAlert!(client, 'condition:abc', signal), null, 'Level never told an id for it')
   })
 })
@@ -277,7 +409,10 @@ t.test('one object: found with all includes, 404 is null, ids are encoded and ne
   const { provider, client } = await open(t)
   const { devices, organizations, alerts, updates } = provider.resources
   const [device] = fixture('devices.page').data
-  nock(origin).get(`/v2/devices/${encodeURIComponent(device.id)}`).query(includes).reply(200, device)
+  nock(origin)
+    .get(`/v2/devices/${encodeURIComponent(device.id)}`)
+    .query(includes)
+    .reply(200, device)
   t.match(await devices!.fetchOne!(client, device.id, signal), { externalId: device.id })
   nock(origin).get('/v2/devices/a%2Fb%3Fc%23').query(includes).reply(404)
   t.equal(await devices!.fetchOne!(client, 'a/b?c#', signal), null)
@@ -297,9 +432,12 @@ t.test('abort stops between two pages', async t => {
   list('/v2/devices', includes).reply(200, page(ids('a'), true))
   const controller = new AbortController()
   const reason = new Error('stop')
-  await t.rejects((async () => {
-    for await (const _page of devices.pull(client, null, controller.signal)) controller.abort(reason)
-  })(), reason)
+  await t.rejects(
+    (async () => {
+      for await (const _page of devices.pull(client, null, controller.signal)) controller.abort(reason)
+    })(),
+    reason
+  )
 })
 
 t.test('neither key nor query is logged', async t => {

@@ -3,18 +3,38 @@ import fc from 'fast-check'
 import t from 'tap'
 import { mapRecords } from '../../src/providers/define.ts'
 import type { DeviceRecord } from '../../src/providers/define.ts'
-import { toAlert, toDevice, toMac, toOrganization, toSerial, toSeverity, toUpdate } from '../../src/providers/level/map.ts'
+import {
+  toAlert,
+  toDevice,
+  toMac,
+  toOrganization,
+  toSerial,
+  toSeverity,
+  toUpdate
+} from '../../src/providers/level/map.ts'
 
-const fixture = (name: string) => JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
 const observedAt = new Date('2026-11-21T14:10:00.000Z')
 const device = (fields: object) => toDevice({ id: 'd1', ...fields }, observedAt)
 
 t.test('groups: the tree, the counts, and names that are missing', async t => {
   const [top, child] = fixture('groups.page').data
-  t.same(toOrganization(top), { externalId: top.id, name: 'Harbour Dental', parentExternalId: null, deviceCount: 3, descendantDeviceCount: 14 })
+  t.same(toOrganization(top), {
+    externalId: top.id,
+    name: 'Harbour Dental',
+    parentExternalId: null,
+    deviceCount: 3,
+    descendantDeviceCount: 14
+  })
   t.match(toOrganization(child), { parentExternalId: top.id, name: 'Quayside surgery' })
-  t.same(toOrganization({ id: 'g', name: 7, parent_id: {}, device_count: 'many', descendent_device_count: -1 }),
-    { externalId: 'g', name: 'g', parentExternalId: null, deviceCount: null, descendantDeviceCount: null })
+  t.same(toOrganization({ id: 'g', name: 7, parent_id: {}, device_count: 'many', descendent_device_count: -1 }), {
+    externalId: 'g',
+    name: 'g',
+    parentExternalId: null,
+    deviceCount: null,
+    descendantDeviceCount: null
+  })
 })
 
 t.test('a full device, field for field', async t => {
@@ -49,9 +69,19 @@ t.test('a full device, field for field', async t => {
     uptimeSeconds: 288469
   })
   t.match(details, {
-    manufacturer: 'Dell Inc.', model: 'OptiPlex 7010', groupId: full.group_id, groupName: 'Quayside surgery', maintenanceMode: false, tags: ['win11', 'vip'], flag: null,
-    securityScore: 78, securityRisk: 'medium', security: { patchCompliance: false, firewallEnabled: true }, motherboard: { biosVersion: '1.21.0' },
-    operatingSystem: { majorVersion: '10', minorVersion: '0', endOfLife: false }, networkInterfaces: [{ dnsServers: ['192.0.2.1'], ipAddresses: ['192.0.2.41', 'fe80::1'] }]
+    manufacturer: 'Dell Inc.',
+    model: 'OptiPlex 7010',
+    groupId: full.group_id,
+    groupName: 'Quayside surgery',
+    maintenanceMode: false,
+    tags: ['win11', 'vip'],
+    flag: null,
+    securityScore: 78,
+    securityRisk: 'medium',
+    security: { patchCompliance: false, firewallEnabled: true },
+    motherboard: { biosVersion: '1.21.0' },
+    operatingSystem: { majorVersion: '10', minorVersion: '0', endOfLife: false },
+    networkInterfaces: [{ dnsServers: ['192.0.2.1'], ipAddresses: ['192.0.2.41', 'fe80::1'] }]
   })
   t.notMatch(JSON.stringify(details), '121332826112', 'free space changes by itself and is no detail')
 })
@@ -59,8 +89,33 @@ t.test('a full device, field for field', async t => {
 t.test('a sparse device: nothing told is null, nothing is invented', async t => {
   const sparse = fixture('devices.page').data[1]
   const mapped = toDevice(sparse, observedAt)
-  t.match(mapped, { displayName: 'hd-nas', hostname: 'hd-nas', organizationExternalId: null, assetType: 'workstation', osType: 'Linux', online: false, maintenanceMode: false, tags: [] })
-  for (const field of ['serialNumber', 'osVersion', 'lastRebootAt', 'lastSeenAt', 'uptimeSeconds', 'lanIp', 'wanIp', 'macAddresses', 'cpuModel', 'cpuCores', 'ramBytes', 'volumes', 'antivirus', 'location', 'currentUser'] as const) {
+  t.match(mapped, {
+    displayName: 'hd-nas',
+    hostname: 'hd-nas',
+    organizationExternalId: null,
+    assetType: 'workstation',
+    osType: 'Linux',
+    online: false,
+    maintenanceMode: false,
+    tags: []
+  })
+  for (const field of [
+    'serialNumber',
+    'osVersion',
+    'lastRebootAt',
+    'lastSeenAt',
+    'uptimeSeconds',
+    'lanIp',
+    'wanIp',
+    'macAddresses',
+    'cpuModel',
+    'cpuCores',
+    'ramBytes',
+    'volumes',
+    'antivirus',
+    'location',
+    'currentUser'
+  ] as const) {
     t.equal(mapped[field], null, field)
   }
   const bare = device({})
@@ -75,7 +130,8 @@ t.test('names: nickname, else hostname, else id; blanks do not count', async t =
 })
 
 t.test('role decides the type; without one a server is known by its OS name', async t => {
-  const type = (role: unknown, os?: string) => device({ role, operating_system: os ? { full_operating_system: os } : null }).assetType
+  const type = (role: unknown, os?: string) =>
+    device({ role, operating_system: os ? { full_operating_system: os } : null }).assetType
   t.equal(type('server'), 'server')
   t.equal(type('domain_controller'), 'server')
   t.equal(type('workstation', 'Windows Server 2022'), 'workstation')
@@ -88,25 +144,57 @@ t.test('role decides the type; without one a server is known by its OS name', as
 })
 
 t.test('junk serial numbers are none', async t => {
-  for (const junk of [null, '', '0', '000000', 'XXXXXXX', 'To be filled by O.E.M.', 'TO BE FILLED BY O.E.M', 'Default string', 'System Serial Number', 'None', 'N/A', 'Not Specified', 'INVALID', 'VMware-56 4d 8a', 'abc', 7]) t.equal(toSerial(junk), null, String(junk))
+  for (const junk of [
+    null,
+    '',
+    '0',
+    '000000',
+    'XXXXXXX',
+    'To be filled by O.E.M.',
+    'TO BE FILLED BY O.E.M',
+    'Default string',
+    'System Serial Number',
+    'None',
+    'N/A',
+    'Not Specified',
+    'INVALID',
+    'VMware-56 4d 8a',
+    'abc',
+    7
+  ])
+    t.equal(toSerial(junk), null, String(junk))
   t.equal(toSerial(' 7HX2QK3 '), '7HX2QK3')
 })
 
 t.test('MAC addresses in every spelling; no zero, no broadcast, no virtual adapter, no repeats', async t => {
   t.equal(toMac('aa-bb-cc-dd-ee-0f'), 'AA:BB:CC:DD:EE:0F')
   t.equal(toMac('aabb.ccdd.ee0f'), 'AA:BB:CC:DD:EE:0F')
-  for (const junk of ['00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', 'aa:bb:cc', 'nonsense', null, 12]) t.equal(toMac(junk), null)
-  t.same(device({
-    network_interfaces: [
-      { description: 'Intel', mac_address: 'aa:bb:cc:dd:ee:01' }, { description: 'Intel again', mac_address: 'AA-BB-CC-DD-EE-01' },
-      { description: 'Hyper-V Virtual Ethernet', mac_address: 'aa:bb:cc:dd:ee:02' }, null, 'x', { mac_address: 'aa:bb:cc:dd:ee:03' }
-    ]
-  }).macAddresses, ['AA:BB:CC:DD:EE:01', 'AA:BB:CC:DD:EE:03'])
+  for (const junk of ['00:00:00:00:00:00', 'ff:ff:ff:ff:ff:ff', 'aa:bb:cc', 'nonsense', null, 12])
+    t.equal(toMac(junk), null)
+  t.same(
+    device({
+      network_interfaces: [
+        { description: 'Intel', mac_address: 'aa:bb:cc:dd:ee:01' },
+        { description: 'Intel again', mac_address: 'AA-BB-CC-DD-EE-01' },
+        { description: 'Hyper-V Virtual Ethernet', mac_address: 'aa:bb:cc:dd:ee:02' },
+        null,
+        'x',
+        { mac_address: 'aa:bb:cc:dd:ee:03' }
+      ]
+    }).macAddresses,
+    ['AA:BB:CC:DD:EE:01', 'AA:BB:CC:DD:EE:03']
+  )
 })
 
 t.test('LAN address: the first private IPv4 of an adapter that is not virtual', async t => {
   const lan = (...adapters: unknown[]) => device({ network_interfaces: adapters }).lanIp
-  t.equal(lan({ description: 'VirtualBox Host-Only (VIRTUAL)', ip_addresses: ['10.0.0.1'] }, { description: 'Intel', ip_addresses: ['fe80::1', '203.0.113.4', '172.20.1.9/16'] }), '172.20.1.9')
+  t.equal(
+    lan(
+      { description: 'VirtualBox Host-Only (VIRTUAL)', ip_addresses: ['10.0.0.1'] },
+      { description: 'Intel', ip_addresses: ['fe80::1', '203.0.113.4', '172.20.1.9/16'] }
+    ),
+    '172.20.1.9'
+  )
   t.equal(lan({ description: null, ip_addresses: ['169.254.1.1', '192.168.7.7'] }), '192.168.7.7')
   t.equal(lan({ description: 'Intel', ip_addresses: '192.168.1.1' }), null)
   t.equal(lan({ description: 'Intel', ip_addresses: ['172.32.0.1', '8.8.8.8', 4] }), null)
@@ -120,9 +208,11 @@ t.test('values that come in two shapes', async t => {
   t.equal(os({ major_version: 10, minor_version: '0' }), '10.0')
   t.equal(os({ major_version: '14.5' }), '14.5')
   t.equal(os({ full_operating_system: 'macOS 15', major_version: 15 }), 'macOS 15')
-  for (const value of [true, false, 87.5]) t.equal((device({ security: { patch_compliance: value } }).details as any).security.patchCompliance, value)
+  for (const value of [true, false, 87.5])
+    t.equal((device({ security: { patch_compliance: value } }).details as any).security.patchCompliance, value)
   for (const flag of ['red', true, false]) t.equal((device({ flag }).details as any).flag, flag)
-  const dns = (value: unknown) => (device({ network_interfaces: [{ dns_servers: value }] }).details as any).networkInterfaces[0].dnsServers
+  const dns = (value: unknown) =>
+    (device({ network_interfaces: [{ dns_servers: value }] }).details as any).networkInterfaces[0].dnsServers
   t.same(dns('192.0.2.1, 192.0.2.2'), ['192.0.2.1', '192.0.2.2'])
   t.same(dns(['192.0.2.1', null]), ['192.0.2.1'])
   t.same(dns(null), [])
@@ -135,18 +225,38 @@ t.test('values that come in two shapes', async t => {
 })
 
 t.test('volumes: mount point or label; impossible free space is not told', async t => {
-  t.same(device({ disk_partitions: [{ label: 'Data', size: 10, free_space: 4 }, { mount_point: '/', size: 10, free_space: 11 }, { size: null, free_space: 3 }, 'junk'] }).volumes, [
-    { name: 'Data', totalBytes: 10, freeBytes: 4 }, { name: '/', totalBytes: 10, freeBytes: null }, { name: 'Volume 3', totalBytes: null, freeBytes: 3 }
-  ])
+  t.same(
+    device({
+      disk_partitions: [
+        { label: 'Data', size: 10, free_space: 4 },
+        { mount_point: '/', size: 10, free_space: 11 },
+        { size: null, free_space: 3 },
+        'junk'
+      ]
+    }).volumes,
+    [
+      { name: 'Data', totalBytes: 10, freeBytes: 4 },
+      { name: '/', totalBytes: 10, freeBytes: null },
+      { name: 'Volume 3', totalBytes: null, freeBytes: 3 }
+    ]
+  )
   t.equal(device({ disks: [{ size: 10 }] }).volumes, null, 'a disk is not a volume')
 })
 
 t.test('heartbeat: uptime only while online, last seen falls back to the read', async t => {
   const last_reboot_time = '2026-11-21T14:00:00Z'
   t.match(device({ online: true, last_reboot_time }), { uptimeSeconds: 600, lastSeenAt: observedAt })
-  t.match(device({ online: false, last_reboot_time }), { uptimeSeconds: null, lastSeenAt: null, lastRebootAt: new Date(last_reboot_time) })
+  t.match(device({ online: false, last_reboot_time }), {
+    uptimeSeconds: null,
+    lastSeenAt: null,
+    lastRebootAt: new Date(last_reboot_time)
+  })
   t.match(device({ online: true, last_reboot_time: '2026-11-22T00:00:00Z' }), { uptimeSeconds: null })
-  t.match(device({ online: true, last_reboot_time: 'yesterday', last_seen_at: 'soon' }), { lastRebootAt: null, uptimeSeconds: null, lastSeenAt: observedAt })
+  t.match(device({ online: true, last_reboot_time: 'yesterday', last_seen_at: 'soon' }), {
+    lastRebootAt: null,
+    uptimeSeconds: null,
+    lastSeenAt: observedAt
+  })
   t.equal(device({ last_reboot_time: '0001-01-01T00:00:00Z' }).lastRebootAt, null)
   t.same(device({ last_reboot_time: '2026-11-21T14:00:00' }).lastRebootAt, new Date(last_reboot_time), 'no zone is UTC')
   t.equal(device({ online: 'yes' }).online, null)
@@ -155,13 +265,44 @@ t.test('heartbeat: uptime only while online, last seen falls back to the read', 
 t.test('alerts: state, severity, and what stands in for missing values', async t => {
   const active = fixture('alert.active')
   t.same(toAlert(active, observedAt), {
-    externalId: active.id, deviceExternalId: active.device_id, name: 'Disk space low', description: 'C: has less than 10 percent free', severity: 'moderate', providerSeverity: 'warning',
-    status: 'active', startedAt: new Date('2026-11-21T13:55:04.000Z'), resolvedAt: null, details: { deviceHostname: 'HD-RECEPTION-02' }
+    externalId: active.id,
+    deviceExternalId: active.device_id,
+    name: 'Disk space low',
+    description: 'C: has less than 10 percent free',
+    severity: 'moderate',
+    providerSeverity: 'warning',
+    status: 'active',
+    startedAt: new Date('2026-11-21T13:55:04.000Z'),
+    resolvedAt: null,
+    details: { deviceHostname: 'HD-RECEPTION-02' }
   })
-  t.match(toAlert(fixture('alert.resolved'), observedAt), { status: 'resolved', resolvedAt: new Date('2026-11-21T14:40:31.000Z') })
-  t.match(toAlert({ id: 'a', payload: 'out\0put' }, observedAt), { name: 'Alert without a name', severity: 'moderate', providerSeverity: null, status: 'active', startedAt: observedAt, deviceExternalId: null, details: { payload: 'output' } })
-  t.match(toAlert({ id: 'a', is_resolved: 'yes', resolved_at: '2026-11-21T14:40:31Z', description: 'D' }, observedAt), { name: 'D', status: 'resolved' })
-  for (const [word, ours] of [['emergency', 'critical'], ['Critical', 'major'], ['warning', 'moderate'], ['information', 'minor'], ['purple', 'moderate'], ['constructor', 'moderate'], [null, 'moderate']] as const) t.equal(toSeverity(word), ours)
+  t.match(toAlert(fixture('alert.resolved'), observedAt), {
+    status: 'resolved',
+    resolvedAt: new Date('2026-11-21T14:40:31.000Z')
+  })
+  t.match(toAlert({ id: 'a', payload: 'out\0put' }, observedAt), {
+    name: 'Alert without a name',
+    severity: 'moderate',
+    providerSeverity: null,
+    status: 'active',
+    startedAt: observedAt,
+    deviceExternalId: null,
+    details: { payload: 'output' }
+  })
+  t.match(toAlert({ id: 'a', is_resolved: 'yes', resolved_at: '2026-11-21T14:40:31Z', description: 'D' }, observedAt), {
+    name: 'D',
+    status: 'resolved'
+  })
+  for (const [word, ours] of [
+    ['emergency', 'critical'],
+    ['Critical', 'major'],
+    ['warning', 'moderate'],
+    ['information', 'minor'],
+    ['purple', 'moderate'],
+    ['constructor', 'moderate'],
+    [null, 'moderate']
+  ] as const)
+    t.equal(toSeverity(word), ours)
   t.match(toAlert({ id: 'a', severity: 'purple' }, observedAt), { providerSeverity: 'purple', severity: 'moderate' })
 })
 
@@ -173,49 +314,102 @@ t.test('updates belong to a device or are rejected', async t => {
 
 t.test('without a usable id a record is rejected with its reason, and the others land', async t => {
   const rows: unknown[] = [null, 'x', 7, [], {}, { id: 7 }, { id: ' ' }, { id: 'a\0b' }, { id: '\ud800' }, { id: 'ok' }]
-  const { records, rejected } = mapRecords(rows, row => (row as any)?.id, row => toDevice(row, observedAt))
-  t.same(records.map(record => record.externalId), ['ok'])
+  const { records, rejected } = mapRecords(
+    rows,
+    row => (row as any)?.id,
+    row => toDevice(row, observedAt)
+  )
+  t.same(
+    records.map(record => record.externalId),
+    ['ok']
+  )
   t.equal(rejected.length, 9)
   for (const { reason } of rejected) t.match(reason, /not an object|no usable id/)
 })
 
-function assertValid (record: DeviceRecord) {
-  const strings = (value: unknown): boolean => typeof value === 'string'
-    ? value.isWellFormed() && !value.includes('\0')
-    : typeof value === 'object' && value !== null ? Object.entries(value).every(([key, entry]) => strings(key) && strings(entry)) : true
+function assertValid(record: DeviceRecord) {
+  const strings = (value: unknown): boolean =>
+    typeof value === 'string'
+      ? value.isWellFormed() && !value.includes('\0')
+      : typeof value === 'object' && value !== null
+        ? Object.entries(value).every(([key, entry]) => strings(key) && strings(entry))
+        : true
   const count = (value: unknown) => value === null || (Number.isSafeInteger(value) && (value as number) >= 0)
   const nullable = (value: unknown, type: string) => value === null || typeof value === type
   const date = (value: unknown) => value === null || (value instanceof Date && !Number.isNaN(value.getTime()))
-  return strings(record) && record.externalId !== '' && record.displayName !== '' &&
+  return (
+    strings(record) &&
+    record.externalId !== '' &&
+    record.displayName !== '' &&
     (record.assetType === 'workstation' || record.assetType === 'server') &&
-    [record.hostname, record.serialNumber, record.manufacturer, record.model, record.osType, record.osVersion, record.currentUser, record.lanIp, record.wanIp, record.cpuModel, record.location].every(value => nullable(value, 'string')) &&
+    [
+      record.hostname,
+      record.serialNumber,
+      record.manufacturer,
+      record.model,
+      record.osType,
+      record.osVersion,
+      record.currentUser,
+      record.lanIp,
+      record.wanIp,
+      record.cpuModel,
+      record.location
+    ].every(value => nullable(value, 'string')) &&
     [record.online, record.maintenanceMode].every(value => nullable(value, 'boolean')) &&
     [record.cpuCores, record.ramBytes, record.uptimeSeconds].every(count) &&
     [record.lastRebootAt, record.lastSeenAt].every(date) &&
     (record.tags === null || record.tags!.every(tag => typeof tag === 'string')) &&
     (record.macAddresses === null || record.macAddresses!.every(mac => /^([0-9A-F]{2}:){5}[0-9A-F]{2}$/.test(mac))) &&
-    (record.volumes === null || record.volumes!.every(volume => volume.name !== '' && count(volume.totalBytes) && count(volume.freeBytes))) &&
+    (record.volumes === null ||
+      record.volumes!.every(volume => volume.name !== '' && count(volume.totalBytes) && count(volume.freeBytes))) &&
     JSON.parse(JSON.stringify(record.details)) !== null
+  )
 }
 
 t.test('any JSON as a record maps to a valid one or is rejected, and never ends the page', async () => {
   const names = Object.keys(fixture('devices.page').data[0])
-  const nested = [...new Set(Object.values(fixture('devices.page').data[0]).flatMap(value => Object.keys((Array.isArray(value) ? value[0] : value) ?? {})))].filter(name => /^[a-z_]+$/.test(name))
-  const junk = fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary' }), fc.constantFrom(-1, 1e300, '2026-11-21', '12.5', true))
+  const nested = [
+    ...new Set(
+      Object.values(fixture('devices.page').data[0]).flatMap(value =>
+        Object.keys((Array.isArray(value) ? value[0] : value) ?? {})
+      )
+    )
+  ].filter(name => /^[a-z_]+$/.test(name))
+  const junk = fc.oneof(
+    fc.jsonValue(),
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom(-1, 1e300, '2026-11-21', '12.5', true)
+  )
   const part = fc.dictionary(fc.constantFrom(...nested), fc.oneof(junk, fc.array(junk, { maxLength: 3 })))
-  const odd = fc.record({
-    id: fc.oneof(fc.constant('d1'), junk),
-    ...Object.fromEntries(names.filter(name => name !== 'id').map(name => [name, fc.oneof(junk, part, fc.array(fc.oneof(part, junk), { maxLength: 3 }))]))
-  }, { requiredKeys: [] })
-  fc.assert(fc.property(fc.array(fc.oneof(odd, fc.jsonValue()), { maxLength: 5 }), rows => {
-    const { records, rejected } = mapRecords<unknown, DeviceRecord>(rows, row => (row as any)?.id, row => toDevice(row, observedAt))
-    return records.length + rejected.length === rows.length && records.every(assertValid)
-  }), { numRuns: 400 })
-  fc.assert(fc.property(fc.oneof(odd, fc.jsonValue()), row => {
-    for (const map of [toOrganization, toUpdate, (raw: unknown) => toAlert(raw, observedAt)]) {
-      const { records, rejected } = mapRecords<unknown, unknown>([row], () => null, map)
-      if (records.length + rejected.length !== 1) return false
-    }
-    return true
-  }))
+  const odd = fc.record(
+    {
+      id: fc.oneof(fc.constant('d1'), junk),
+      ...Object.fromEntries(
+        names
+          .filter(name => name !== 'id')
+          .map(name => [name, fc.oneof(junk, part, fc.array(fc.oneof(part, junk), { maxLength: 3 }))])
+      )
+    },
+    { requiredKeys: [] }
+  )
+  fc.assert(
+    fc.property(fc.array(fc.oneof(odd, fc.jsonValue()), { maxLength: 5 }), rows => {
+      const { records, rejected } = mapRecords<unknown, DeviceRecord>(
+        rows,
+        row => (row as any)?.id,
+        row => toDevice(row, observedAt)
+      )
+      return records.length + rejected.length === rows.length && records.every(assertValid)
+    }),
+    { numRuns: 400 }
+  )
+  fc.assert(
+    fc.property(fc.oneof(odd, fc.jsonValue()), row => {
+      for (const map of [toOrganization, toUpdate, (raw: unknown) => toAlert(raw, observedAt)]) {
+        const { records, rejected } = mapRecords<unknown, unknown>([row], () => null, map)
+        if (records.length + rejected.length !== 1) return false
+      }
+      return true
+    })
+  )
 })

@@ -7,13 +7,17 @@ import type { WebhookRequest } from '../../src/providers/define.ts'
 import { equalsSecret, verifyHmacSha256, verifySharedSecret } from '../../src/providers/hmac.ts'
 import { webhook } from '../../src/providers/level/webhook.ts'
 
-const fixture = (name: string) => JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
+const fixture = (name: string) =>
+  JSON.parse(readFileSync(new URL(`../fixtures/level/${name}.json`, import.meta.url), 'utf8'))
 const secret = 'example-webhook-secret-for-tests'
 const vector = {
   body: '{"event_type":"alert_resolved","event_id":"9b2f0d3a-1111-4222-8333-444455556666","occurred_at":"2026-11-21T14:40:32.000Z","data":{"id":"Z2lkOi8vbGV2ZWwvQWxlcnQvNTU1MDEy"}}',
   signature: 'sha256=e286d7491201f7d37ce75de75556d90e53636934cd2e2dead4ade0c6efcffe55'
 }
-const request = (body: unknown, headers: Record<string, string> = {}): WebhookRequest => ({ headers, rawBody: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)) })
+const request = (body: unknown, headers: Record<string, string> = {}): WebhookRequest => ({
+  headers,
+  rawBody: Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+})
 const sign = (body: string, key: string) => `sha256=${createHmac('sha256', key).update(body).digest('hex')}`
 
 t.test('signatures', async t => {
@@ -29,8 +33,20 @@ t.test('signatures', async t => {
   t.test('anything else does not', async t => {
     t.notOk(webhook.verify(signed(vector.signature), ['other']))
     t.notOk(webhook.verify(signed(vector.signature), []))
-    t.notOk(webhook.verify(request(`${vector.body} `, { 'x-level-signature': vector.signature }), [secret]), 'one byte more')
-    for (const bad of ['', 'sha256=', vector.signature.slice(7), vector.signature.slice(0, -1), `${vector.signature}, ${vector.signature}`, 'sha1=abc', `sha256=${'z'.repeat(64)}`]) t.notOk(webhook.verify(signed(bad), [secret]), bad)
+    t.notOk(
+      webhook.verify(request(`${vector.body} `, { 'x-level-signature': vector.signature }), [secret]),
+      'one byte more'
+    )
+    for (const bad of [
+      '',
+      'sha256=',
+      vector.signature.slice(7),
+      vector.signature.slice(0, -1),
+      `${vector.signature}, ${vector.signature}`,
+      'sha1=abc',
+      `sha256=${'z'.repeat(64)}`
+    ])
+      t.notOk(webhook.verify(signed(bad), [secret]), bad)
     t.notOk(webhook.verify(request(vector.body), [secret]), 'no header')
     t.notOk(webhook.verify(signed(sign(vector.body, '')), ['']), 'an empty secret is none')
   })
@@ -38,18 +54,32 @@ t.test('signatures', async t => {
   t.test('an automation proves itself by the secret in its header', async t => {
     const shared = (value: string) => request('{}', { 'x-rmm-webhook-secret': value })
     t.ok(webhook.verify(shared(secret), ['x', secret]))
-    for (const bad of ['', secret.slice(1), `${secret}x`, secret.toUpperCase()]) t.notOk(webhook.verify(shared(bad), [secret]))
+    for (const bad of ['', secret.slice(1), `${secret}x`, secret.toUpperCase()])
+      t.notOk(webhook.verify(shared(bad), [secret]))
     t.notOk(webhook.verify(shared(''), ['']))
     t.notOk(webhook.verify(shared(secret), []))
   })
 
   t.test('what was signed passes with that secret and with no other', async t => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), fc.string({ minLength: 1 }), fc.string({ minLength: 1 }), (bytes, one, other) => {
-      const body = Buffer.from(bytes)
-      const signature = createHmac('sha256', one).update(body).digest('hex')
-      return verifyHmacSha256(body, signature, [other, one]) && verifyHmacSha256(body, signature, [other]) === (createHmac('sha256', other).update(body).digest('hex') === signature) &&
-        equalsSecret(one, other) === (Buffer.from(one).equals(Buffer.from(other))) && verifySharedSecret(one, [one]) && !verifySharedSecret(undefined, [one, ''])
-    }))
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 64 }),
+        fc.string({ minLength: 1 }),
+        fc.string({ minLength: 1 }),
+        (bytes, one, other) => {
+          const body = Buffer.from(bytes)
+          const signature = createHmac('sha256', one).update(body).digest('hex')
+          return (
+            verifyHmacSha256(body, signature, [other, one]) &&
+            verifyHmacSha256(body, signature, [other]) ===
+              (createHmac('sha256', other).update(body).digest('hex') === signature) &&
+            equalsSecret(one, other) === Buffer.from(one).equals(Buffer.from(other)) &&
+            verifySharedSecret(one, [one]) &&
+            !verifySharedSecret(undefined, [one, ''])
+          )
+        }
+      )
+    )
     t.notOk(verifyHmacSha256(Buffer.alloc(0), undefined, ['x']))
   })
 })
@@ -63,12 +93,23 @@ t.test('Level’s own events', async t => {
       { resource: 'alerts', externalId: body.data.id, kind: 'changed' },
       { resource: 'devices', externalId: body.data.device_id, kind: 'changed' }
     ])
-    t.match(event.alert, { externalId: body.data.id, deviceExternalId: body.data.device_id, severity: 'moderate', providerSeverity: 'warning', status: 'active', startedAt: new Date('2026-11-21T13:55:04.000Z') })
+    t.match(event.alert, {
+      externalId: body.data.id,
+      deviceExternalId: body.data.device_id,
+      severity: 'moderate',
+      providerSeverity: 'warning',
+      status: 'active',
+      startedAt: new Date('2026-11-21T13:55:04.000Z')
+    })
   })
 
   t.test('an alert with nothing but an id gives a hint only', async t => {
     const event = webhook.parse(request(vector.body))
-    t.match(event, { id: '9b2f0d3a-1111-4222-8333-444455556666', type: 'alert_resolved', hints: [{ resource: 'alerts' }] })
+    t.match(event, {
+      id: '9b2f0d3a-1111-4222-8333-444455556666',
+      type: 'alert_resolved',
+      hints: [{ resource: 'alerts' }]
+    })
     t.equal(event.hints.length, 1)
     t.notOk('alert' in event)
   })
@@ -76,11 +117,17 @@ t.test('Level’s own events', async t => {
   t.test('a resolved event resolves, even over an older snapshot', async t => {
     const body = { ...fixture('webhook.alert_active'), event_type: 'alert_resolved' }
     t.match(webhook.parse(request(body)).alert, { status: 'resolved', resolvedAt: new Date(body.occurred_at) })
-    t.match(webhook.parse(request({ ...body, event_type: 'alert_active', data: fixture('alert.resolved') })).alert, { status: 'resolved', resolvedAt: new Date('2026-11-21T14:40:31.000Z') }, 'a late delivery with the newer state')
+    t.match(
+      webhook.parse(request({ ...body, event_type: 'alert_active', data: fixture('alert.resolved') })).alert,
+      { status: 'resolved', resolvedAt: new Date('2026-11-21T14:40:31.000Z') },
+      'a late delivery with the newer state'
+    )
   })
 
   t.test('each type points at its resource; a deletion says so; unknown types point nowhere', async t => {
-    const hint = (event_type: string) => webhook.parse(request({ event_type, event_id: 'e', occurred_at: '2026-11-21T13:55:05Z', data: { id: 'x' } })).hints
+    const hint = (event_type: string) =>
+      webhook.parse(request({ event_type, event_id: 'e', occurred_at: '2026-11-21T13:55:05Z', data: { id: 'x' } }))
+        .hints
     t.same(hint('device_created'), [{ resource: 'devices', externalId: 'x', kind: 'changed' }])
     t.same(hint('device_updated'), [{ resource: 'devices', externalId: 'x', kind: 'changed' }])
     t.same(hint('device_deleted'), [{ resource: 'devices', externalId: 'x', kind: 'deleted' }])
@@ -89,44 +136,109 @@ t.test('Level’s own events', async t => {
     t.same(hint('group_deleted'), [{ resource: 'organizations', externalId: 'x', kind: 'deleted' }])
     t.same(hint('automation_started'), [])
     t.same(hint('toString'), [])
-    t.match(webhook.parse(request(fixture('webhook.device_deleted'))), { id: 'a1b2c3d4-0000-4000-8000-000000000001', hints: [{ kind: 'deleted', externalId: fixture('webhook.device_deleted').data.id }] })
+    t.match(webhook.parse(request(fixture('webhook.device_deleted'))), {
+      id: 'a1b2c3d4-0000-4000-8000-000000000001',
+      hints: [{ kind: 'deleted', externalId: fixture('webhook.device_deleted').data.id }]
+    })
   })
 
   t.test('missing or odd members are survived; what cannot be told apart throws', async t => {
-    t.match(webhook.parse(request({ event_type: 'device_updated', event_id: 'e', data: null })), { hints: [], occurredAt: null })
-    t.match(webhook.parse(request({ event_type: 'alert_active', event_id: 'e', data: { id: {}, name: {}, device_id: 'd' } })), { hints: [{ resource: 'devices', externalId: 'd' }] })
-    t.match(webhook.parse(request({ event_type: 'alert_active', event_id: 7, data: { id: 5, device_id: 6 } })), { id: '7', hints: [{ resource: 'alerts', externalId: '5' }, { resource: 'devices', externalId: '6' }] }, 'numbers, as in Level\'s own example')
+    t.match(webhook.parse(request({ event_type: 'device_updated', event_id: 'e', data: null })), {
+      hints: [],
+      occurredAt: null
+    })
+    t.match(
+      webhook.parse(request({ event_type: 'alert_active', event_id: 'e', data: { id: {}, name: {}, device_id: 'd' } })),
+      { hints: [{ resource: 'devices', externalId: 'd' }] }
+    )
+    t.match(
+      webhook.parse(request({ event_type: 'alert_active', event_id: 7, data: { id: 5, device_id: 6 } })),
+      {
+        id: '7',
+        hints: [
+          { resource: 'alerts', externalId: '5' },
+          { resource: 'devices', externalId: '6' }
+        ]
+      },
+      "numbers, as in Level's own example"
+    )
     const anonymous = { event_type: 'device_updated', occurred_at: '2026-11-21T13:55:05Z', data: { id: 'x' } }
     t.equal(webhook.parse(request(anonymous)).id, webhook.parse(request(anonymous)).id)
-    for (const bad of ['', '{', 'null', '[]', '"x"', '{}', '{"event_type":5}', '{"event_type":"device_updated"}']) t.throws(() => webhook.parse(request(bad)), bad)
+    for (const bad of ['', '{', 'null', '[]', '"x"', '{}', '{"event_type":5}', '{"event_type":"device_updated"}'])
+      t.throws(() => webhook.parse(request(bad)), bad)
   })
 })
 
 t.test('an automation’s HTTP action', async t => {
-  const body = { event: 'alert.triggered', alert_id: 'a1', device_id: 'd1', hostname: 'PC', name: 'Disk space low', severity: 'critical', description: 'C: is full' }
+  const body = {
+    event: 'alert.triggered',
+    alert_id: 'a1',
+    device_id: 'd1',
+    hostname: 'PC',
+    name: 'Disk space low',
+    severity: 'critical',
+    description: 'C: is full'
+  }
   mock.timers.enable({ apis: ['Date'], now: Date.parse('2026-11-21T14:00:00Z') })
   t.teardown(() => mock.timers.reset())
 
   t.test('gives hints and an alert', async t => {
     const event = webhook.parse(request(body))
-    t.same(event.hints, [{ resource: 'alerts', externalId: 'a1', kind: 'changed' }, { resource: 'devices', externalId: 'd1', kind: 'changed' }])
-    t.match(event, { type: 'alert.triggered', occurredAt: null, alert: { externalId: 'a1', deviceExternalId: 'd1', name: 'Disk space low', description: 'C: is full', severity: 'major', providerSeverity: 'critical', status: 'active', startedAt: new Date('2026-11-21T14:00:00Z'), resolvedAt: null } })
-    t.match(webhook.parse(request({ ...body, event: 'alert.resolved' })).alert, { externalId: 'a1', status: 'resolved', resolvedAt: new Date('2026-11-21T14:00:00Z') })
+    t.same(event.hints, [
+      { resource: 'alerts', externalId: 'a1', kind: 'changed' },
+      { resource: 'devices', externalId: 'd1', kind: 'changed' }
+    ])
+    t.match(event, {
+      type: 'alert.triggered',
+      occurredAt: null,
+      alert: {
+        externalId: 'a1',
+        deviceExternalId: 'd1',
+        name: 'Disk space low',
+        description: 'C: is full',
+        severity: 'major',
+        providerSeverity: 'critical',
+        status: 'active',
+        startedAt: new Date('2026-11-21T14:00:00Z'),
+        resolvedAt: null
+      }
+    })
+    t.match(webhook.parse(request({ ...body, event: 'alert.resolved' })).alert, {
+      externalId: 'a1',
+      status: 'resolved',
+      resolvedAt: new Date('2026-11-21T14:00:00Z')
+    })
   })
 
   t.test('an alert id that is missing, empty or not expanded becomes a stable key of device and name', async t => {
-    const forms = [{ alert_id: undefined }, { alert_id: '' }, { alert_id: null }, { alert_id: '{{alert_id}}' }, { alert_id: '{{ alert.id }}', description: 'other', severity: 'warning' }]
+    const forms = [
+      { alert_id: undefined },
+      { alert_id: '' },
+      { alert_id: null },
+      { alert_id: '{{alert_id}}' },
+      { alert_id: '{{ alert.id }}', description: 'other', severity: 'warning' }
+    ]
     const events = forms.map(form => webhook.parse(request({ ...body, ...form })))
     t.equal(new Set(events.map(event => event.id)).size, 1)
     t.equal(new Set(events.map(event => event.alert!.externalId)).size, 1)
     for (const event of events) {
       t.match(event.alert!.externalId, /^condition:[0-9a-f]{32}$/)
-      t.same(event.hints, [{ resource: 'devices', externalId: 'd1', kind: 'changed' }], 'there is no alert on Level to re-read')
+      t.same(
+        event.hints,
+        [{ resource: 'devices', externalId: 'd1', kind: 'changed' }],
+        'there is no alert on Level to re-read'
+      )
     }
     const resolved = webhook.parse(request({ ...body, alert_id: '', event: 'alert.resolved' }))
     t.equal(resolved.alert!.externalId, events[0]!.alert!.externalId, 'the resolution finds its alert')
-    t.not(webhook.parse(request({ ...body, alert_id: '', name: 'Other' })).alert!.externalId, events[0]!.alert!.externalId)
-    t.not(webhook.parse(request({ ...body, alert_id: '', device_id: 'd2' })).alert!.externalId, events[0]!.alert!.externalId)
+    t.not(
+      webhook.parse(request({ ...body, alert_id: '', name: 'Other' })).alert!.externalId,
+      events[0]!.alert!.externalId
+    )
+    t.not(
+      webhook.parse(request({ ...body, alert_id: '', device_id: 'd2' })).alert!.externalId,
+      events[0]!.alert!.externalId
+    )
   })
 
   t.test('a repeated delivery is the same event; the other kind, or the same condition later, is another', async t => {
@@ -144,28 +256,63 @@ t.test('an automation’s HTTP action', async t => {
   t.test('unknown events and empty templates give no alert', async t => {
     t.match(webhook.parse(request({ ...body, event: 'alert.snoozed' })), { type: 'alert.snoozed', hints: [] })
     t.notOk('alert' in webhook.parse(request({ ...body, event: 'alert.snoozed' })))
-    t.notOk('alert' in webhook.parse(request({ event: 'alert.triggered', device_id: '{{device_id}}', name: '{{name}}' })))
-    t.match(webhook.parse(request({ ...body, alert_id: 555012, severity: '{{severity}}' })).alert, { externalId: '555012', severity: 'moderate', providerSeverity: null })
+    t.notOk(
+      'alert' in webhook.parse(request({ event: 'alert.triggered', device_id: '{{device_id}}', name: '{{name}}' }))
+    )
+    t.match(webhook.parse(request({ ...body, alert_id: 555012, severity: '{{severity}}' })).alert, {
+      externalId: '555012',
+      severity: 'moderate',
+      providerSeverity: null
+    })
   })
 })
 
 t.test('any JSON that passed the signature parses or throws an error, nothing else', async () => {
-  const value = fc.oneof(fc.jsonValue(), fc.constantFrom('alert_active', 'alert.triggered', 'x', '2026-11-21T13:55:05Z'))
-  const body = fc.record({ event_type: value, event: value, event_id: value, occurred_at: value, data: fc.oneof(value, fc.record({ id: value, name: value, device_id: value, started_at: value }, { requiredKeys: [] })), alert_id: value, name: value }, { requiredKeys: [] })
-  fc.assert(fc.property(fc.oneof(body, fc.jsonValue()), raw => {
-    try {
-      const event = webhook.parse(request(raw))
-      return event.id !== '' && event.hints.every(hint => typeof hint.externalId === 'string' && hint.externalId !== '')
-    } catch (error) {
-      return error instanceof Error
-    }
-  }))
+  const value = fc.oneof(
+    fc.jsonValue(),
+    fc.constantFrom('alert_active', 'alert.triggered', 'x', '2026-11-21T13:55:05Z')
+  )
+  const body = fc.record(
+    {
+      event_type: value,
+      event: value,
+      event_id: value,
+      occurred_at: value,
+      data: fc.oneof(
+        value,
+        fc.record({ id: value, name: value, device_id: value, started_at: value }, { requiredKeys: [] })
+      ),
+      alert_id: value,
+      name: value
+    },
+    { requiredKeys: [] }
+  )
+  fc.assert(
+    fc.property(fc.oneof(body, fc.jsonValue()), raw => {
+      try {
+        const event = webhook.parse(request(raw))
+        return (
+          event.id !== '' && event.hints.every(hint => typeof hint.externalId === 'string' && hint.externalId !== '')
+        )
+      } catch (error) {
+        return error instanceof Error
+      }
+    })
+  )
 })
 
 t.test('the operator is told both ways in, and the template fits the parser', async t => {
   t.match(webhook.setup, { signatureHeader: 'X-Level-Signature', secretHeader: 'X-RMM-Webhook-Secret' })
   t.equal(webhook.setup.events.length, 8)
-  t.same(Object.keys(webhook.setup.payloadTemplate!), ['event', 'alert_id', 'device_id', 'hostname', 'name', 'severity', 'description'])
+  t.same(Object.keys(webhook.setup.payloadTemplate!), [
+    'event',
+    'alert_id',
+    'device_id',
+    'hostname',
+    'name',
+    'severity',
+    'description'
+  ])
   t.match(webhook.parse(request(webhook.setup.payloadTemplate)), { type: 'alert.triggered', hints: [] })
   t.ok(webhook.setup.instructions.length > 3)
 })

@@ -4,17 +4,36 @@ import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
 import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
 
 /** A client as the plugin opens it, over the plugin's own egress, closed with the test. */
-export async function openMesh (t: Test, provider: RmmProvider, config: Record<string, unknown>, secrets: Record<string, string>, maxMessageBytes?: number): Promise<MeshClient> {
+export async function openMesh(
+  t: Test,
+  provider: RmmProvider,
+  config: Record<string, unknown>,
+  secrets: Record<string, string>,
+  maxMessageBytes?: number
+): Promise<MeshClient> {
   const stop = new AbortController()
   const quiet = () => {}
   const log: ProviderLog = { debug: quiet, info: quiet, warn: quiet }
   const ca = provider.ca?.(config)
   const egress = createEgress({
-    hosts: hostsOf(provider, config), allowPrivateNetwork: provider.allowPrivateNetwork === true, ca, log, signal: stop.signal,
-    redact: Object.values(secrets), retry: { attempts: 2, baseMs: 5 }
+    hosts: hostsOf(provider, config),
+    allowPrivateNetwork: provider.allowPrivateNetwork === true,
+    ca,
+    log,
+    signal: stop.signal,
+    redact: Object.values(secrets),
+    retry: { attempts: 2, baseMs: 5 }
   })
-  const webSocket: ProviderWebSocket = (url, options) => egress.webSocket(url, maxMessageBytes === undefined ? options : { ...options, maxMessageBytes })
-  const client = await provider.open({ config, secrets, log, signal: stop.signal, fetch: egress.fetch, webSocket }) as MeshClient
+  const webSocket: ProviderWebSocket = (url, options) =>
+    egress.webSocket(url, maxMessageBytes === undefined ? options : { ...options, maxMessageBytes })
+  const client = (await provider.open({
+    config,
+    secrets,
+    log,
+    signal: stop.signal,
+    fetch: egress.fetch,
+    webSocket
+  })) as MeshClient
   t.teardown(async () => {
     await provider.close?.(client)
     await egress.close()
@@ -24,7 +43,7 @@ export async function openMesh (t: Test, provider: RmmProvider, config: Record<s
 }
 
 /** A record as it is stored: its inventory among its own fields. */
-export function stored ({ inventory, ...record }: DeviceRecord): DeviceRecord {
+export function stored({ inventory, ...record }: DeviceRecord): DeviceRecord {
   const { details, ...facts } = inventory?.facts ?? {}
   const told = Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== null))
   return { ...facts, ...record, ...told, details: { ...record.details, ...details } }

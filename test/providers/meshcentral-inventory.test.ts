@@ -2,21 +2,34 @@ import t, { type Test } from 'tap'
 import type { DeviceRecord, KnownRevisions } from '../../src/providers/define.ts'
 import { type MeshCentralOptions, meshcentral } from '../../src/providers/meshcentral/index.ts'
 import { isCurrent } from '../../src/providers/meshcentral/revision.ts'
-import { meshRights, startFakeMeshCentral, windowsHardware, type FakeMeshOptions } from '../../src/testing/fake-mesh/index.ts'
+import {
+  meshRights,
+  startFakeMeshCentral,
+  windowsHardware,
+  type FakeMeshOptions
+} from '../../src/testing/fake-mesh/index.ts'
 import { openMesh } from './mesh-client.ts'
 
 const { signal } = new AbortController()
 const minute = 60_000
 
-async function setUp (t: Test, options: FakeMeshOptions = {}, more: MeshCentralOptions = {}) {
+async function setUp(t: Test, options: FakeMeshOptions = {}, more: MeshCentralOptions = {}) {
   const fake = await startFakeMeshCentral(options)
   t.teardown(() => fake.close())
-  const provider = meshcentral({ allowPrivateNetwork: true, debounceMs: 20, offlineGraceMs: 60, requestTimeoutMs: 3000, ...more })
+  const provider = meshcentral({
+    allowPrivateNetwork: true,
+    debounceMs: 20,
+    offlineGraceMs: 60,
+    requestTimeoutMs: 3000,
+    ...more
+  })
   const devices = provider.resources.devices!
   const client = await openMesh(t, provider, { url: fake.url }, { username: fake.username, password: fake.password })
   const marks = new Map<string, string>()
   const known: KnownRevisions = async ids => new Map(ids.filter(id => marks.has(id)).map(id => [id, marks.get(id)!]))
-  const remember = (record: DeviceRecord) => { if (record.inventory?.facts) marks.set(record.externalId, record.inventory.revision) }
+  const remember = (record: DeviceRecord) => {
+    if (record.inventory?.facts) marks.set(record.externalId, record.inventory.revision)
+  }
   const pull = async () => {
     fake.resetCounts()
     const records: DeviceRecord[] = []
@@ -36,10 +49,18 @@ t.test('a second list of devices that did not change asks for nothing but the li
   t.strictSame(fake.counts.actions, { nodes: 1, lastconnects: 1, getsysinfo: 450, getnetworkinfo: 450 })
   const second = await pull()
   t.strictSame(fake.counts.actions, { nodes: 1, lastconnects: 1 }, 'however many there are')
-  const own = ({ inventory: _, online: _online, lastSeenAt: _seen, uptimeSeconds: _uptime, ...record }: DeviceRecord) => record
+  const own = ({ inventory: _, online: _online, lastSeenAt: _seen, uptimeSeconds: _uptime, ...record }: DeviceRecord) =>
+    record
   t.strictSame(second.map(own), first.map(own), 'and all of them are told, with what the list itself has')
-  t.strictSame(second.map(({ inventory }) => inventory?.revision), first.map(({ inventory }) => inventory?.revision))
-  t.match(second.find(({ displayName }) => displayName === 'printer'), { hostname: '10.0.0.9', inventory: null }, 'a device without agent has nothing more to read')
+  t.strictSame(
+    second.map(({ inventory }) => inventory?.revision),
+    first.map(({ inventory }) => inventory?.revision)
+  )
+  t.match(
+    second.find(({ displayName }) => displayName === 'printer'),
+    { hostname: '10.0.0.9', inventory: null },
+    'a device without agent has nothing more to read'
+  )
 })
 
 t.test('a device is read again when its agent came or went, or what its inventory is mixed with changed', async t => {
@@ -69,7 +90,10 @@ t.test('a right to see details that was lost or given is noticed', async t => {
   const { fake, pull, reread } = await setUp(t, { manageAllDeviceGroups: false, siteadmin: 0, groups: 2, devices: 6 })
   await pull()
   const [group] = [...fake.world.groups.keys()] as [string]
-  const members = [...fake.world.nodes.values()].filter(({ meshid }) => meshid === group).map(({ _id }) => _id).sort()
+  const members = [...fake.world.nodes.values()]
+    .filter(({ meshid }) => meshid === group)
+    .map(({ _id }) => _id)
+    .sort()
   fake.world.setRights(fake.account, group, meshRights.remote)
   t.strictSame(await reread(), members)
   t.strictSame(await reread(), [])
@@ -109,7 +133,8 @@ t.test('a mark that is not ours is one of another state', async t => {
   const { fake, marks, pull, reread } = await setUp(t)
   await pull()
   const ids = [...fake.world.nodes.keys()].sort()
-  for (const [n, id] of ids.entries()) marks.set(id, ['', 'nonsense', `${marks.get(id)}0.1`, marks.get(id)!.replace(/\..*/, ''), 'a.b.c'][n % 5]!)
+  for (const [n, id] of ids.entries())
+    marks.set(id, ['', 'nonsense', `${marks.get(id)}0.1`, marks.get(id)!.replace(/\..*/, ''), 'a.b.c'][n % 5]!)
   t.strictSame(await reread(), ids)
 })
 
@@ -117,7 +142,9 @@ t.test('inventoryMaxAgeMs: 0 reads everything with every list, and nonsense is r
   const { fake, pull, reread } = await setUp(t, {}, { inventoryMaxAgeMs: 0 })
   await pull()
   t.equal((await reread()).length, fake.world.nodes.size)
-  t.throws(() => meshcentral({ inventoryMaxAgeMs: -1 }), { message: /inventoryMaxAgeMs must be a number of milliseconds/ })
+  t.throws(() => meshcentral({ inventoryMaxAgeMs: -1 }), {
+    message: /inventoryMaxAgeMs must be a number of milliseconds/
+  })
 })
 
 t.test('what nothing told about is read again within a day, every device at a time of its own', t => {
@@ -135,9 +162,17 @@ t.test('what nothing told about is read again within a day, every device at a ti
     before = now
   }
   const [id] = ids as [string]
-  t.notOk(isCurrent('s.0', 's', 'node//x', Date.now(), Number.MAX_SAFE_INTEGER), 'what was read too early is read again, whatever the time allowed')
-  const first = Array.from({ length: 24 * 60 }, (_, n) => n * minute).find(after => !isCurrent(`s.${readAt}`, 's', id, readAt + after, day))!
-  t.ok(isCurrent(`s.${readAt + first}`, 's', id, readAt + first + day - 2 * minute, day), 'and from its turn on a whole day later')
+  t.notOk(
+    isCurrent('s.0', 's', 'node//x', Date.now(), Number.MAX_SAFE_INTEGER),
+    'what was read too early is read again, whatever the time allowed'
+  )
+  const first = Array.from({ length: 24 * 60 }, (_, n) => n * minute).find(
+    after => !isCurrent(`s.${readAt}`, 's', id, readAt + after, day)
+  )!
+  t.ok(
+    isCurrent(`s.${readAt + first}`, 's', id, readAt + first + day - 2 * minute, day),
+    'and from its turn on a whole day later'
+  )
   t.notOk(isCurrent(`s.${readAt + first}`, 's', id, readAt + first + day, day))
   t.end()
 })

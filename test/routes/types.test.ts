@@ -1,19 +1,39 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { AlertQuery, AlertSchema } from '../../src/routes/schemas/alerts.ts'
-import { ConnectionSchema, ConnectionTestSchema, CreateConnectionSchema, UpdateConnectionSchema, WebhookSecretSchema } from '../../src/routes/schemas/connections.ts'
-import { DeviceGroupEnsuredSchema, DeviceGroupStatusSchema, DeviceGroupSyncSchema } from '../../src/routes/schemas/device-groups.ts'
+import {
+  ConnectionSchema,
+  ConnectionTestSchema,
+  CreateConnectionSchema,
+  UpdateConnectionSchema,
+  WebhookSecretSchema
+} from '../../src/routes/schemas/connections.ts'
+import {
+  DeviceGroupEnsuredSchema,
+  DeviceGroupStatusSchema,
+  DeviceGroupSyncSchema
+} from '../../src/routes/schemas/device-groups.ts'
 import { DeviceDetailSchema, DeviceQuery, DeviceSchema } from '../../src/routes/schemas/inventory.ts'
-import { ClientSchema, MappingChangeSchema, OrganizationSchema, PageQuerySchema, SuggestionSchema } from '../../src/routes/schemas/organizations.ts'
+import {
+  ClientSchema,
+  MappingChangeSchema,
+  OrganizationSchema,
+  PageQuerySchema,
+  SuggestionSchema
+} from '../../src/routes/schemas/organizations.ts'
 import { ProviderSchema } from '../../src/routes/schemas/providers.ts'
 import { DeviceSyncSchema, RunItemSchema, RunSchema, SyncRequestSchema } from '../../src/routes/schemas/sync.ts'
 import { DeliverySchema, WebhookInfoSchema } from '../../src/routes/schemas/webhooks.ts'
 import type * as v from '../../src/types.ts'
 
 /** `true` where each is assignable to the other; the compiler refuses the call otherwise. */
-type Same<S extends TSchema, T> = [Static<S>] extends [T] ? ([T] extends [Static<S>] ? true : 'the schema lacks or restricts a field') : 'the schema allows more'
+type Same<S extends TSchema, T> = [Static<S>] extends [T]
+  ? [T] extends [Static<S>]
+    ? true
+    : 'the schema lacks or restricts a field'
+  : 'the schema allows more'
 
-function same<T> () {
+function same<T>() {
   return <S extends TSchema>(schema: S, _same: Same<S, T>) => schema
 }
 
@@ -49,9 +69,31 @@ t.test('every schema and its public interface are assignable to each other', asy
   const names = (schema: TSchema) => Object.keys(schema['properties'])
   t.strictSame(names(SyncRequestSchema), ['resources', 'mode', 'force'] satisfies Array<keyof v.SyncRequest>)
   t.strictSame(names(MappingChangeSchema), ['mode', 'clientRef', 'autoSync'] satisfies Array<keyof v.MappingChange>)
-  t.strictSame(names(CreateConnectionSchema).sort(), ['config', 'movePolicy', 'name', 'provider', 'schedule', 'secrets'] satisfies Array<keyof v.CreateConnection>)
-  t.strictSame(names(UpdateConnectionSchema).sort(), ['config', 'movePolicy', 'name', 'schedule', 'secrets'] satisfies Array<keyof v.UpdateConnection>)
-  t.strictSame(names(DeviceQuery).sort(), ['clientRef', 'connectionId', 'cursor', 'limit', 'mapped', 'online', 'q', 'removed'])
+  t.strictSame(names(CreateConnectionSchema).sort(), [
+    'config',
+    'movePolicy',
+    'name',
+    'provider',
+    'schedule',
+    'secrets'
+  ] satisfies Array<keyof v.CreateConnection>)
+  t.strictSame(names(UpdateConnectionSchema).sort(), [
+    'config',
+    'movePolicy',
+    'name',
+    'schedule',
+    'secrets'
+  ] satisfies Array<keyof v.UpdateConnection>)
+  t.strictSame(names(DeviceQuery).sort(), [
+    'clientRef',
+    'connectionId',
+    'cursor',
+    'limit',
+    'mapped',
+    'online',
+    'q',
+    'removed'
+  ])
   t.strictSame(names(AlertQuery).sort(), ['connectionId', 'cursor', 'deviceId', 'limit', 'severity', 'status'])
   for (const schema of schemas) t.equal(schema['type'], 'object')
 })
@@ -65,7 +107,18 @@ t.test('every field of every schema is described', async t => {
       if (field['items']) walk(field['items'], `${path}.${name}[]`)
     }
   }
-  const all = { ConnectionSchema, CreateConnectionSchema, OrganizationSchema, RunSchema, DeviceDetailSchema, AlertSchema, DeviceGroupSyncSchema, WebhookInfoSchema, DeliverySchema, DeviceQuery }
+  const all = {
+    ConnectionSchema,
+    CreateConnectionSchema,
+    OrganizationSchema,
+    RunSchema,
+    DeviceDetailSchema,
+    AlertSchema,
+    DeviceGroupSyncSchema,
+    WebhookInfoSchema,
+    DeliverySchema,
+    DeviceQuery
+  }
   for (const [name, schema] of Object.entries(all)) walk(schema, name)
   t.strictSame(undescribed, [])
 })

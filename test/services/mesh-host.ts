@@ -7,14 +7,15 @@ import { type FakeMeshCentral, type FakeMeshOptions, startFakeMeshCentral } from
 import type { Client } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
 
-export async function fakeMesh (t: Test, options: FakeMeshOptions = {}): Promise<FakeMeshCentral> {
+export async function fakeMesh(t: Test, options: FakeMeshOptions = {}): Promise<FakeMeshCentral> {
   const fake = await startFakeMeshCentral({ groups: 0, devices: 0, ...options })
   t.teardown(() => fake.close())
   return fake
 }
 
-export async function until (what: string, condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
-  for (const end = Date.now() + ms; Date.now() < end; await new Promise(resolve => setTimeout(resolve, 20))) if (await condition()) return
+export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
+  for (const end = Date.now() + ms; Date.now() < end; await new Promise(resolve => setTimeout(resolve, 20)))
+    if (await condition()) return
   throw new Error(`gave up waiting: ${what}`)
 }
 
@@ -25,26 +26,47 @@ export interface MeshHostOptions extends HostOptions {
 }
 
 /** A host with both providers. Without `worker` nothing happens but what is asked for. */
-export async function meshHost (t: Test, { clients = [], mesh = {}, ...options }: MeshHostOptions = {}): Promise<Host> {
+export async function meshHost(t: Test, { clients = [], mesh = {}, ...options }: MeshHostOptions = {}): Promise<Host> {
   return await build(t, {
-    providers: [meshcentral({ allowPrivateNetwork: true, debounceMs: 20, offlineGraceMs: 200, requestTimeoutMs: 5_000, ...mesh }) as RmmProvider, level({ allowPrivateNetwork: true }) as RmmProvider],
-    directory: { clients: () => clients, client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null },
+    providers: [
+      meshcentral({
+        allowPrivateNetwork: true,
+        debounceMs: 20,
+        offlineGraceMs: 200,
+        requestTimeoutMs: 5_000,
+        ...mesh
+      }) as RmmProvider,
+      level({ allowPrivateNetwork: true }) as RmmProvider
+    ],
+    directory: {
+      clients: () => clients,
+      client: (_tenant: string, id: string) => clients.find(client => client.id === id) ?? null
+    },
     worker: { enabled: false },
     ...options
   })
 }
 
-export async function connectMesh (host: Host, fake: FakeMeshCentral, { tenant = 't1', ...more }: { tenant?: string, secrets?: object, schedule?: object } = {}): Promise<string> {
-  const { status, body } = await host.call(tenant, 'POST', '/connections', { provider: 'meshcentral', config: { url: fake.url }, secrets: { username: fake.username, password: fake.password }, ...more })
+export async function connectMesh(
+  host: Host,
+  fake: FakeMeshCentral,
+  { tenant = 't1', ...more }: { tenant?: string; secrets?: object; schedule?: object } = {}
+): Promise<string> {
+  const { status, body } = await host.call(tenant, 'POST', '/connections', {
+    provider: 'meshcentral',
+    config: { url: fake.url },
+    secrets: { username: fake.username, password: fake.password },
+    ...more
+  })
   if (status !== 201) throw new Error(`connecting failed: ${JSON.stringify(body)}`)
   return body.connection.id as string
 }
 
 /** What the platform shows: names of the groups that are there, by id. */
-export function groupsOn (fake: FakeMeshCentral): Map<string, string> {
+export function groupsOn(fake: FakeMeshCentral): Map<string, string> {
   return new Map([...fake.world.groups.values()].filter(group => !group.deleted).map(group => [group._id, group.name]))
 }
 
-export async function database (host: Host) {
+export async function database(host: Host) {
   return await openDatabase(host.orm, host.schema)
 }

@@ -2,7 +2,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import { type AlertRecord, type Checkpoint, defineProvider, type DeviceRecord, type KnownRevisions, type OrganizationRecord, type Page, type RmmProvider, type UpdateRecord } from '../../src/providers/define.ts'
+import {
+  type AlertRecord,
+  type Checkpoint,
+  defineProvider,
+  type DeviceRecord,
+  type KnownRevisions,
+  type OrganizationRecord,
+  type Page,
+  type RmmProvider,
+  type UpdateRecord
+} from '../../src/providers/define.ts'
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
 import type { ResourceName, Run, SyncRequest } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
@@ -19,22 +29,22 @@ export interface Script {
   /** What single reads answer, by external id: a record, null, an error to throw; nothing = null. */
   one: Map<string, DeviceRecord | OrganizationRecord | AlertRecord | Error | null>
   /** Thrown by `check` and `open` while set. */
-  broken: { check?: Error, open?: Error }
+  broken: { check?: Error; open?: Error }
   /** Every list read, with where it was resumed from. */
-  pulls: Array<{ resource: ResourceName, from: Checkpoint | null }>
+  pulls: Array<{ resource: ResourceName; from: Checkpoint | null }>
   /** Every single read. */
   asked: string[]
   /** Alerts resolved on the platform. */
   resolved: string[]
 }
 
-export function page<R> (records: R[], more: Partial<Page<R>> = {}): Page<R> {
+export function page<R>(records: R[], more: Partial<Page<R>> = {}): Page<R> {
   return { observedAt: new Date(), records, ...more }
 }
 
 /** A list that comes in these pages; `checkpoint` n says that n pages are done, as long as there are more. */
-export function list<R> (...pages: Array<R[] | Page<R>>): Pages<R> {
-  return async function * (from) {
+export function list<R>(...pages: Array<R[] | Page<R>>): Pages<R> {
+  return async function* (from) {
     for (let n = Number(from ?? 0); n < pages.length; n++) {
       const next = pages[n]!
       yield { checkpoint: n + 1 < pages.length ? n + 1 : null, ...(Array.isArray(next) ? page(next) : next) }
@@ -42,13 +52,29 @@ export function list<R> (...pages: Array<R[] | Page<R>>): Pages<R> {
   }
 }
 
-export const device = (externalId: string, more: Partial<DeviceRecord> = {}): DeviceRecord =>
-  ({ externalId, displayName: externalId, organizationExternalId: 'g1', online: true, ...more })
+export const device = (externalId: string, more: Partial<DeviceRecord> = {}): DeviceRecord => ({
+  externalId,
+  displayName: externalId,
+  organizationExternalId: 'g1',
+  online: true,
+  ...more
+})
 export const devices = (count: number, more: Partial<DeviceRecord> = {}, prefix = 'd'): DeviceRecord[] =>
   Array.from({ length: count }, (_, n) => device(`${prefix}${String(n).padStart(3, '0')}`, more))
-export const group = (externalId: string, parentExternalId: string | null = null, name = `Group ${externalId}`): OrganizationRecord => ({ externalId, name, parentExternalId })
-export const alert = (externalId: string, more: Partial<AlertRecord> = {}): AlertRecord =>
-  ({ externalId, name: `Alert ${externalId}`, deviceExternalId: 'd000', severity: 'major', status: 'active', startedAt: new Date('2026-01-01T00:00:00Z'), ...more })
+export const group = (
+  externalId: string,
+  parentExternalId: string | null = null,
+  name = `Group ${externalId}`
+): OrganizationRecord => ({ externalId, name, parentExternalId })
+export const alert = (externalId: string, more: Partial<AlertRecord> = {}): AlertRecord => ({
+  externalId,
+  name: `Alert ${externalId}`,
+  deviceExternalId: 'd000',
+  severity: 'major',
+  status: 'active',
+  startedAt: new Date('2026-01-01T00:00:00Z'),
+  ...more
+})
 
 export interface ScriptOptions {
   deletes?: 'snapshot' | 'explicit'
@@ -56,14 +82,24 @@ export interface ScriptOptions {
   noSingleReads?: boolean
 }
 
-export function createScript ({ deletes = 'snapshot', noSingleReads = false }: ScriptOptions = {}): Script {
+export function createScript({ deletes = 'snapshot', noSingleReads = false }: ScriptOptions = {}): Script {
   const script = {
-    organizations: list([group('g1')]), devices: list(), updates: list(), alerts: list(), one: new Map(), broken: {}, pulls: [], asked: [], resolved: []
+    organizations: list([group('g1')]),
+    devices: list(),
+    updates: list(),
+    alerts: list(),
+    one: new Map(),
+    broken: {},
+    pulls: [],
+    asked: [],
+    resolved: []
   } as unknown as Script
-  const pull = (resource: ResourceName) => (_client: unknown, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions) => {
-    script.pulls.push({ resource, from })
-    return script[resource](from, signal, known) as AsyncIterable<Page<never>>
-  }
+  const pull =
+    (resource: ResourceName) =>
+    (_client: unknown, from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions) => {
+      script.pulls.push({ resource, from })
+      return script[resource](from, signal, known) as AsyncIterable<Page<never>>
+    }
   const fetchOne = async (_client: unknown, externalId: string) => {
     script.asked.push(externalId)
     const answer = script.one.get(externalId) ?? null
@@ -81,7 +117,7 @@ export function createScript ({ deletes = 'snapshot', noSingleReads = false }: S
       if (script.broken.open !== undefined) throw script.broken.open
       return {}
     },
-    async check () {
+    async check() {
       if (script.broken.check !== undefined) throw script.broken.check
       return { account: 'scripted', warnings: [] }
     },
@@ -91,7 +127,7 @@ export function createScript ({ deletes = 'snapshot', noSingleReads = false }: S
       updates: { deletes: 'none', pull: pull('updates') },
       alerts: { deletes, pull: pull('alerts'), ...single }
     },
-    async resolveAlert (_client, externalId) {
+    async resolveAlert(_client, externalId) {
       script.resolved.push(externalId)
       return { ...alert(externalId), status: 'resolved', resolvedAt: new Date() }
     }
@@ -102,7 +138,7 @@ export function createScript ({ deletes = 'snapshot', noSingleReads = false }: S
 export const fastEngine = { tickMs: 100, leaseMs: 2_000, retryDelayMs: 10 }
 
 /** Waits for the end of a run; looks more often than `settled`, as many short runs are waited for. */
-export async function ended (host: Host, runId: string): Promise<Run> {
+export async function ended(host: Host, runId: string): Promise<Run> {
   for (;;) {
     const run = await host.app.rmm.sync.get('t1', runId)
     if (run.finishedAt !== null) return run
@@ -115,41 +151,64 @@ export interface ScriptedHost extends Host {
   connectionId: string
   database: Database
   /** Starts a sync and waits for its end. */
-  sync (request?: SyncRequest): Promise<Run>
+  sync(request?: SyncRequest): Promise<Run>
   /** Maps organizations by external id: a client, `null` for excluded, `undefined` for inherit. */
-  map (mapping: Record<string, string | null | undefined>): Promise<void>
-  rows<T = any> (table: keyof Database['t'], order?: string): Promise<T[]>
-  items (runId: string): Promise<Array<{ resource: string, externalId: string | null, outcome: string, reason: string }>>
+  map(mapping: Record<string, string | null | undefined>): Promise<void>
+  rows<T = any>(table: keyof Database['t'], order?: string): Promise<T[]>
+  items(runId: string): Promise<Array<{ resource: string; externalId: string | null; outcome: string; reason: string }>>
   /** Types of the outgoing events in order, with the external id of what they are about. */
-  told (): Promise<string[]>
+  told(): Promise<string[]>
 }
 
 /** A host with a scripted platform, connected; `g1` is there and mapped to client c1 unless `mapped` is false. */
-export async function scriptedHost (t: Test, { mapped = true, script = createScript(), ...options }: HostOptions & { mapped?: boolean, script?: Script } = {}): Promise<ScriptedHost> {
-  const host = await build(t, { ...options, providers: [script.provider], engine: { ...fastEngine, ...options.engine } })
+export async function scriptedHost(
+  t: Test,
+  { mapped = true, script = createScript(), ...options }: HostOptions & { mapped?: boolean; script?: Script } = {}
+): Promise<ScriptedHost> {
+  const host = await build(t, {
+    ...options,
+    providers: [script.provider],
+    engine: { ...fastEngine, ...options.engine }
+  })
   const { app, orm, schema } = host
   const { connection } = await app.rmm.connections.create('t1', { provider: 'scripted', secrets: { apiKey: 'k' } })
   const database = await openDatabase(orm, schema)
   const connectionId = connection.id
   const scripted: ScriptedHost = {
-    ...host, script, connectionId, database,
-    async sync (request) {
+    ...host,
+    script,
+    connectionId,
+    database,
+    async sync(request) {
       const { run } = await app.rmm.sync.start('t1', connectionId, request)
       return await ended(host, run.id)
     },
-    async map (mapping) {
+    async map(mapping) {
       const ids = new Map((await scripted.rows('organization')).map(row => [row.external_id, row.id]))
       for (const [externalId, clientRef] of Object.entries(mapping)) {
-        await app.rmm.organizations.update('t1', connectionId, ids.get(externalId), clientRef === null ? { mode: 'excluded' } : clientRef === undefined ? { mode: 'inherit' } : { mode: 'mapped', clientRef })
+        await app.rmm.organizations.update(
+          't1',
+          connectionId,
+          ids.get(externalId),
+          clientRef === null
+            ? { mode: 'excluded' }
+            : clientRef === undefined
+              ? { mode: 'inherit' }
+              : { mode: 'mapped', clientRef }
+        )
       }
     },
-    async rows (table, order = 'external_id') {
-      return (await sql<any>`select t.*, t.xmin::text || '/' || t.ctid::text as version from ${database.t[table]} t order by ${sql.ref(order)}`.execute(database.db)).rows
+    async rows(table, order = 'external_id') {
+      return (
+        await sql<any>`select t.*, t.xmin::text || '/' || t.ctid::text as version from ${database.t[table]} t order by ${sql.ref(order)}`.execute(
+          database.db
+        )
+      ).rows
     },
-    async items (runId) {
+    async items(runId) {
       return (await app.rmm.sync.items('t1', runId, { limit: 200 })).items
     },
-    async told () {
+    async told() {
       const rows = await scripted.rows('outbox', 'seq')
       return rows.map(row => `${row.type} ${row.payload.externalId ?? ''}`.trim())
     }

@@ -6,10 +6,12 @@ import { providerContract } from '../../src/testing/index.ts'
 import { levelWorld } from '../providers/worlds/level.ts'
 import { type Mistake, tinyProvider } from './tiny-provider.ts'
 
-const quick = levelWorld(fault => fault === 'rate-limited' ? 'it takes seconds; the cases that are about it play it' : true)
+const quick = levelWorld(fault =>
+  fault === 'rate-limited' ? 'it takes seconds; the cases that are about it play it' : true
+)
 
 /** Names of the cases that failed. Anything but a broken rule is a fault of the contract and gets out. */
-async function failures (provider: ReturnType<typeof tinyProvider>, world = quick): Promise<string[]> {
+async function failures(provider: ReturnType<typeof tinyProvider>, world = quick): Promise<string[]> {
   const failed: string[] = []
   for (const { name, skip, run } of providerContract({ provider, world })) {
     if (skip !== undefined) continue
@@ -25,7 +27,10 @@ async function failures (provider: ReturnType<typeof tinyProvider>, world = quic
 
 t.test('a provider that keeps the rules passes every case', async t => {
   const cases = providerContract({ provider: tinyProvider(), world: levelWorld() })
-  t.same(cases.filter(each => each.skip !== undefined), [])
+  t.same(
+    cases.filter(each => each.skip !== undefined),
+    []
+  )
   for (const { name, run } of cases) await t.resolves(run(), name)
 })
 
@@ -41,8 +46,8 @@ const caught: Record<Mistake, string> = {
   impatient: 'devices: 429 is honoured',
   'unknown id throws': 'devices: fetchOne gives a known record, and null for an unknown id',
   'auth is unreachable': 'bad credentials are refused as auth',
-  'phones home': 'no request leaves the connection\'s hosts',
-  'goes around the egress': 'no request leaves the connection\'s hosts',
+  'phones home': "no request leaves the connection's hosts",
+  'goes around the egress': "no request leaves the connection's hosts",
   'logs the key': 'no secret in a log line, an error or a reply',
   'prints the key': 'no secret in a log line, an error or a reply',
   'key in the error': 'no secret in a log line, an error or a reply',
@@ -64,26 +69,34 @@ const caught: Record<Mistake, string> = {
 t.test('each mistake fails exactly its case', async t => {
   const elsewhere = createServer((_request, response) => response.end('thanks')).listen(0, '127.0.0.1')
   await new Promise(resolve => elsewhere.once('listening', resolve))
-  t.teardown(() => { elsewhere.close().closeAllConnections() })
+  t.teardown(() => {
+    elsewhere.close().closeAllConnections()
+  })
   const url = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}`
   for (const [mistake, name] of Object.entries(caught) as Array<[Mistake, string]>) {
     t.same(await failures(tinyProvider(mistake, url), mistake === 'impatient' ? levelWorld() : quick), [name], mistake)
   }
 })
 
-t.test('a case that cannot be played is skipped with the world\'s reason', async t => {
+t.test("a case that cannot be played is skipped with the world's reason", async t => {
   const cases = providerContract({ provider: tinyProvider(), world: levelWorld(() => 'this platform has no pages') })
-  t.same(cases.filter(each => each.skip !== undefined).map(each => [each.name, each.skip]), [
-    ['devices: a server error in the middle of the list throws', 'this platform has no pages'],
-    ['devices: an empty page that promises more throws', 'this platform has no pages'],
-    ['devices: a repeated cursor throws', 'this platform has no pages'],
-    ['devices: 429 is honoured', 'this platform has no pages']
-  ])
+  t.same(
+    cases.filter(each => each.skip !== undefined).map(each => [each.name, each.skip]),
+    [
+      ['devices: a server error in the middle of the list throws', 'this platform has no pages'],
+      ['devices: an empty page that promises more throws', 'this platform has no pages'],
+      ['devices: a repeated cursor throws', 'this platform has no pages'],
+      ['devices: 429 is honoured', 'this platform has no pages']
+    ]
+  )
 })
 
 t.test('a provider with a webhook fails while its world has no request to show', async t => {
   const { webhooks: _webhooks, ...world } = quick
   const failed = await failures(tinyProvider(), world)
-  t.same(failed.filter(name => !name.startsWith('webhook: ')), [])
+  t.same(
+    failed.filter(name => !name.startsWith('webhook: ')),
+    []
+  )
   t.equal(failed.length, 5)
 })

@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { parse } from 'yaml'
 
-interface Operation { operationId: string, responses: Record<string, object> }
+interface Operation {
+  operationId: string
+  responses: Record<string, object>
+}
 
 const document = parse(readFileSync(new URL('../fixtures/level-openapi.yaml', import.meta.url), 'utf8')) as {
   paths: Record<string, Record<string, Operation>>
@@ -19,10 +22,15 @@ const ajv = new Ajv2020({
 ajv.addSchema(document, 'level')
 
 /** Every operation of the description, by its id. */
-export const operations = new Map(Object.entries(document.paths).flatMap(([path, item]) =>
-  Object.entries(item).filter(([method]) => method !== 'parameters').map(([method, operation]) => [operation.operationId, { method: method.toUpperCase(), path, operation }] as const)))
+export const operations = new Map(
+  Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item)
+      .filter(([method]) => method !== 'parameters')
+      .map(([method, operation]) => [operation.operationId, { method: method.toUpperCase(), path, operation }] as const)
+  )
+)
 
-function errorsBy (pointer: string, value: unknown): string[] {
+function errorsBy(pointer: string, value: unknown): string[] {
   const validate = ajv.getSchema(`level#${pointer}`) ?? ajv.compile({ $ref: `level#${pointer}` })
   return validate(value) ? [] : (validate.errors ?? []).map(error => `${error.instancePath} ${error.message}`)
 }
@@ -31,11 +39,13 @@ function errorsBy (pointer: string, value: unknown): string[] {
 export const schemaErrors = (name: string, value: unknown): string[] => errorsBy(`/components/schemas/${name}`, value)
 
 /** What is wrong with the answer of an operation; empty = nothing. Answers without a described body must be empty. */
-export function answerErrors (operationId: string, status: number, body: unknown): string[] {
+export function answerErrors(operationId: string, status: number, body: unknown): string[] {
   const found = operations.get(operationId)
-  const response = found?.operation.responses[status] as { $ref?: string, content?: object } | undefined
+  const response = found?.operation.responses[status] as { $ref?: string; content?: object } | undefined
   if (!found || !response) return [`${operationId} does not describe status ${status}`]
-  const pointer = response.$ref?.slice(1) ?? `/paths/${found.path.replaceAll('/', '~1')}/${found.method.toLowerCase()}/responses/${status}`
+  const pointer =
+    response.$ref?.slice(1) ??
+    `/paths/${found.path.replaceAll('/', '~1')}/${found.method.toLowerCase()}/responses/${status}`
   if (!response.$ref && !response.content) return body === undefined ? [] : ['an undescribed body']
   return errorsBy(`${pointer}/content/application~1json/schema`.replaceAll('{', '%7B').replaceAll('}', '%7D'), body)
 }

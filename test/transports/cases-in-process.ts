@@ -1,10 +1,22 @@
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import { account, type Bench, bench, ended, eventsOf, mapAll, midway, pagesOf, startDevices, stateOf, waitFor } from './conformance.ts'
+import {
+  account,
+  type Bench,
+  bench,
+  ended,
+  eventsOf,
+  mapAll,
+  midway,
+  pagesOf,
+  startDevices,
+  stateOf,
+  waitFor
+} from './conformance.ts'
 import type { Kind } from './setup.ts'
 
 /** What every transport has to do, with one process that starts runs and executes them. */
-export async function inProcess (t: Test, kind: Kind): Promise<void> {
+export async function inProcess(t: Test, kind: Kind): Promise<void> {
   const on = await bench(t, kind, { worker: true })
 
   await t.test('a run completes: one start, one end, every device once', async t => {
@@ -12,7 +24,11 @@ export async function inProcess (t: Test, kind: Kind): Promise<void> {
     await mapAll(on, id)
     const run = await startDevices(on, id)
     t.match(await ended(on, run.id), { status: 'succeeded', transport: kind, totals: { created: devices, updated: 0 } })
-    t.strictSame(await eventsOf(on, id, run.id), { RMM_SYNC_STARTED: 1, RMM_SYNC_COMPLETED: 1, RMM_DEVICE_CREATED: devices })
+    t.strictSame(await eventsOf(on, id, run.id), {
+      RMM_SYNC_STARTED: 1,
+      RMM_SYNC_COMPLETED: 1,
+      RMM_DEVICE_CREATED: devices
+    })
     t.strictSame(await pagesOf(on, id, { devices, perPage: 10 }), { lost: 0, repeated: 0 })
   })
 
@@ -92,16 +108,29 @@ export async function inProcess (t: Test, kind: Kind): Promise<void> {
     await ended(on, run.id)
     const [first] = (await on.host.app.rmm.inventory.list('t1', { connectionId: id })).items
     fake.devices.patch(first!.externalId, { nickname: 'Renamed' })
-    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/${first!.externalId}/sync`), { status: 200, body: { device: { displayName: 'Renamed' } } })
-    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/unknown/sync`), { status: 404, body: { code: 'RMM_ERR_NOT_FOUND' } })
+    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/${first!.externalId}/sync`), {
+      status: 200,
+      body: { device: { displayName: 'Renamed' } }
+    })
+    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/unknown/sync`), {
+      status: 404,
+      body: { code: 'RMM_ERR_NOT_FOUND' }
+    })
     fake.fail({ path: '/v2/devices', status: 401, times: Infinity })
-    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/${first!.externalId}/sync`), { status: 409, body: { code: 'RMM_ERR_PLATFORM_FORBIDDEN' } })
+    t.match(await on.host.call('t1', 'POST', `/connections/${id}/devices/${first!.externalId}/sync`), {
+      status: 409,
+      body: { code: 'RMM_ERR_PLATFORM_FORBIDDEN' }
+    })
   })
 }
 
 /** A run row as a process leaves it that dies between its commit and its engine. */
-async function insertLost ({ database: { db, t } }: Bench, connectionId: string, transport: string): Promise<string> {
-  const { rows } = await sql<{ id: string }>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, transport, progress, queued_at)
-    values ('t1', ${connectionId}, 'levelio', 'manual', '["devices"]', 'full', ${transport}, '[{"resource":"devices","pages":0,"processed":0,"complete":false}]', now() - interval '1 minute') returning id`.execute(db)
+async function insertLost({ database: { db, t } }: Bench, connectionId: string, transport: string): Promise<string> {
+  const { rows } = await sql<{
+    id: string
+  }>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, transport, progress, queued_at)
+    values ('t1', ${connectionId}, 'levelio', 'manual', '["devices"]', 'full', ${transport}, '[{"resource":"devices","pages":0,"processed":0,"complete":false}]', now() - interval '1 minute') returning id`.execute(
+    db
+  )
   return rows[0]!.id
 }

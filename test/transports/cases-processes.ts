@@ -1,7 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import { account, type Bench, bench, ended, eventsOf, mapAll, midway, pagesOf, startDevices, startWorkers, stateOf, waitFor } from './conformance.ts'
+import {
+  account,
+  type Bench,
+  bench,
+  ended,
+  eventsOf,
+  mapAll,
+  midway,
+  pagesOf,
+  startDevices,
+  startWorkers,
+  stateOf,
+  waitFor
+} from './conformance.ts'
 import type { Kind } from './setup.ts'
 
 const perPage = 10
@@ -9,16 +22,22 @@ const devices = 400
 const latencyMs = 50
 
 /** What happened to a run whose worker was taken away: everything was read once, and told once. */
-async function readOnce (t: Test, on: Bench, id: string, runId: string, what: string): Promise<void> {
+async function readOnce(t: Test, on: Bench, id: string, runId: string, what: string): Promise<void> {
   t.match(await ended(on, runId), { status: 'succeeded', totals: { created: devices, updated: 0, unchanged: 0 } })
   const pages = await pagesOf(on, id, { devices, perPage })
   t.comment(`${what}: pages lost ${pages.lost}, repeated ${pages.repeated}`)
   t.strictSame(pages, { lost: 0, repeated: 0 }, 'no page lost, none committed twice')
-  t.strictSame(await eventsOf(on, id, runId), { RMM_SYNC_STARTED: 1, RMM_SYNC_COMPLETED: 1, RMM_DEVICE_CREATED: devices })
+  t.strictSame(await eventsOf(on, id, runId), {
+    RMM_SYNC_STARTED: 1,
+    RMM_SYNC_COMPLETED: 1,
+    RMM_DEVICE_CREATED: devices
+  })
 }
 
-/** What a transport has to do when runs are executed by other processes than the one that starts them, and these die. */
-export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
+/**
+ * What a transport has to do when runs are executed by other processes than the one that starts them, and these die.
+ */
+export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
   const on = await bench(t, kind, { worker: false })
   const workers = await startWorkers(t, on, 2)
   const prepared = async (t: Test): Promise<string> => {
@@ -26,7 +45,9 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
     await mapAll(on, id)
     return id
   }
-  const respawn = async (t0: Test): Promise<void> => { for (const [pid, worker] of await startWorkers(t0, on, 1)) workers.set(pid, worker) }
+  const respawn = async (t0: Test): Promise<void> => {
+    for (const [pid, worker] of await startWorkers(t0, on, 1)) workers.set(pid, worker)
+  }
 
   await t.test('a worker that is killed: another goes on from the last page', async t2 => {
     const id = await prepared(t2)
@@ -86,7 +107,9 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
       for (let attempt = 1; attempt <= 2; attempt++) {
         const { pid } = await waitFor(`attempt ${attempt}`, async () => {
           const state = await stateOf(on, run.id)
-          return state.attempt === attempt && state.status === 'running' && state.pages >= attempt * 5 ? { pid: Number(state.worker.split(':')[1]) } : null
+          return state.attempt === attempt && state.status === 'running' && state.pages >= attempt * 5
+            ? { pid: Number(state.worker.split(':')[1]) }
+            : null
         })
         workers.get(pid)!.kill('SIGKILL')
         workers.delete(pid)
@@ -97,25 +120,46 @@ export async function manyProcesses (t: Test, kind: Kind): Promise<void> {
       t2.ok((await stateOf(on, run.id)).pages >= 10)
       const next = await startDevices(on, id)
       t2.match(await ended(on, next.id), { status: 'succeeded' })
-      t2.strictSame(await pagesOf(on, id, { devices, perPage }), { lost: 0, repeated: 0 }, 'the next run read only the rest')
+      t2.strictSame(
+        await pagesOf(on, id, { devices, perPage }),
+        { lost: 0, repeated: 0 },
+        'the next run read only the rest'
+      )
     })
   }
 
   await t.test('schedules from the tickers of several processes: no tick twice, none missed', async t => {
     const { fake } = await account(t, on)
-    const ids = await Promise.all(Array.from({ length: 8 }, async (_, n) => {
-      const { body } = await on.host.call('t1', 'POST', '/connections', { provider: 'levelio', name: `due ${n}`, config: { baseUrl: fake.url }, secrets: { apiKey: fake.apiKey }, schedule: { enabled: true } })
-      return body.connection.id as string
-    }))
+    const ids = await Promise.all(
+      Array.from({ length: 8 }, async (_, n) => {
+        const { body } = await on.host.call('t1', 'POST', '/connections', {
+          provider: 'levelio',
+          name: `due ${n}`,
+          config: { baseUrl: fake.url },
+          secrets: { apiKey: fake.apiKey },
+          schedule: { enabled: true }
+        })
+        return body.connection.id as string
+      })
+    )
     const { db, t: tables } = on.database
     await sql`update ${tables.connection} set next_sync_at = now() where id = any(${ids}::uuid[])`.execute(db)
     const counts = await waitFor('every connection to be synced', async () => {
-      const { rows } = await sql<{ count: number }>`select count(*)::int as count from ${tables.run} where connection_id = any(${ids}::uuid[]) and trigger = 'schedule' and status = 'succeeded' group by connection_id`.execute(db)
+      const { rows } = await sql<{
+        count: number
+      }>`select count(*)::int as count from ${tables.run} where connection_id = any(${ids}::uuid[]) and trigger = 'schedule' and status = 'succeeded' group by connection_id`.execute(
+        db
+      )
       return rows.length === ids.length ? rows.map(({ count }) => count) : null
     })
     await delay(1_000)
-    t.strictSame(counts, ids.map(() => 1))
-    const { rows } = await sql<{ n: number }>`select count(*)::int as n from ${tables.run} where connection_id = any(${ids}::uuid[])`.execute(db)
+    t.strictSame(
+      counts,
+      ids.map(() => 1)
+    )
+    const { rows } = await sql<{
+      n: number
+    }>`select count(*)::int as n from ${tables.run} where connection_id = any(${ids}::uuid[])`.execute(db)
     t.equal(rows[0]!.n, ids.length)
   })
 }

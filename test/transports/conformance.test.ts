@@ -9,7 +9,7 @@ t.setTimeout(280_000)
 t.jobs = 3
 
 /** Why a transport cannot be tried here; false where it can. */
-function missing (kind: Kind): string | false {
+function missing(kind: Kind): string | false {
   if (kind !== 'direct' && databaseKind === 'pglite') return 'skipped: TEST_DATABASE_URL not set'
   if (kind === 'temporal' && !process.env['TEMPORAL_ADDRESS']) return 'skipped: TEMPORAL_ADDRESS not set'
   return false
@@ -17,7 +17,13 @@ function missing (kind: Kind): string | false {
 
 const kinds = ['temporal', 'postgres', 'direct'] as const
 for (const kind of kinds) {
-  const skip = missing(kind) || (databaseKind === 'pglite' && 'skipped: PGlite lives in one process, TEST_DATABASE_URL not set')
-  t.test(`${kind}, several processes`, { skip, buffered: true }, async (t: Test) => { await manyProcesses(t, kind) })
+  const skip =
+    missing(kind) || (databaseKind === 'pglite' && 'skipped: PGlite lives in one process, TEST_DATABASE_URL not set')
+  t.test(`${kind}, several processes`, { skip, buffered: true }, async (t: Test) => {
+    await manyProcesses(t, kind)
+  })
 }
-for (const kind of kinds) t.test(`${kind}, one process`, { skip: missing(kind), buffered: true }, async (t: Test) => { await inProcess(t, kind) })
+for (const kind of kinds)
+  t.test(`${kind}, one process`, { skip: missing(kind), buffered: true }, async (t: Test) => {
+    await inProcess(t, kind)
+  })

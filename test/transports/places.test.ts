@@ -15,17 +15,21 @@ const noServer = databaseKind === 'pglite' && 'skipped: TEST_DATABASE_URL not se
 const temporalAddress = process.env['TEMPORAL_ADDRESS']
 
 /** A host on one way to its engine: it syncs an account, and closes. */
-async function worksOn (t: Test, transport: SyncTransport): Promise<void> {
+async function worksOn(t: Test, transport: SyncTransport): Promise<void> {
   const schema = testSchema()
   const fake = await fakeLevel(t, { devices: 12 })
   const host = await build(t, { on: { orm: await openOrm(t, schema), schema }, transports: [transport] })
-  t.match(await syncNow(host, await connectLevel(host, fake)), { status: 'succeeded', transport: transport.kind, totals: { failed: 0 } })
+  t.match(await syncNow(host, await connectLevel(host, fake)), {
+    status: 'succeeded',
+    transport: transport.kind,
+    totals: { failed: 0 }
+  })
   await host.app.close()
   const { db } = await openDatabase(host.orm, schema)
   await sql`drop schema ${sql.id(schema)} cascade`.execute(db)
 }
 
-t.test('a queue over the host\'s pool leaves the pool open', { skip: noServer }, async t => {
+t.test("a queue over the host's pool leaves the pool open", { skip: noServer }, async t => {
   const schema = testSchema()
   const pool = new pg.Pool({ connectionString: databaseUrl!, max: 3 })
   t.teardown(() => pool.end())
@@ -42,36 +46,65 @@ t.test('a queue on connections of its own closes them', { skip: noServer }, asyn
   await client.connect()
   t.teardown(() => client.end())
   await client.query(`drop schema ${schema} cascade`)
-  t.match((await client.query("select count(*)::int as n from pg_stat_activity where application_name = 'fastify-rmm-sync' and query like $1", [`%${schema}%`])).rows, [{ n: 0 }])
+  t.match(
+    (
+      await client.query(
+        "select count(*)::int as n from pg_stat_activity where application_name = 'fastify-rmm-sync' and query like $1",
+        [`%${schema}%`]
+      )
+    ).rows,
+    [{ n: 0 }]
+  )
 })
 
-t.test('a pg-boss of the host is started where it was not, and goes on when the plugin closes', { skip: noServer }, async t => {
-  const schema = testSchema()
-  const boss = new PgBoss({ connectionString: databaseUrl!, schema, max: 3, superviseIntervalSeconds: 5, monitorIntervalSeconds: 5 })
-  boss.on('error', () => {})
-  await worksOn(t, postgresTransport({ boss }))
-  await boss.createQueue('of-the-host')
-  t.type(await boss.send('of-the-host', {}), 'string')
-  t.equal(boss.listenerCount('error'), 1, 'and keeps only its own listener')
-  await boss.getDb().executeSql(`drop schema ${schema} cascade`)
-  await boss.stop({ graceful: false })
-})
+t.test(
+  'a pg-boss of the host is started where it was not, and goes on when the plugin closes',
+  { skip: noServer },
+  async t => {
+    const schema = testSchema()
+    const boss = new PgBoss({
+      connectionString: databaseUrl!,
+      schema,
+      max: 3,
+      superviseIntervalSeconds: 5,
+      monitorIntervalSeconds: 5
+    })
+    boss.on('error', () => {})
+    await worksOn(t, postgresTransport({ boss }))
+    await boss.createQueue('of-the-host')
+    t.type(await boss.send('of-the-host', {}), 'string')
+    t.equal(boss.listenerCount('error'), 1, 'and keeps only its own listener')
+    await boss.getDb().executeSql(`drop schema ${schema} cascade`)
+    await boss.stop({ graceful: false })
+  }
+)
 
-t.test('a queue on PGlite is refused with the way out', { skip: databaseKind === 'postgresql' && 'skipped: this run is on PostgreSQL' }, async t => {
-  await t.rejects(async () => {
-    const orm = await openOrm(t, testSchema())
-    const transport = postgresTransport({ orm })
-    await transport.open!({ maxAttempts: 2, log: { info () {}, warn () {}, error () {} } })
-  }, { code: 'RMM_ERR_OPTION', message: /PGlite lives in one process, use the transport 'direct'/ })
-})
+t.test(
+  'a queue on PGlite is refused with the way out',
+  { skip: databaseKind === 'postgresql' && 'skipped: this run is on PostgreSQL' },
+  async t => {
+    await t.rejects(
+      async () => {
+        const orm = await openOrm(t, testSchema())
+        const transport = postgresTransport({ orm })
+        await transport.open!({ maxAttempts: 2, log: { info() {}, warn() {}, error() {} } })
+      },
+      { code: 'RMM_ERR_OPTION', message: /PGlite lives in one process, use the transport 'direct'/ }
+    )
+  }
+)
 
-t.test('temporal over the host\'s client and connection leaves both open', { skip: noServer || (temporalAddress === undefined && 'skipped: TEMPORAL_ADDRESS not set') }, async t => {
-  const connection = await Connection.connect({ address: temporalAddress! })
-  const nativeConnection = await NativeConnection.connect({ address: temporalAddress! })
-  const client = new Client({ connection })
-  await worksOn(t, temporalTransport({ client, nativeConnection, taskQueue: testSchema() }))
-  await worksOn(t, temporalTransport({ connection, nativeConnection, taskQueue: testSchema(), namespace: 'default' }))
-  t.ok(await client.workflow.count())
-  await nativeConnection.close()
-  await connection.close()
-})
+t.test(
+  "temporal over the host's client and connection leaves both open",
+  { skip: noServer || (temporalAddress === undefined && 'skipped: TEMPORAL_ADDRESS not set') },
+  async t => {
+    const connection = await Connection.connect({ address: temporalAddress! })
+    const nativeConnection = await NativeConnection.connect({ address: temporalAddress! })
+    const client = new Client({ connection })
+    await worksOn(t, temporalTransport({ client, nativeConnection, taskQueue: testSchema() }))
+    await worksOn(t, temporalTransport({ connection, nativeConnection, taskQueue: testSchema(), namespace: 'default' }))
+    t.ok(await client.workflow.count())
+    await nativeConnection.close()
+    await connection.close()
+  }
+)

@@ -1,45 +1,49 @@
 import { connectLevel, fakeLevel, syncNow } from '../helper.ts'
 import { overflow, serve, settled, violations, walk } from './browser.ts'
 
-walk('an operator connects Level: refused at the field, corrected, connected, with the secret shown once', async (t, open) => {
-  const fake = await fakeLevel(t)
-  const site = await serve(t)
-  const { page, go, expect } = await open(site)
-  expect(/status of (400|422)/)
-  await go('')
-  await page.getByText('Nothing is connected yet').waitFor()
-  for (const can of ['Groups', 'Devices', 'Missing updates', 'Alerts', 'Resolving alerts', 'Live updates']) t.equal(await page.getByText(can, { exact: true }).last().isVisible(), true, can)
-  t.equal(await page.getByText('Device groups for clients').count(), 0, 'Level cannot do that')
-  await page.getByRole('link', { name: 'Connect Level' }).click()
-  const key = page.getByLabel('API key')
-  t.equal(await key.getAttribute('type'), 'password')
-  await page.getByRole('button', { name: 'Check and connect' }).click()
-  await page.getByText('Fill in this field.').waitFor()
-  t.equal(await key.getAttribute('aria-invalid'), 'true')
-  t.equal(fake.requests.length, 0, 'nothing was asked of the platform')
-  t.same(await violations(page), [])
+walk(
+  'an operator connects Level: refused at the field, corrected, connected, with the secret shown once',
+  async (t, open) => {
+    const fake = await fakeLevel(t)
+    const site = await serve(t)
+    const { page, go, expect } = await open(site)
+    expect(/status of (400|422)/)
+    await go('')
+    await page.getByText('Nothing is connected yet').waitFor()
+    for (const can of ['Groups', 'Devices', 'Missing updates', 'Alerts', 'Resolving alerts', 'Live updates'])
+      t.equal(await page.getByText(can, { exact: true }).last().isVisible(), true, can)
+    t.equal(await page.getByText('Device groups for clients').count(), 0, 'Level cannot do that')
+    await page.getByRole('link', { name: 'Connect Level' }).click()
+    const key = page.getByLabel('API key')
+    t.equal(await key.getAttribute('type'), 'password')
+    await page.getByRole('button', { name: 'Check and connect' }).click()
+    await page.getByText('Fill in this field.').waitFor()
+    t.equal(await key.getAttribute('aria-invalid'), 'true')
+    t.equal(fake.requests.length, 0, 'nothing was asked of the platform')
+    t.same(await violations(page), [])
 
-  await page.getByLabel('API address (optional)').fill(fake.url)
-  await key.fill('wrong-key')
-  await page.getByLabel('Name').fill('Acme <b>RMM</b>')
-  await page.getByRole('button', { name: 'Check and connect' }).click()
-  const said = page.locator('.field', { has: key }).locator('.wrong')
-  await said.waitFor()
-  t.match(await said.textContent(), /API key/, 'the platform\'s error is where the field is')
-  t.equal(await key.inputValue(), 'wrong-key', 'typed values stay')
-  t.equal((await site.host.call('t1', 'GET', '/connections')).body.items.length, 0)
+    await page.getByLabel('API address (optional)').fill(fake.url)
+    await key.fill('wrong-key')
+    await page.getByLabel('Name').fill('Acme <b>RMM</b>')
+    await page.getByRole('button', { name: 'Check and connect' }).click()
+    const said = page.locator('.field', { has: key }).locator('.wrong')
+    await said.waitFor()
+    t.match(await said.textContent(), /API key/, "the platform's error is where the field is")
+    t.equal(await key.inputValue(), 'wrong-key', 'typed values stay')
+    t.equal((await site.host.call('t1', 'GET', '/connections')).body.items.length, 0)
 
-  await key.fill(fake.apiKey)
-  await page.getByRole('button', { name: 'Check and connect' }).click()
-  await page.getByRole('heading', { name: 'Acme <b>RMM</b> is connected' }).waitFor()
-  await page.getByText('Keep the webhook secret now').waitFor()
-  t.match(await page.locator('.copy code').first().textContent(), /^https:\/\/psa\.example\.com\/rmm\/hooks\//)
-  t.same(await violations(page), [])
-  const [connection] = (await site.host.call('t1', 'GET', '/connections')).body.items
-  t.equal(connection.name, 'Acme <b>RMM</b>')
-  await page.getByRole('link', { name: 'Go to sync' }).click()
-  await page.getByRole('heading', { name: 'Start a sync' }).waitFor()
-})
+    await key.fill(fake.apiKey)
+    await page.getByRole('button', { name: 'Check and connect' }).click()
+    await page.getByRole('heading', { name: 'Acme <b>RMM</b> is connected' }).waitFor()
+    await page.getByText('Keep the webhook secret now').waitFor()
+    t.match(await page.locator('.copy code').first().textContent(), /^https:\/\/psa\.example\.com\/rmm\/hooks\//)
+    t.same(await violations(page), [])
+    const [connection] = (await site.host.call('t1', 'GET', '/connections')).body.items
+    t.equal(connection.name, 'Acme <b>RMM</b>')
+    await page.getByRole('link', { name: 'Go to sync' }).click()
+    await page.getByRole('heading', { name: 'Start a sync' }).waitFor()
+  }
+)
 
 walk('leaving a form that was typed into asks first, by link and by the back button', async (t, open) => {
   const site = await serve(t)
@@ -96,7 +100,7 @@ walk('an operator tests, renames, rotates, disconnects with what stays, reconnec
   await page.getByRole('button', { name: 'Check and save' }).click()
   await page.getByText('Saved').first().waitFor()
   // The word may still be that of the save before; the field is emptied when this one is done.
-  for (let n = 0; n < 200 && await page.getByLabel('API key').inputValue() !== ''; n++) await page.waitForTimeout(50)
+  for (let n = 0; n < 200 && (await page.getByLabel('API key').inputValue()) !== ''; n++) await page.waitForTimeout(50)
   t.equal(await page.getByLabel('API key').inputValue(), '', 'secrets do not linger')
 
   await page.getByRole('button', { name: 'Disconnect…' }).click()
@@ -121,54 +125,71 @@ walk('an operator tests, renames, rotates, disconnects with what stays, reconnec
   t.equal((await site.host.call('t1', 'GET', '/devices')).body.items.length, 0)
 })
 
-walk('a lost session, a missing right, a cut network: said in words, tried again, typed values stay', async (t, open) => {
-  const fake = await fakeLevel(t)
-  const site = await serve(t)
-  const { page, go, expect } = await open(site)
-  expect(/status of (401|403|404)|ERR_INTERNET_DISCONNECTED|ERR_FAILED/)
-  await go('connect/levelio')
-  await page.getByLabel('API address (optional)').fill(fake.url)
-  await page.getByLabel('API key').fill(fake.apiKey)
-  const send = page.getByRole('button', { name: 'Check and connect' })
-  site.session.alive = false
-  await send.click()
-  await page.getByText('Your session has ended').waitFor()
-  t.same(await violations(page), [])
-  site.session.alive = true
-  site.session.denied.add('connection:write')
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('You are not allowed to do this').waitFor()
-  await page.getByText('Ask your administrator', { exact: true }).waitFor()
-  site.session.denied.clear()
-  await page.route('**/rmm/connections', route => route.abort('internetdisconnected'))
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('The server cannot be reached').waitFor()
-  t.equal(await page.getByLabel('API key').inputValue(), fake.apiKey)
-  await page.unroute('**/rmm/connections')
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByRole('heading', { name: 'Level is connected' }).waitFor()
+walk(
+  'a lost session, a missing right, a cut network: said in words, tried again, typed values stay',
+  async (t, open) => {
+    const fake = await fakeLevel(t)
+    const site = await serve(t)
+    const { page, go, expect } = await open(site)
+    expect(/status of (401|403|404)|ERR_INTERNET_DISCONNECTED|ERR_FAILED/)
+    await go('connect/levelio')
+    await page.getByLabel('API address (optional)').fill(fake.url)
+    await page.getByLabel('API key').fill(fake.apiKey)
+    const send = page.getByRole('button', { name: 'Check and connect' })
+    site.session.alive = false
+    await send.click()
+    await page.getByText('Your session has ended').waitFor()
+    t.same(await violations(page), [])
+    site.session.alive = true
+    site.session.denied.add('connection:write')
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByText('You are not allowed to do this').waitFor()
+    await page.getByText('Ask your administrator', { exact: true }).waitFor()
+    site.session.denied.clear()
+    await page.route('**/rmm/connections', route => route.abort('internetdisconnected'))
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByText('The server cannot be reached').waitFor()
+    t.equal(await page.getByLabel('API key').inputValue(), fake.apiKey)
+    await page.unroute('**/rmm/connections')
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByRole('heading', { name: 'Level is connected' }).waitFor()
 
-  site.session.denied.add('alert:read')
-  await go('alerts')
-  await page.getByText('You are not allowed to do this').waitFor()
-  t.same(await violations(page), [])
-  site.session.denied.clear()
-  await page.getByRole('button', { name: 'Try again' }).click()
-  await page.getByText('No alerts.').waitFor()
-  await go('connections/no-such-connection')
-  await page.getByText('Connection not found').waitFor()
-})
+    site.session.denied.add('alert:read')
+    await go('alerts')
+    await page.getByText('You are not allowed to do this').waitFor()
+    t.same(await violations(page), [])
+    site.session.denied.clear()
+    await page.getByRole('button', { name: 'Try again' }).click()
+    await page.getByText('No alerts.').waitFor()
+    await go('connections/no-such-connection')
+    await page.getByText('Connection not found').waitFor()
+  }
+)
 
 walk('every part of the page fits 360 pixels, and the keyboard reaches it', async (t, open) => {
   const fake = await fakeLevel(t, { devices: 12 })
-  fake.groups.set({ name: 'Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft mbH', parent_id: null })
-  fake.devices.set({ hostname: '東京都渋谷区本社ネットワーク監視サーバー運用管理用端末その一', group_id: fake.groups.ids()[0]! })
+  fake.groups.set({
+    name: 'Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft mbH',
+    parent_id: null
+  })
+  fake.devices.set({
+    hostname: '東京都渋谷区本社ネットワーク監視サーバー運用管理用端末その一',
+    group_id: fake.groups.ids()[0]!
+  })
   const site = await serve(t)
   const id = await connectLevel(site.host, fake)
   await syncNow(site.host, id)
   const { page, go } = await open(site, { width: 360, height: 740 })
   const device = (await site.host.call('t1', 'GET', '/devices')).body.items[0].id
-  for (const place of ['', 'connect/levelio', `connections/${id}`, ...['mapping', 'sync', 'webhook', 'settings'].map(part => `connections/${id}/${part}`), 'devices', `devices/${device}`, 'alerts']) {
+  for (const place of [
+    '',
+    'connect/levelio',
+    `connections/${id}`,
+    ...['mapping', 'sync', 'webhook', 'settings'].map(part => `connections/${id}/${part}`),
+    'devices',
+    `devices/${device}`,
+    'alerts'
+  ]) {
     await go(place)
     t.equal(await overflow(page), 0, place)
   }
@@ -182,5 +203,9 @@ walk('every part of the page fits 360 pixels, and the keyboard reaches it', asyn
   await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
   await page.getByRole('heading', { name: 'Level', level: 1 }).waitFor()
-  t.equal(await page.evaluate('document.activeElement.shadowRoot.activeElement.localName'), 'main', 'the focus goes where the new content is')
+  t.equal(
+    await page.evaluate('document.activeElement.shadowRoot.activeElement.localName'),
+    'main',
+    'the focus goes where the new content is'
+  )
 })

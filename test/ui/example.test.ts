@@ -9,12 +9,19 @@ import { type Site, violations, walk } from './browser.ts'
 t.setTimeout(300_000)
 
 /** `npm start` in a folder of its own, until it prints the link to the page. */
-async function startExample (t: Test): Promise<string> {
+async function startExample(t: Test): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'rmm-example-'))
   const env = { ...process.env, DATA_FOLDER: folder, PORT: '0', DATABASE_URL: '' }
-  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'examples/host/main.ts'], { cwd: new URL('../..', import.meta.url), env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, 'examples/host/main.ts'], {
+    cwd: new URL('../..', import.meta.url),
+    env,
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
   let written = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => { written += text })
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      written += text
+    })
   const ended = new Promise<void>(resolve => child.once('close', () => resolve()))
   t.teardown(async () => {
     child.kill('SIGTERM')

@@ -20,7 +20,10 @@ walk('a sync is started, watched and cancelled; the history tells how it ended',
   const read = async () => Number((await devices.locator('td').nth(2).textContent())!.replace(',', ''))
   await devices.getByText('Reading').waitFor()
   const first = await read()
-  await until(page, `(rows => Number(rows.find(row => row.textContent.startsWith('Devices')).children[2].textContent.replace(',', '')) > ${first})([...document.querySelector('rmm-settings').shadowRoot.querySelectorAll('tr')])`)
+  await until(
+    page,
+    `(rows => Number(rows.find(row => row.textContent.startsWith('Devices')).children[2].textContent.replace(',', '')) > ${first})([...document.querySelector('rmm-settings').shadowRoot.querySelectorAll('tr')])`
+  )
   t.pass('records are counted as pages land')
   t.equal(await page.getByRole('button', { name: 'Start sync' }).isDisabled(), true)
   await page.getByRole('button', { name: 'Cancel sync' }).click()
@@ -39,14 +42,29 @@ walk('a sync is started, watched and cancelled; the history tells how it ended',
 })
 
 walk('what failed is listed with its reason, and a held mass removal is confirmed', async (t, open) => {
-  const groups = [{ id: 'g1', name: 'North', parent_id: null }, { id: 'g2', name: 'South', parent_id: null }]
-  const devices = Array.from({ length: 40 }, (_, i) => ({ id: `d${i}`, hostname: `pc-${i}`, group_id: i < 20 ? 'g1' : 'g2', tags: [], online: true }))
+  const groups = [
+    { id: 'g1', name: 'North', parent_id: null },
+    { id: 'g2', name: 'South', parent_id: null }
+  ]
+  const devices = Array.from({ length: 40 }, (_, i) => ({
+    id: `d${i}`,
+    hostname: `pc-${i}`,
+    group_id: i < 20 ? 'g1' : 'g2',
+    tags: [],
+    online: true
+  }))
   const fake = await fakeLevel(t, { world: { groups, devices } })
   const site = await serve(t)
   const id = await connectLevel(site.host, fake)
   await syncNow(site.host, id)
   const organizations = (await site.host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items
-  await site.host.call('t1', 'PUT', `/connections/${id}/mappings`, { mappings: organizations.map((organization: any, i: number) => ({ organizationId: organization.id, mode: 'mapped', clientRef: `c${i + 1}` })) })
+  await site.host.call('t1', 'PUT', `/connections/${id}/mappings`, {
+    mappings: organizations.map((organization: any, i: number) => ({
+      organizationId: organization.id,
+      mode: 'mapped',
+      clientRef: `c${i + 1}`
+    }))
+  })
   await site.host.call('t1', 'PATCH', `/connections/${id}`, { movePolicy: 'hold' })
   fake.devices.move('d0', 'g2')
   await syncNow(site.host, id)
@@ -55,44 +73,65 @@ walk('what failed is listed with its reason, and a held mass removal is confirme
   await go(`connections/${id}/sync`)
   await page.getByRole('button', { name: 'Start sync' }).click()
   await page.getByText('A removal was held back').waitFor()
-  t.equal((await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter((device: any) => device.removedAt !== null).length, 0)
-  await page.getByRole('button', { name: /^Details of the sync/ }).nth(1).click()
+  t.equal(
+    (await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter(
+      (device: any) => device.removedAt !== null
+    ).length,
+    0
+  )
+  await page
+    .getByRole('button', { name: /^Details of the sync/ })
+    .nth(1)
+    .click()
   await page.getByRole('heading', { name: 'Records that were not simply taken' }).waitFor()
   t.equal(await page.getByRole('button', { name: 'Hide details' }).getAttribute('aria-expanded'), 'true')
   t.same(await violations(page), [])
-  const moved = page.getByRole('table', { name: 'Records that were not simply taken' }).getByRole('row', { name: /Devices d0/ })
+  const moved = page
+    .getByRole('table', { name: 'Records that were not simply taken' })
+    .getByRole('row', { name: /Devices d0/ })
   t.match(await moved.textContent(), /Held back/)
   await page.getByLabel('Outcome').selectOption('failed')
   await page.getByText('Every record was taken').waitFor()
 
   await page.getByRole('button', { name: 'Confirm removal…' }).click()
   const dialog = page.getByRole('dialog', { name: 'Remove them here?' })
-  await dialog.getByText(/no longer lists/).first().waitFor()
+  await dialog
+    .getByText(/no longer lists/)
+    .first()
+    .waitFor()
   t.same(await violations(page), [])
   await dialog.getByRole('button', { name: 'Sync and remove' }).click()
   await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor()
   await page.getByText('A removal was held back').waitFor({ state: 'detached' })
-  t.equal((await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter((device: any) => device.removedAt !== null).length, 20)
+  t.equal(
+    (await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter(
+      (device: any) => device.removedAt !== null
+    ).length,
+    20
+  )
 })
 
-walk('the server goes away in the middle of a sync and comes back: said in words, and the view goes on by itself', async (t, open) => {
-  const fake = await fakeLevel(t, { devices: 200, groups: 2, maxLimit: 5, latencyMs: 30 })
-  const first = await serve(t, { engine, shutdown: { graceMs: 0 } })
-  const id = await connectLevel(first.host, fake)
-  const { page, go, expect } = await open(first)
-  expect(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/)
-  await go(`connections/${id}/sync`)
-  await page.getByRole('button', { name: 'Start sync' }).click()
-  await page.getByRole('table', { name: 'Progress' }).getByText('Reading').first().waitFor()
-  await first.host.app.close()
-  await page.getByText('The live view was interrupted. Connecting again…').waitFor()
-  t.same(await violations(page), [])
-  await page.getByRole('button', { name: 'Cancel sync' }).click()
-  await page.getByText('The server cannot be reached').waitFor()
-  const second = await serve(t, { engine, on: first.host, port: Number(new URL(first.url).port) })
-  await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor({ timeout: 60_000 })
-  t.equal((await second.host.call('t1', 'GET', '/devices?limit=200')).body.items.length, 200)
-})
+walk(
+  'the server goes away in the middle of a sync and comes back: said in words, and the view goes on by itself',
+  async (t, open) => {
+    const fake = await fakeLevel(t, { devices: 200, groups: 2, maxLimit: 5, latencyMs: 30 })
+    const first = await serve(t, { engine, shutdown: { graceMs: 0 } })
+    const id = await connectLevel(first.host, fake)
+    const { page, go, expect } = await open(first)
+    expect(/ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED|ERR_EMPTY_RESPONSE/)
+    await go(`connections/${id}/sync`)
+    await page.getByRole('button', { name: 'Start sync' }).click()
+    await page.getByRole('table', { name: 'Progress' }).getByText('Reading').first().waitFor()
+    await first.host.app.close()
+    await page.getByText('The live view was interrupted. Connecting again…').waitFor()
+    t.same(await violations(page), [])
+    await page.getByRole('button', { name: 'Cancel sync' }).click()
+    await page.getByText('The server cannot be reached').waitFor()
+    const second = await serve(t, { engine, on: first.host, port: Number(new URL(first.url).port) })
+    await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor({ timeout: 60_000 })
+    t.equal((await second.host.call('t1', 'GET', '/devices?limit=200')).body.items.length, 200)
+  }
+)
 
 walk('the schedule is set within its bounds', async (t, open) => {
   const fake = await fakeLevel(t)
@@ -112,7 +151,11 @@ walk('the schedule is set within its bounds', async (t, open) => {
   await page.getByLabel('Minutes between two full reads').fill('720')
   await save.click()
   await page.getByText('Saved').first().waitFor()
-  t.match((await site.host.call('t1', 'GET', `/connections/${id}`)).body.schedule, { enabled: true, everyMinutes: 30, fullEveryMinutes: 720 })
+  t.match((await site.host.call('t1', 'GET', `/connections/${id}`)).body.schedule, {
+    enabled: true,
+    everyMinutes: 30,
+    fullEveryMinutes: 720
+  })
 })
 
 walk('the webhook card: address, steps, a new secret, deliveries and their replay', async (t, open) => {
@@ -136,7 +179,9 @@ walk('the webhook card: address, steps, a new secret, deliveries and their repla
   await page.getByText('Keep the webhook secret now').waitFor()
   const secret = (await page.locator('.copy code').nth(1).textContent())!
   const delivered = await site.host.app.inject({
-    method: 'POST', url: new URL(info.url).pathname, headers: { 'content-type': 'application/json', 'x-rmm-webhook-secret': secret },
+    method: 'POST',
+    url: new URL(info.url).pathname,
+    headers: { 'content-type': 'application/json', 'x-rmm-webhook-secret': secret },
     payload: { event: 'alert.triggered', device_id: fake.devices.ids()[0], name: 'Disk full', severity: 'critical' }
   })
   t.equal(delivered.statusCode, 202, 'the secret on the page is the one that counts')

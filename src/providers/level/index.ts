@@ -8,7 +8,10 @@ import { webhook } from './webhook.ts'
 export interface LevelOptions {
   /** Lets connections use `http:` and private addresses: for a fake server in tests. Default false. */
   allowPrivateNetwork?: boolean
-  /** Hard cap for each connection; Level's limit is account-wide and shared with every other tool on it. Default none: paced once Level says 429. */
+  /**
+   * Hard cap for each connection; Level's limit is account-wide and shared with every other tool on it. Default none:
+   * paced once Level says 429.
+   */
   requestsPerMinute?: number
   /** Pages of 100 resolved alerts read after the active ones. Default 10. */
   resolvedAlertPages?: number
@@ -24,25 +27,35 @@ export interface LevelSecrets {
 
 const defaultBaseUrl = 'https://api.level.io'
 
-const configSchema = Type.Object({
-  baseUrl: Type.Optional(Type.String({
-    title: 'API address',
-    description: 'Leave as it is unless Level gave you another address.',
-    format: 'uri',
-    default: defaultBaseUrl
-  }))
-}, { additionalProperties: false })
+const configSchema = Type.Object(
+  {
+    baseUrl: Type.Optional(
+      Type.String({
+        title: 'API address',
+        description: 'Leave as it is unless Level gave you another address.',
+        format: 'uri',
+        default: defaultBaseUrl
+      })
+    )
+  },
+  { additionalProperties: false }
+)
 
-const secretSchema = Type.Object({
-  apiKey: Type.String({
-    title: 'API key',
-    description: 'Created in Level under Settings → API keys. "Read-only" is enough to sync; "Read & write" also lets alerts be resolved from here.',
-    minLength: 1
-  })
-}, { additionalProperties: false })
+const secretSchema = Type.Object(
+  {
+    apiKey: Type.String({
+      title: 'API key',
+      description:
+        'Created in Level under Settings → API keys. "Read-only" is enough to sync; "Read & write" also lets alerts be resolved from here.',
+      minLength: 1
+    })
+  },
+  { additionalProperties: false }
+)
 
-function atLeast (name: string, value: number | undefined, least: number) {
-  if (value !== undefined && !(Number.isInteger(value) && value >= least)) throw new TypeError(`level({ ${name} }) must be a whole number of at least ${least}`)
+function atLeast(name: string, value: number | undefined, least: number) {
+  if (value !== undefined && !(Number.isInteger(value) && value >= least))
+    throw new TypeError(`level({ ${name} }) must be a whole number of at least ${least}`)
 }
 
 /**
@@ -50,7 +63,7 @@ function atLeast (name: string, value: number | undefined, least: number) {
  * @example providers: [level({ requestsPerMinute: 60 })]
  * @throws TypeError on an option out of range
  */
-export function level (options: LevelOptions = {}): RmmProvider<LevelConfig, LevelSecrets, LevelClient> {
+export function level(options: LevelOptions = {}): RmmProvider<LevelConfig, LevelSecrets, LevelClient> {
   const { allowPrivateNetwork = false, requestsPerMinute, resolvedAlertPages = 10 } = options
   atLeast('requestsPerMinute', requestsPerMinute, 1)
   atLeast('resolvedAlertPages', resolvedAlertPages, 0)
@@ -63,11 +76,18 @@ export function level (options: LevelOptions = {}): RmmProvider<LevelConfig, Lev
     allowPrivateNetwork,
     limits: { concurrency: 1, ...(requestsPerMinute === undefined ? {} : { perMinute: requestsPerMinute }) },
     open: ({ config, secrets, fetch, log }) =>
-      createClient({ fetch, log, baseUrl: config.baseUrl ?? defaultBaseUrl, apiKey: secrets.apiKey, allowPrivateNetwork }),
-    async check (client, signal) {
+      createClient({
+        fetch,
+        log,
+        baseUrl: config.baseUrl ?? defaultBaseUrl,
+        apiKey: secrets.apiKey,
+        allowPrivateNetwork
+      }),
+    async check(client, signal) {
       const groups = await client.probe(signal)
       const warnings: string[] = []
-      if (groups.length === 0) warnings.push('This account has no groups yet: devices cannot be mapped to clients until they are in a group')
+      if (groups.length === 0)
+        warnings.push('This account has no groups yet: devices cannot be mapped to clients until they are in a group')
       if (!client.encrypted) warnings.push('The address is not encrypted (http): the API key travels in the clear')
       return { account: `Level (${client.host})`, warnings }
     },

@@ -1,42 +1,90 @@
 import { mapRecords, ProviderError } from '../define.ts'
-import type { AlertRecord, Checkpoint, DeviceRecord, OrganizationRecord, Page, Resource, UpdateRecord } from '../define.ts'
+import type {
+  AlertRecord,
+  Checkpoint,
+  DeviceRecord,
+  OrganizationRecord,
+  Page,
+  Resource,
+  UpdateRecord
+} from '../define.ts'
 import type { LevelClient, ListName, ListPage } from './client.ts'
 import { toAlert, toDevice, toOrganization, toUpdate } from './map.ts'
 import { isObject } from './values.ts'
 
-/** Level's lists as resources. Level sorts by no documented order and has no "changed since": every read is a full walk. */
+/**
+ * Level's lists as resources. Level sorts by no documented order and has no "changed since": every read is a full
+ * walk.
+ */
 
-/** All of it comes with the list, so no device has to be read one by one. `disk_partitions` is undocumented, in use, and free. */
-const includes = Object.fromEntries([
-  'operating_system', 'cpus', 'memory', 'disks', 'disk_partitions', 'network_interfaces', 'motherboard', 'security'
-].map(name => [`include_${name}`, 'true']))
+/**
+ * All of it comes with the list, so no device has to be read one by one. `disk_partitions` is undocumented, in use,
+ * and free.
+ */
+const includes = Object.fromEntries(
+  [
+    'operating_system',
+    'cpus',
+    'memory',
+    'disks',
+    'disk_partitions',
+    'network_interfaces',
+    'motherboard',
+    'security'
+  ].map(name => [`include_${name}`, 'true'])
+)
 
 type Map<R> = (raw: unknown, observedAt: Date) => R
 
-function toPage<R> (page: ListPage, map: Map<R>, checkpoint: Checkpoint | null): Page<R> {
+function toPage<R>(page: ListPage, map: Map<R>, checkpoint: Checkpoint | null): Page<R> {
   const { observedAt, rows } = page
-  return { observedAt, ...mapRecords(rows, raw => isObject(raw) ? raw['id'] : null, raw => map(raw, observedAt)), checkpoint }
+  return {
+    observedAt,
+    ...mapRecords(
+      rows,
+      raw => (isObject(raw) ? raw['id'] : null),
+      raw => map(raw, observedAt)
+    ),
+    checkpoint
+  }
 }
 
 /** Where a checkpoint says to go on; null for none, or for one that is not ours. */
-function cursorOf (from: Checkpoint | null): string | null {
+function cursorOf(from: Checkpoint | null): string | null {
   const after = isObject(from) ? from['after'] : null
   return typeof after === 'string' && after !== '' ? after : null
 }
 
-async function * pullList<R> (client: LevelClient, name: ListName, query: Record<string, string>, map: Map<R>, from: Checkpoint | null, signal: AbortSignal): AsyncIterable<Page<R>> {
+async function* pullList<R>(
+  client: LevelClient,
+  name: ListName,
+  query: Record<string, string>,
+  map: Map<R>,
+  from: Checkpoint | null,
+  signal: AbortSignal
+): AsyncIterable<Page<R>> {
   for await (const page of client.list(name, query, cursorOf(from), signal)) {
     yield toPage(page, map, page.after === null ? null : { after: page.after })
   }
 }
 
-async function readOne<R> (client: LevelClient, name: ListName, id: string, query: Record<string, string>, map: Map<R>, signal: AbortSignal): Promise<R | null> {
+async function readOne<R>(
+  client: LevelClient,
+  name: ListName,
+  id: string,
+  query: Record<string, string>,
+  map: Map<R>,
+  signal: AbortSignal
+): Promise<R | null> {
   const found = await client.read(name, id, query, signal)
   if (!found) return null
   try {
     return map(found.row, found.observedAt)
   } catch (error) {
-    throw new ProviderError('protocol', `Level answered with something that is not one of its ${name}: ${(error as Error).message}`)
+    throw new ProviderError(
+      'protocol',
+      `Level answered with something that is not one of its ${name}: ${(error as Error).message}`
+    )
   }
 }
 
@@ -54,7 +102,7 @@ export const devices: Resource<LevelClient, DeviceRecord> = {
 
 export const updates: Resource<LevelClient, UpdateRecord> = {
   deletes: 'none',
-  async * pull (client, from, signal) {
+  async *pull(client, from, signal) {
     for await (const page of client.list('updates', { status: 'available' }, cursorOf(from), signal)) {
       // Level has ignored a filter before: what says that it is not available does not count as pending.
       const rows = page.rows.filter(row => !isObject(row) || row['is_available'] !== false)
@@ -71,31 +119,40 @@ const isCondition = (id: string) => id.startsWith(conditionPrefix)
  * Active alerts completely, then the newest pages of the resolved ones. Level keeps resolved alerts for an unknown time
  * and cannot be asked for recent ones, hence the bound of `resolvedPages`.
  */
-export function alerts (resolvedPages: number): Resource<LevelClient, AlertRecord> {
+export function alerts(resolvedPages: number): Resource<LevelClient, AlertRecord> {
   return {
     deletes: 'none',
-    async * pull (client, from, signal) {
+    async *pull(client, from, signal) {
       const resume = isObject(from) && from['phase'] === 'resolved' ? 'resolved' : 'active'
       if (resume === 'active') {
         for await (const page of client.list('alerts', { status: 'active' }, cursorOf(from), signal)) {
-          const next = page.after !== null ? { phase: 'active', after: page.after } : { phase: 'resolved', after: null, pages: 0 }
+          const next =
+            page.after !== null ? { phase: 'active', after: page.after } : { phase: 'resolved', after: null, pages: 0 }
           yield toPage(page, toAlert, page.after === null && resolvedPages === 0 ? null : next)
         }
       }
       if (resolvedPages === 0) return
       let pages = resume === 'resolved' && isObject(from) ? Number(from['pages']) || 0 : 0
-      for await (const page of client.list('alerts', { status: 'resolved' }, resume === 'resolved' ? cursorOf(from) : null, signal)) {
+      for await (const page of client.list(
+        'alerts',
+        { status: 'resolved' },
+        resume === 'resolved' ? cursorOf(from) : null,
+        signal
+      )) {
         const last = page.after === null || ++pages >= resolvedPages
         yield toPage(page, toAlert, last ? null : { phase: 'resolved', after: page.after, pages })
         if (last) return
       }
     },
-    fetchOne: async (client, id, signal) => isCondition(id) ? null : await readOne(client, 'alerts', id, {}, toAlert, signal)
+    fetchOne: async (client, id, signal) =>
+      isCondition(id) ? null : await readOne(client, 'alerts', id, {}, toAlert, signal)
   }
 }
 
-/** Resolves on Level. Null where Level does not know the alert, or never told its id. A read-only key is `forbidden`. */
-export async function resolveAlert (client: LevelClient, id: string, signal: AbortSignal): Promise<AlertRecord | null> {
+/**
+ * Resolves on Level. Null where Level does not know the alert, or never told its id. A read-only key is `forbidden`.
+ */
+export async function resolveAlert(client: LevelClient, id: string, signal: AbortSignal): Promise<AlertRecord | null> {
   if (isCondition(id)) return null
   const response = await client.resolve(id, signal)
   if (!response) return null

@@ -22,15 +22,17 @@ const nativeHints: Record<string, Pick<Hint, 'resource' | 'kind'>> = {
 }
 
 /**
- * Deliveries of one automation event within this time are one event; after it the same condition counts as new, and before it
- * where the opposite event came in between (`derivedId`). Nothing in the body tells a repeated delivery from the same condition
- * coming back. Too short costs a second harmless re-read, too long hides an alert that came back until the next sync.
+ * Deliveries of one automation event within this time are one event; after it the same condition counts as new, and
+ * before it where the opposite event came in between (`derivedId`). Nothing in the body tells a repeated delivery
+ * from the same condition coming back. Too short costs a second harmless re-read, too long hides an alert that came
+ * back until the next sync.
  */
 const sameEventMs = 5 * 60_000
 
-const hash = (...parts: Array<string | null>) => createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
+const hash = (...parts: Array<string | null>) =>
+  createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
 
-function verify (request: WebhookRequest, secrets: string[]): boolean {
+function verify(request: WebhookRequest, secrets: string[]): boolean {
   const signature = /^sha256=([0-9a-f]{64})$/i.exec(request.headers['x-level-signature']?.trim() ?? '')?.[1]
   const signed = verifyHmacSha256(request.rawBody, signature, secrets)
   const shared = verifySharedSecret(request.headers['x-rmm-webhook-secret'], secrets)
@@ -38,7 +40,7 @@ function verify (request: WebhookRequest, secrets: string[]): boolean {
 }
 
 /** The alert of a native event, where its payload is more than an id. */
-function nativeAlert (type: string, data: Raw, occurredAt: Date | null): AlertRecord | null {
+function nativeAlert(type: string, data: Raw, occurredAt: Date | null): AlertRecord | null {
   const startedAt = time(data['started_at']) ?? occurredAt
   if (!text(data['name']) || !startedAt) return null
   try {
@@ -51,7 +53,7 @@ function nativeAlert (type: string, data: Raw, occurredAt: Date | null): AlertRe
   }
 }
 
-function parseNative (body: Raw, type: string): WebhookEvent {
+function parseNative(body: Raw, type: string): WebhookEvent {
   const data = objectOf(body['data'])
   const occurredAt = time(body['occurred_at'])
   const subject = textOrNumber(data['id'])
@@ -64,11 +66,17 @@ function parseNative (body: Raw, type: string): WebhookEvent {
   const device = isAlert ? textOrNumber(data['device_id']) : null
   if (device) hints.push({ resource: 'devices', externalId: device, kind: 'changed' })
   const alert = isAlert ? nativeAlert(type, data, occurredAt) : null
-  return { id: id ?? `derived:${hash(type, subject, occurredAt!.toISOString())}`, type, occurredAt, hints, ...(alert ? { alert } : {}) }
+  return {
+    id: id ?? `derived:${hash(type, subject, occurredAt!.toISOString())}`,
+    type,
+    occurredAt,
+    hints,
+    ...(alert ? { alert } : {})
+  }
 }
 
 /** A template variable that the automation did not expand arrives literally, and says nothing. */
-function filled (value: unknown): string | null {
+function filled(value: unknown): string | null {
   const found = textOrNumber(value)
   return found && !(found.includes('{{') && found.includes('}}')) ? found : null
 }
@@ -77,9 +85,15 @@ function filled (value: unknown): string | null {
  * Without an event id on the wire the id is derived: from the kind of event and the alert's id, or device and name
  * where that is missing; plus the time of arrival in steps of `sameEventMs`, so that nothing is swallowed for ever.
  */
-function parseAutomation (body: Raw, type: string): WebhookEvent {
-  const [alertId, device, hostname, name, description, severity] =
-    ['alert_id', 'device_id', 'hostname', 'name', 'description', 'severity'].map(field => filled(body[field])) as Array<string | null>
+function parseAutomation(body: Raw, type: string): WebhookEvent {
+  const [alertId, device, hostname, name, description, severity] = [
+    'alert_id',
+    'device_id',
+    'hostname',
+    'name',
+    'description',
+    'severity'
+  ].map(field => filled(body[field])) as Array<string | null>
   const now = new Date()
   const condition = `${conditionPrefix}${hash(device ?? hostname ?? null, name ?? null)}`
   const externalId = alertId ?? condition
@@ -107,7 +121,7 @@ function parseAutomation (body: Raw, type: string): WebhookEvent {
   return { id, type, occurredAt: null, hints, alert, derivedId: true }
 }
 
-function parse (request: WebhookRequest): WebhookEvent {
+function parse(request: WebhookRequest): WebhookEvent {
   const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
   if (!isObject(body)) throw new Error('The body is not a JSON object')
   const native = text(body['event_type'])
@@ -135,7 +149,7 @@ export const webhook: ProviderWebhook = {
     },
     instructions: [
       'Create the secret here first ("Rotate"): it is shown once. You need it together with the URL.',
-      'Recommended: Level\'s own webhooks. As an administrator open Level → Settings → Webhooks and add a webhook.',
+      "Recommended: Level's own webhooks. As an administrator open Level → Settings → Webhooks and add a webhook.",
       'Paste the URL and the secret, enable it, and select the alert, device and group events (or all events). Without the secret every delivery is refused.',
       'Level tries a delivery three times within about five minutes. What is missed is caught up by the next sync; the Requests tab of the webhook shows and repeats deliveries.',
       'Only where webhooks are not available in your Level: create an automation with an "HTTP request" action: method POST, this URL, the header X-RMM-Webhook-Secret with the secret, and content type application/json.',

@@ -25,10 +25,15 @@ export interface MeshTimings {
 type Context = ProviderContext<MeshConfig, MeshSecrets>
 
 /** The address of `file` on this server and domain; a login key in the URL (`?key=`) is kept. */
-function address ({ url, domain }: MeshConfig, file: string): URL {
+function address({ url, domain }: MeshConfig, file: string): URL {
   let result: URL
-  try { result = new URL(url) } catch { throw new ProviderError('protocol', 'The URL of MeshCentral cannot be read: write it like https://mesh.example.com') }
-  if (result.protocol !== 'https:' && result.protocol !== 'http:') throw new ProviderError('protocol', 'The URL of MeshCentral must start with https://')
+  try {
+    result = new URL(url)
+  } catch {
+    throw new ProviderError('protocol', 'The URL of MeshCentral cannot be read: write it like https://mesh.example.com')
+  }
+  if (result.protocol !== 'https:' && result.protocol !== 'http:')
+    throw new ProviderError('protocol', 'The URL of MeshCentral must start with https://')
   const base = result.pathname.replace(/\/*$/, '/')
   result.pathname = `${base}${domain ? `${encodeURIComponent(domain)}/` : ''}${file}`
   result.hash = ''
@@ -42,7 +47,7 @@ export class ServerState {
   /** Until then the server has asked to be left alone. */
   pausedUntil = 0
 
-  constructor (offlineGraceMs: number) {
+  constructor(offlineGraceMs: number) {
     this.presence = new Presence(offlineGraceMs)
   }
 }
@@ -57,46 +62,57 @@ export class MeshClient {
   private opening: Promise<Session> | null = null
   private current: Session | null = null
 
-  constructor (ctx: Context, timings: MeshTimings, state: ServerState) {
+  constructor(ctx: Context, timings: MeshTimings, state: ServerState) {
     this.ctx = ctx
     this.timings = timings
     this.state = state
     this.baseUrl = address(ctx.config, '')
   }
 
-  get host (): string {
+  get host(): string {
     return this.baseUrl.host
   }
 
   /** The logged-in session; joins one that is just being opened. */
-  async session (signal: AbortSignal): Promise<Session> {
+  async session(signal: AbortSignal): Promise<Session> {
     signal.throwIfAborted()
     if (this.closing.signal.aborted) throw new ProviderError('unreachable', 'This MeshCentral client is closed')
     if (this.current && !this.current.ended) return this.current
     const wait = this.state.pausedUntil - Date.now()
-    if (wait > 0) throw new ProviderError('rate_limited', `MeshCentral at ${this.host} asked us to wait; next try in ${Math.ceil(wait / 1000)} s`, { retryAfterMs: wait })
-    this.opening ??= this.open().finally(() => { this.opening = null })
+    if (wait > 0)
+      throw new ProviderError(
+        'rate_limited',
+        `MeshCentral at ${this.host} asked us to wait; next try in ${Math.ceil(wait / 1000)} s`,
+        { retryAfterMs: wait }
+      )
+    this.opening ??= this.open().finally(() => {
+      this.opening = null
+    })
     this.opening.catch(() => {})
     return await untilAborted(this.opening, signal)
   }
 
-  async request (command: Command, options: RequestOptions): Promise<Frame> {
+  async request(command: Command, options: RequestOptions): Promise<Frame> {
     const session = await this.session(options.signal)
     return await session.request(command, options)
   }
 
-  close (): void {
+  close(): void {
     this.closing.abort(new ProviderError('unreachable', 'This MeshCentral client is closed'))
     this.current?.end(new ProviderError('unreachable', 'This MeshCentral client is closed'))
     this.current = null
   }
 
-  get closed (): boolean {
+  get closed(): boolean {
     return this.closing.signal.aborted || this.ctx.signal.aborted
   }
 
-  private async open (): Promise<Session> {
-    const { ctx, timings: { requestTimeoutMs, pingMs }, state } = this
+  private async open(): Promise<Session> {
+    const {
+      ctx,
+      timings: { requestTimeoutMs, pingMs },
+      state
+    } = this
     const controlUrl = address(ctx.config, 'control.ashx')
     controlUrl.protocol = controlUrl.protocol === 'https:' ? 'wss:' : 'ws:'
     try {
@@ -119,7 +135,7 @@ export class MeshClient {
     return this.current
   }
 
-  private ended (reason: ProviderError): void {
+  private ended(reason: ProviderError): void {
     if (reason.retryAfterMs !== undefined) this.state.pausedUntil = Date.now() + reason.retryAfterMs
     if (reason.kind === 'unreachable' && !this.closed) this.state.presence.disconnected()
   }

@@ -8,15 +8,19 @@ export interface Command extends Frame {
 
 interface Pending {
   command: Command
-  resolve (reply: Frame): void
-  reject (error: Error): void
+  resolve(reply: Frame): void
+  reject(error: Error): void
 }
 
 /** Requests whose reply carries neither `responseid` nor `tag`: told apart by node, or by order. */
-const unmarked = new Map<string, 'node' | 'order'>([['getnetworkinfo', 'node'], ['lastconnect', 'node'], ['pong', 'order']])
+const unmarked = new Map<string, 'node' | 'order'>([
+  ['getnetworkinfo', 'node'],
+  ['lastconnect', 'node'],
+  ['pong', 'order']
+])
 const replyNames = new Map([['ping', 'pong']])
 
-function queueKey (action: string, nodeid: unknown): string | null {
+function queueKey(action: string, nodeid: unknown): string | null {
   const how = unmarked.get(action)
   if (how === undefined) return null
   return how === 'node' ? `${action}|${String(nodeid)}` : action
@@ -30,14 +34,14 @@ export class Correlator {
   private readonly byId = new Map<string, Pending>()
   private readonly queues = new Map<string, string[]>()
 
-  add (id: string, pending: Pending): void {
+  add(id: string, pending: Pending): void {
     this.byId.set(id, pending)
     const key = this.keyOf(pending.command)
-    if (key !== null) this.queues.set(key, [...this.queues.get(key) ?? [], id])
+    if (key !== null) this.queues.set(key, [...(this.queues.get(key) ?? []), id])
   }
 
   /** Forgets a request, e.g. after its time-out; a reply that comes later is ignored. */
-  drop (id: string): Pending | undefined {
+  drop(id: string): Pending | undefined {
     const pending = this.byId.get(id)
     if (pending === undefined) return undefined
     this.byId.delete(id)
@@ -51,25 +55,25 @@ export class Correlator {
   }
 
   /** True where the frame was the answer to a request. */
-  settle (frame: Frame): boolean {
+  settle(frame: Frame): boolean {
     const id = this.find(frame)
     const pending = id === undefined ? undefined : this.drop(id)
     pending?.resolve(frame)
     return pending !== undefined
   }
 
-  rejectAll (error: Error): void {
+  rejectAll(error: Error): void {
     const all = [...this.byId.values()]
     this.byId.clear()
     this.queues.clear()
     for (const pending of all) pending.reject(error)
   }
 
-  private keyOf (command: Command): string | null {
+  private keyOf(command: Command): string | null {
     return queueKey(replyNames.get(command.action) ?? command.action, command['nodeid'])
   }
 
-  private find (frame: Frame): string | undefined {
+  private find(frame: Frame): string | undefined {
     for (const mark of [frame['responseid'], frame['tag']]) {
       if (typeof mark === 'string') return this.byId.has(mark) ? mark : undefined
     }

@@ -1,4 +1,11 @@
-import { ProviderError, type DeviceRecord, type KnownRevisions, type Page, type RejectedRecord, type Resource } from '../define.ts'
+import {
+  ProviderError,
+  type DeviceRecord,
+  type KnownRevisions,
+  type Page,
+  type RejectedRecord,
+  type Resource
+} from '../define.ts'
 import type { MeshClient } from './client.ts'
 import { isId, isObject } from './frames.ts'
 import { connectedOf, isAgentNode, toDevice, type MarkedDetails, type NodeStatus, type RawNode } from './map.ts'
@@ -11,21 +18,30 @@ const pageSize = 200
 const inFlight = 16
 
 /** `now`: our clock when the connection state was read. */
-function statusOf (client: MeshClient, session: Session, node: RawNode, lastChange: number | null, now: number): NodeStatus {
+function statusOf(
+  client: MeshClient,
+  session: Session,
+  node: RawNode,
+  lastChange: number | null,
+  now: number
+): NodeStatus {
   const connected = connectedOf(node)
   const { presence } = client.state
-  const online = connected === null ? null : presence.judge(String(node['_id']), connected, lastChange, now, session.info.skewMs)
+  const online =
+    connected === null ? null : presence.judge(String(node['_id']), connected, lastChange, now, session.info.skewMs)
   const seen = connected === true ? now : lastChange === null ? null : Math.min(now, lastChange - session.info.skewMs)
   return { online, lastSeenAt: seen === null ? null : new Date(seen), now }
 }
 
-/** True where every agent came within the grace: so they do after a restart, and the others may still be on their way. */
-function looksRestarted (client: MeshClient, session: Session, { connectedSince }: NodeList): boolean {
+/**
+ * True where every agent came within the grace: so they do after a restart, and the others may still be on their way.
+ */
+function looksRestarted(client: MeshClient, session: Session, { connectedSince }: NodeList): boolean {
   return connectedSince !== null && connectedSince > Date.now() + session.info.skewMs - client.state.presence.graceMs
 }
 
 /** Runs `work` over all items, a bounded number at a time; results in order. The first failure ends it. */
-async function eachBounded<T, R> (items: readonly T[], limit: number, work: (item: T) => Promise<R>): Promise<R[]> {
+async function eachBounded<T, R>(items: readonly T[], limit: number, work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = []
   let next = 0
   const lane = async () => {
@@ -38,14 +54,28 @@ async function eachBounded<T, R> (items: readonly T[], limit: number, work: (ite
   return results
 }
 
-/** The details of an agent, unless they were read at this very state of it and not too long ago; null for a device without agent. */
-async function detailsOf (client: MeshClient, session: Session, node: RawNode, lastChange: number | null, known: string | undefined, signal: AbortSignal): Promise<MarkedDetails | null> {
+/**
+ * The details of an agent, unless they were read at this very state of it and not too long ago; null for a device
+ * without agent.
+ */
+async function detailsOf(
+  client: MeshClient,
+  session: Session,
+  node: RawNode,
+  lastChange: number | null,
+  known: string | undefined,
+  signal: AbortSignal
+): Promise<MarkedDetails | null> {
   const id = node['_id']
   if (!isAgentNode(node) || !isId(session.info, 'node', id)) return null
   const state = stateOf(node, lastChange, maySeeDetails(session, node))
   const now = Date.now()
-  if (known !== undefined && isCurrent(known, state, id, now, client.timings.inventoryMaxAgeMs)) return { revision: known, details: null }
-  return { revision: revisionOf(state, node, now, session.info.skewMs), details: await readDetails(session, id, signal) }
+  if (known !== undefined && isCurrent(known, state, id, now, client.timings.inventoryMaxAgeMs))
+    return { revision: known, details: null }
+  return {
+    revision: revisionOf(state, node, now, session.info.skewMs),
+    details: await readDetails(session, id, signal)
+  }
 }
 
 /** One reading under way. */
@@ -57,7 +87,11 @@ interface Reading {
   observedAt: Date
 }
 
-async function readPage ({ client, session, known, restarted, observedAt }: Reading, nodes: ListedNode[], signal: AbortSignal): Promise<Page<DeviceRecord>> {
+async function readPage(
+  { client, session, known, restarted, observedAt }: Reading,
+  nodes: ListedNode[],
+  signal: AbortSignal
+): Promise<Page<DeviceRecord>> {
   const now = observedAt.getTime()
   const rejected: RejectedRecord[] = []
   const revisions = await known?.(nodes.map(({ node }) => node['_id']).filter(id => isId(session.info, 'node', id)))
@@ -69,32 +103,40 @@ async function readPage ({ client, session, known, restarted, observedAt }: Read
       return toDevice(node, restarted && status.online === false ? { ...status, online: null } : status, details)
     } catch (error) {
       // The session's end and the abort end the read; one device that cannot be read or mapped does not.
-      if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError))) throw error
+      if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError)))
+        throw error
       rejected.push({ externalId: id, reason: (error as Error).message })
       return null
     }
   })
-  // Only an id of the server's is a place to go on from; behind the last of them nothing but rejected ones is read again.
+  // Only an id of the server's is a place to go on from; behind the last of them nothing but rejected ones is read
+  // again.
   const last = nodes.findLast(({ node }) => isId(session.info, 'node', node['_id']))?.node['_id']
-  return { observedAt, records: records.filter(record => record !== null), rejected, checkpoint: typeof last === 'string' ? { after: last } : null }
+  return {
+    observedAt,
+    records: records.filter(record => record !== null),
+    rejected,
+    checkpoint: typeof last === 'string' ? { after: last } : null
+  }
 }
 
 /**
- * Devices with hardware and network facts, which are read again only where something happened to the agent. There are no pages on the
- * platform: the checkpoint is the last id handled, in sorted order over a fresh list. All pages carry the time of the list, as what was
- * read later may only make them newer.
+ * Devices with hardware and network facts, which are read again only where something happened to the agent. There are
+ * no pages on the platform: the checkpoint is the last id handled, in sorted order over a fresh list. All pages carry
+ * the time of the list, as what was read later may only make them newer.
  */
 export const devices: Resource<MeshClient, DeviceRecord> = {
   deletes: 'snapshot',
-  async * pull (client, from, signal, known) {
+  async *pull(client, from, signal, known) {
     const observedAt = new Date()
     const session = await client.session(signal)
     const list = await listNodes(session, signal)
     if (isObject(from) && typeof from['after'] === 'string') list.skipUntil(from['after'])
     const reading = { client, session, known, restarted: looksRestarted(client, session, list), observedAt }
-    for (let nodes = list.take(pageSize); nodes.length > 0; nodes = list.take(pageSize)) yield await readPage(reading, nodes, signal)
+    for (let nodes = list.take(pageSize); nodes.length > 0; nodes = list.take(pageSize))
+      yield await readPage(reading, nodes, signal)
   },
-  async fetchOne (client, externalId, signal) {
+  async fetchOne(client, externalId, signal) {
     const session = await client.session(signal)
     if (!isId(session.info, 'node', externalId)) return null
     const now = Date.now()

@@ -8,12 +8,12 @@ const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 
 /** A positive whole number: 0 would mean "for ever", and a wrong type can crash the server. */
-function whole (value: number, max: number, what: string): number {
+function whole(value: number, max: number, what: string): number {
   if (!Number.isFinite(value) || value < 1) throw new ProviderError('protocol', `${what} must be at least 1`)
   return Math.min(Math.round(value), max)
 }
 
-function linkOf (client: MeshClient, url: unknown): string {
+function linkOf(client: MeshClient, url: unknown): string {
   try {
     const link = new URL(String(url), client.baseUrl)
     if (typeof url === 'string' && (link.protocol === 'https:' || link.protocol === 'http:')) return link.href
@@ -22,40 +22,78 @@ function linkOf (client: MeshClient, url: unknown): string {
 }
 
 const sharingOff = 'MeshCentral allows no guest links to devices: set guestDeviceSharing in its config.json to true'
-const shareRights = 'The MeshCentral account may not share this device: it needs the rights "Remote Control" and "Guest Sharing" on the device group, without "Limited Input" and "No Desktop"'
+const shareRights =
+  'The MeshCentral account may not share this device: it needs the rights "Remote Control" and "Guest Sharing" on the device group, without "Limited Input" and "No Desktop"'
 
-const goneGroup = 'The device group is not on the MeshCentral server any more, or the account is not a member of it (any right on the group is enough)'
+const goneGroup =
+  'The device group is not on the MeshCentral server any more, or the account is not a member of it (any right on the group is enough)'
 
-/** A guest link to a device's desktop. Throws `ProviderError`: `forbidden` naming the missing right, `gone` for an unknown device. */
-export async function remoteSession (client: MeshClient, externalId: string, options: { minutes: number, viewOnly: boolean, guestName: string }, signal: AbortSignal): Promise<RemoteSession> {
+/**
+ * A guest link to a device's desktop. Throws `ProviderError`: `forbidden` naming the missing right, `gone` for an
+ * unknown device.
+ */
+export async function remoteSession(
+  client: MeshClient,
+  externalId: string,
+  options: { minutes: number; viewOnly: boolean; guestName: string },
+  signal: AbortSignal
+): Promise<RemoteSession> {
   const expire = whole(options.minutes, 7 * 24 * 60, 'minutes')
   const guestname = sanitizeName(String(options.guestName ?? '')) || 'Technician'
   const session = await client.session(signal)
   if (!session.info.guestSharing) throw new ProviderError('forbidden', sharingOff)
-  if (!isId(session.info, 'node', externalId)) throw new ProviderError('gone', 'This is not the id of a device on this MeshCentral server')
+  if (!isId(session.info, 'node', externalId))
+    throw new ProviderError('gone', 'This is not the id of a device on this MeshCentral server')
   const askedAt = Date.now()
   const reply = await session.request(
-    { action: 'createDeviceShareLink', nodeid: externalId, guestname, p: desktop, consent: 0, expire, viewOnly: options.viewOnly === true },
-    { signal, silence: { kind: 'forbidden', message: sharingOff } })
+    {
+      action: 'createDeviceShareLink',
+      nodeid: externalId,
+      guestname,
+      p: desktop,
+      consent: 0,
+      expire,
+      viewOnly: options.viewOnly === true
+    },
+    { signal, silence: { kind: 'forbidden', message: sharingOff } }
+  )
   const result = String(reply['result'] ?? '')
   if (/denied/i.test(result)) throw new ProviderError('forbidden', shareRights)
-  if (/invalid node/i.test(result)) throw new ProviderError('gone', 'The device is not on the MeshCentral server any more, or not visible to the account')
-  if (!/^ok$/i.test(result)) throw new ProviderError('protocol', `MeshCentral made no link to the device: ${cut(result, 100)}`)
-  const until = typeof reply['expire'] === 'number' && reply['expire'] > 1e12 ? reply['expire'] - session.info.skewMs : askedAt + expire * minuteMs
+  if (/invalid node/i.test(result))
+    throw new ProviderError(
+      'gone',
+      'The device is not on the MeshCentral server any more, or not visible to the account'
+    )
+  if (!/^ok$/i.test(result))
+    throw new ProviderError('protocol', `MeshCentral made no link to the device: ${cut(result, 100)}`)
+  const until =
+    typeof reply['expire'] === 'number' && reply['expire'] > 1e12
+      ? reply['expire'] - session.info.skewMs
+      : askedAt + expire * minuteMs
   return { url: linkOf(client, reply['url']), expiresAt: new Date(until) }
 }
 
-/** A page to install an agent into a group from. It cannot be revoked, not even by deleting the group: keep `hours` short. */
-export async function installLink (client: MeshClient, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession> {
+/**
+ * A page to install an agent into a group from. It cannot be revoked, not even by deleting the group: keep `hours`
+ * short.
+ */
+export async function installLink(
+  client: MeshClient,
+  groupId: string,
+  options: { hours: number },
+  signal: AbortSignal
+): Promise<RemoteSession> {
   const expire = whole(options.hours, 99_999, 'hours')
   const session = await client.session(signal)
-  if (!isId(session.info, 'mesh', groupId)) throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')
+  if (!isId(session.info, 'mesh', groupId))
+    throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')
   // The server makes links also to groups that are deleted, and an agent installed with one brings the group back.
-  if (await findGroup(session, groupId, signal) === null) throw new ProviderError('gone', goneGroup)
+  if ((await findGroup(session, groupId, signal)) === null) throw new ProviderError('gone', goneGroup)
   const askedAt = Date.now()
   const reply = await session.request({ action: 'createInviteLink', meshid: groupId, expire, flags: 0 }, { signal })
   const result = reply['result']
   if (typeof result === 'string' && /invalid group/i.test(result)) throw new ProviderError('gone', goneGroup)
-  if (typeof result === 'string' && !/^ok$/i.test(result)) throw new ProviderError('protocol', `MeshCentral made no install link: ${cut(result, 100)}`)
+  if (typeof result === 'string' && !/^ok$/i.test(result))
+    throw new ProviderError('protocol', `MeshCentral made no install link: ${cut(result, 100)}`)
   return { url: linkOf(client, reply['url']), expiresAt: new Date(askedAt + expire * hourMs) }
 }

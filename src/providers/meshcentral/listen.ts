@@ -10,9 +10,18 @@ import type { Session } from './session.ts'
 const recheckAtOnce = 500
 
 const deviceEvents = new Map<unknown, Hint['kind']>([
-  ['addnode', 'changed'], ['changenode', 'changed'], ['nodemeshchange', 'changed'], ['ifchange', 'changed'], ['sysinfohash', 'changed'], ['removenode', 'deleted']
+  ['addnode', 'changed'],
+  ['changenode', 'changed'],
+  ['nodemeshchange', 'changed'],
+  ['ifchange', 'changed'],
+  ['sysinfohash', 'changed'],
+  ['removenode', 'deleted']
 ])
-const groupEvents = new Map<unknown, Hint['kind']>([['createmesh', 'changed'], ['meshchange', 'changed'], ['deletemesh', 'deleted']])
+const groupEvents = new Map<unknown, Hint['kind']>([
+  ['createmesh', 'changed'],
+  ['meshchange', 'changed'],
+  ['deletemesh', 'deleted']
+])
 
 /** Collects hints until they are fetched: one per thing, however many pushes there were. */
 class HintQueue {
@@ -24,12 +33,12 @@ class HintQueue {
   private readonly graceMs: number
   private flushAt = Number.POSITIVE_INFINITY
 
-  constructor (debounceMs: number, graceMs: number) {
+  constructor(debounceMs: number, graceMs: number) {
     this.debounceMs = debounceMs
     this.graceMs = graceMs
   }
 
-  push (hint: Hint): void {
+  push(hint: Hint): void {
     const key = `${hint.resource} ${hint.externalId}`
     const known = this.hints.get(key)
     // A deleted group also changes the account; that it was deleted says more.
@@ -38,18 +47,18 @@ class HintQueue {
     this.wake?.()
   }
 
-  connected (id: string): void {
+  connected(id: string): void {
     this.away.delete(id)
     this.push({ resource: 'devices', externalId: id, kind: 'heartbeat' })
   }
 
-  disconnected (id: string): void {
+  disconnected(id: string): void {
     if (!this.away.has(id)) this.away.set(id, Date.now() + this.graceMs)
     this.wake?.()
   }
 
   /** Resolves with the next batch, or with an empty one as soon as `signal` fires. */
-  async next (signal: AbortSignal): Promise<Hint[]> {
+  async next(signal: AbortSignal): Promise<Hint[]> {
     while (!signal.aborted) {
       const now = Date.now()
       for (const [id, due] of this.away) {
@@ -63,19 +72,19 @@ class HintQueue {
     return []
   }
 
-  private take (): Hint[] {
+  private take(): Hint[] {
     const batch = [...this.hints.values()]
     this.hints = new Map()
     this.flushAt = Number.POSITIVE_INFINITY
     return batch
   }
 
-  private async sleep (ms: number, signal: AbortSignal): Promise<void> {
+  private async sleep(ms: number, signal: AbortSignal): Promise<void> {
     await new Promise<void>(resolve => {
       const timer = Number.isFinite(ms) ? setTimeout(done, Math.max(1, ms)) : undefined
       signal.addEventListener('abort', done, { once: true })
       this.wake = done
-      function done () {
+      function done() {
         clearTimeout(timer)
         signal.removeEventListener('abort', done)
         resolve()
@@ -85,15 +94,19 @@ class HintQueue {
 }
 
 /** A change of the account shows groups that were not visible before, or hides some. */
-function membershipHints (session: Session, account: unknown): Hint[] {
+function membershipHints(session: Session, account: unknown): Hint[] {
   if (!isObject(account) || account['_id'] !== session.account.id) return []
   const now = readAccount(account).links
   const before = session.account.links
-  const changed = [...now.keys()].filter(id => now.get(id) !== before.get(id)).concat([...before.keys()].filter(id => !now.has(id)))
-  return changed.filter(id => isId(session.info, 'mesh', id)).map(externalId => ({ resource: 'organizations', externalId, kind: 'changed' }))
+  const changed = [...now.keys()]
+    .filter(id => now.get(id) !== before.get(id))
+    .concat([...before.keys()].filter(id => !now.has(id)))
+  return changed
+    .filter(id => isId(session.info, 'mesh', id))
+    .map(externalId => ({ resource: 'organizations', externalId, kind: 'changed' }))
 }
 
-function take (queue: HintQueue, session: Session, event: Frame): void {
+function take(queue: HintQueue, session: Session, event: Frame): void {
   const { action, meshid } = event
   const id = event['nodeid'] ?? (isObject(event['node']) ? event['node']['_id'] : undefined)
   const groupKind = groupEvents.get(action)
@@ -112,8 +125,17 @@ function take (queue: HintQueue, session: Session, event: Frame): void {
   }
 }
 
-/** Once agents had time to come back after a loss, those that were online before and still are not get looked at again. */
-async function recheck (client: MeshClient, session: Session, queue: HintQueue, until: number, signal: AbortSignal): Promise<void> {
+/**
+ * Once agents had time to come back after a loss, those that were online before and still are not get looked at
+ * again.
+ */
+async function recheck(
+  client: MeshClient,
+  session: Session,
+  queue: HintQueue,
+  until: number,
+  signal: AbortSignal
+): Promise<void> {
   await delay(Math.max(0, until - Date.now()), undefined, { signal, ref: false })
   const { presence } = client.state
   if (!presence.anyOnline()) return
@@ -121,16 +143,22 @@ async function recheck (client: MeshClient, session: Session, queue: HintQueue, 
   for (let nodes = list.take(recheckAtOnce); nodes.length > 0; nodes = list.take(recheckAtOnce)) {
     for (const { node } of nodes) {
       const id = node['_id']
-      if (connectedOf(node) === false && isId(session.info, 'node', id) && presence.wasOnline(id)) queue.push({ resource: 'devices', externalId: id, kind: 'heartbeat' })
+      if (connectedOf(node) === false && isId(session.info, 'node', id) && presence.wasOnline(id))
+        queue.push({ resource: 'devices', externalId: id, kind: 'heartbeat' })
     }
   }
 }
 
 /**
- * Pushes as hints: about `debounceMs` after the first of a burst, one per thing. A device that went away is told only after the
- * grace. Ends when `signal` fires or the client is closed, throws `ProviderError` when the socket is lost.
+ * Pushes as hints: about `debounceMs` after the first of a burst, one per thing. A device that went away is told only
+ * after the grace. Ends when `signal` fires or the client is closed, throws `ProviderError` when the socket is lost.
  */
-export async function * listen (client: MeshClient, debounceMs: number, signal: AbortSignal, subscribed?: () => void): AsyncGenerator<Hint> {
+export async function* listen(
+  client: MeshClient,
+  debounceMs: number,
+  signal: AbortSignal,
+  subscribed?: () => void
+): AsyncGenerator<Hint> {
   if (signal.aborted) return
   const { presence } = client.state
   const over = new AbortController()
@@ -142,9 +170,14 @@ export async function * listen (client: MeshClient, debounceMs: number, signal: 
     const unsettledUntil = presence.connected(Date.now())
     unsubscribe = session.onEvent(event => take(queue, session, event))
     subscribed?.()
-    void session.over.then(() => { over.abort() })
-    if (unsettledUntil !== null) recheck(client, session, queue, unsettledUntil, stop).catch(error => { client.ctx.log.debug({ err: error }, 'devices were not looked at again after a lost connection') })
-    while (!stop.aborted) yield * await queue.next(stop)
+    void session.over.then(() => {
+      over.abort()
+    })
+    if (unsettledUntil !== null)
+      recheck(client, session, queue, unsettledUntil, stop).catch(error => {
+        client.ctx.log.debug({ err: error }, 'devices were not looked at again after a lost connection')
+      })
+    while (!stop.aborted) yield* await queue.next(stop)
     if (session.ended) throw session.ended
   } catch (error) {
     if (!signal.aborted && !client.closed) throw error

@@ -3,7 +3,10 @@ import { isObject } from './frames.ts'
 import { assetTypeOf, bootTimeOf, inventoryOf, textOf, timeOf } from './inventory.ts'
 import { addressOf, isPrivateIpv4, networkOf } from './network.ts'
 
-/** What is kept of a node: fields of the server's document, and its group's id in `meshid`. Everything else stays out, credentials above all. */
+/**
+ * What is kept of a node: fields of the server's document, and its group's id in `meshid`. Everything else stays out,
+ * credentials above all.
+ */
 export type RawNode = Record<string, unknown>
 
 /** What is read per node; null where the server has nothing or does not tell. */
@@ -26,7 +29,7 @@ export interface NodeStatus {
 
 const kinds: Record<number, string> = { 1: 'amt', 2: 'agent', 3: 'local', 4: 'ipkvm' }
 
-export function isAgentNode (node: RawNode): boolean {
+export function isAgentNode(node: RawNode): boolean {
   return node['mtype'] === undefined || node['mtype'] === 2
 }
 
@@ -34,7 +37,7 @@ export function isAgentNode (node: RawNode): boolean {
  * Whether something of the device is connected: its agent, or for Intel AMT and IP-KVM devices their own channel.
  * Null for devices that have nothing to connect.
  */
-export function connectedOf (node: RawNode): boolean | null {
+export function connectedOf(node: RawNode): boolean | null {
   const conn = typeof node['conn'] === 'number' ? node['conn'] : 0
   if (isAgentNode(node)) return (conn & 1) !== 0
   return node['mtype'] === 3 && conn === 0 ? null : conn !== 0
@@ -42,10 +45,13 @@ export function connectedOf (node: RawNode): boolean | null {
 
 /** Agent builds by number; every other one is a Linux. */
 const families: Array<[string, number[]]> = [
-  ['Windows', [1, 2, 3, 4, 21, 22, 34, 42, 43]], ['macOS', [11, 16, 29, 10005]], ['Android', [12, 14]], ['FreeBSD', [30, 31, 37]]
+  ['Windows', [1, 2, 3, 4, 21, 22, 34, 42, 43]],
+  ['macOS', [11, 16, 29, 10005]],
+  ['Android', [12, 14]],
+  ['FreeBSD', [30, 31, 37]]
 ]
 
-function osFamilyOf (node: RawNode, hw: unknown): string | null {
+function osFamilyOf(node: RawNode, hw: unknown): string | null {
   if (!isAgentNode(node)) return null
   const build = isObject(node['agent']) ? node['agent']['id'] : undefined
   for (const [family, builds] of families) if (typeof build === 'number' && builds.includes(build)) return family
@@ -55,18 +61,26 @@ function osFamilyOf (node: RawNode, hw: unknown): string | null {
   return typeof build === 'number' && build > 0 ? 'Linux' : null
 }
 
-function osVersionOf (node: RawNode, hw: unknown): string | null {
-  const windows = isObject(hw) && isObject(hw['windows']) && isObject(hw['windows']['osinfo']) ? hw['windows']['osinfo'] : {}
+function osVersionOf(node: RawNode, hw: unknown): string | null {
+  const windows =
+    isObject(hw) && isObject(hw['windows']) && isObject(hw['windows']['osinfo']) ? hw['windows']['osinfo'] : {}
   const told = [textOf(windows['Caption']), textOf(windows['Version'])].filter(part => part !== null).join(' ')
   return textOf(node['osdesc']) ?? (told === '' ? null : told)
 }
 
 /** Windows workstations tell their products, Windows servers only Defender's switches. */
-function antivirusOf (node: RawNode): DeviceRecord['antivirus'] {
+function antivirusOf(node: RawNode): DeviceRecord['antivirus'] {
   const products = Array.isArray(node['av']) ? node['av'].filter(isObject) : []
   const product = products.find(av => av['enabled'] === true) ?? products[0]
   if (product) {
-    const status = product['enabled'] === false ? 'disabled' : product['updated'] === false ? 'outdated' : product['enabled'] === true ? 'enabled' : null
+    const status =
+      product['enabled'] === false
+        ? 'disabled'
+        : product['updated'] === false
+          ? 'outdated'
+          : product['enabled'] === true
+            ? 'enabled'
+            : null
     return { provider: textOf(product['product']), status }
   }
   const defender = isObject(node['defender']) ? node['defender'] : null
@@ -75,17 +89,17 @@ function antivirusOf (node: RawNode): DeviceRecord['antivirus'] {
   return { provider: 'Microsoft Defender', status: on === true ? 'enabled' : on === false ? 'disabled' : null }
 }
 
-function texts (value: unknown): string[] {
+function texts(value: unknown): string[] {
   return Array.isArray(value) ? value.map(textOf).filter(text => text !== null) : []
 }
 
-function securityOf (node: RawNode): Record<string, string | null> | null {
+function securityOf(node: RawNode): Record<string, string | null> | null {
   if (!isObject(node['wsc'])) return null
   const { antiVirus, firewall, autoUpdate } = node['wsc']
   return { antivirus: textOf(antiVirus), firewall: textOf(firewall), autoUpdate: textOf(autoUpdate) }
 }
 
-function nodeDetails (node: RawNode): Record<string, unknown> {
+function nodeDetails(node: RawNode): Record<string, unknown> {
   const agent = isObject(node['agent']) ? node['agent'] : {}
   return {
     kind: kinds[typeof node['mtype'] === 'number' ? node['mtype'] : 2] ?? 'agent',
@@ -97,17 +111,17 @@ function nodeDetails (node: RawNode): Record<string, unknown> {
   }
 }
 
-function idsOf (node: RawNode): { id: string, meshid: string | null } {
+function idsOf(node: RawNode): { id: string; meshid: string | null } {
   const { _id: id, meshid } = node
   if (typeof id !== 'string' || !id.startsWith('node/') || id.length > 200) throw new Error('the node has no id')
   return { id, meshid: typeof meshid === 'string' && meshid.startsWith('mesh/') ? meshid : null }
 }
 
 /**
- * What needs the details, and what only falls back to the node where they lack it: one of the two cannot be told without the other.
- * Nothing of it is told by a read without details.
+ * What needs the details, and what only falls back to the node where they lack it: one of the two cannot be told
+ * without the other. Nothing of it is told by a read without details.
  */
-function factsOf (node: RawNode, { sysinfo, network }: NodeDetails): DeviceFacts {
+function factsOf(node: RawNode, { sysinfo, network }: NodeDetails): DeviceFacts {
   const hw = sysinfo?.['hardware']
   const inventory = sysinfo ? inventoryOf(sysinfo) : null
   const facts = network ? networkOf(network) : null
@@ -130,7 +144,11 @@ function factsOf (node: RawNode, { sysinfo, network }: NodeDetails): DeviceFacts
 const noDetails: NodeDetails = { sysinfo: null, network: null }
 
 /** Throws where the node cannot be a device; anything else about it may be missing or wrong. */
-export function toDevice (node: RawNode, { online, lastSeenAt, now }: NodeStatus, read: MarkedDetails | null): DeviceRecord {
+export function toDevice(
+  node: RawNode,
+  { online, lastSeenAt, now }: NodeStatus,
+  read: MarkedDetails | null
+): DeviceRecord {
   const { id, meshid } = idsOf(node)
   const hostname = textOf(node['rname']) ?? (isAgentNode(node) ? null : textOf(node['host']))
   const seenIp = addressOf(node['ip'])

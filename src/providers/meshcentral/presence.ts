@@ -12,31 +12,31 @@ export class Presence {
   private lost = false
   private unsettledUntil = 0
 
-  constructor (graceMs: number) {
+  constructor(graceMs: number) {
     this.graceMs = graceMs
   }
 
   /** The server went away, or could not be reached. */
-  disconnected (): void {
+  disconnected(): void {
     this.lost = true
   }
 
   /** A session is there; returns the time until which missing connections prove nothing, or null. */
-  connected (now: number): number | null {
+  connected(now: number): number | null {
     if (this.lost) this.unsettledUntil = now + this.graceMs
     this.lost = false
     return this.unsettledUntil > now ? this.unsettledUntil : null
   }
 
-  wasOnline (id: string): boolean {
+  wasOnline(id: string): boolean {
     return this.online.has(id)
   }
 
-  anyOnline (): boolean {
+  anyOnline(): boolean {
     return this.online.size > 0
   }
 
-  forget (id: string): void {
+  forget(id: string): void {
     this.online.delete(id)
   }
 
@@ -46,7 +46,7 @@ export class Presence {
    * @param now in ms of our clock
    * @param skewMs the server's clock minus ours
    */
-  judge (id: string, connected: boolean, lastChange: number | null, now: number, skewMs: number): boolean | null {
+  judge(id: string, connected: boolean, lastChange: number | null, now: number, skewMs: number): boolean | null {
     if (connected) {
       this.online.add(id)
       return true

@@ -4,21 +4,24 @@ import { Id, Input, NullableText, NullableTime, OneOf, paging, Text, Time } from
 const severities = ['critical', 'major', 'moderate', 'minor'] as const
 const statuses = ['active', 'resolved'] as const
 
-export const AlertSchema = Type.Object({
-  id: Text('Opaque id.'),
-  connectionId: Text('The connection it came by.'),
-  externalId: Text('The platform\'s id.'),
-  deviceId: NullableText('Our id of the device, where it is in the inventory.'),
-  deviceExternalId: NullableText('The platform\'s id of the device.'),
-  deviceName: Type.Optional(NullableText('The name of the device, where it is in the inventory.')),
-  name: Text('What it is about.'),
-  description: NullableText('More about it.'),
-  severity: OneOf(severities, 'How bad it is, the same words for every platform.'),
-  providerSeverity: NullableText('The platform\'s own word.'),
-  status: OneOf(statuses, 'Whether it still holds.'),
-  startedAt: Time('When it began.'),
-  resolvedAt: NullableTime('When it ended.')
-}, { $id: 'RmmAlert', title: 'RmmAlert', description: 'Something the platform warns about' })
+export const AlertSchema = Type.Object(
+  {
+    id: Text('Opaque id.'),
+    connectionId: Text('The connection it came by.'),
+    externalId: Text("The platform's id."),
+    deviceId: NullableText('Our id of the device, where it is in the inventory.'),
+    deviceExternalId: NullableText("The platform's id of the device."),
+    deviceName: Type.Optional(NullableText('The name of the device, where it is in the inventory.')),
+    name: Text('What it is about.'),
+    description: NullableText('More about it.'),
+    severity: OneOf(severities, 'How bad it is, the same words for every platform.'),
+    providerSeverity: NullableText("The platform's own word."),
+    status: OneOf(statuses, 'Whether it still holds.'),
+    startedAt: Time('When it began.'),
+    resolvedAt: NullableTime('When it ended.')
+  },
+  { $id: 'RmmAlert', title: 'RmmAlert', description: 'Something the platform warns about' }
+)
 
 export const AlertParams = Input({ alertId: Id('The alert.') })
 

@@ -11,7 +11,7 @@ export const Input = <P extends TProperties>(properties: P, options: SchemaOptio
  * A value or null. Written as a list of types, because the serializer would validate every branch of an `anyOf` on
  * every answer. A shared `$id` is dropped: the nullable form is another schema.
  */
-export function Nullable<S extends TSchema> (schema: S, options: SchemaOptions = {}) {
+export function Nullable<S extends TSchema>(schema: S, options: SchemaOptions = {}) {
   const { $id: _, ...rest } = schema
   return Type.Unsafe<Static<S> | null>({ ...rest, ...options, type: [schema['type'], 'null'] })
 }
@@ -31,7 +31,8 @@ export const ref = <S extends TSchema>(schema: S, description = schema.descripti
 export const Text = (description: string, options: SchemaOptions = {}) => Type.String({ ...options, description })
 export const Count = (description: string) => Type.Integer({ minimum: 0, description })
 export const Flag = (description: string, options: SchemaOptions = {}) => Type.Boolean({ ...options, description })
-export const Time = (description: string) => Type.String({ format: 'date-time', description: `${description} ISO 8601, UTC.` })
+export const Time = (description: string) =>
+  Type.String({ format: 'date-time', description: `${description} ISO 8601, UTC.` })
 export const NullableText = (description: string) => Nullable(Type.String(), { description })
 export const NullableNumber = (description: string) => Nullable(Type.Number(), { description })
 export const NullableInteger = (description: string) => Nullable(Type.Integer(), { description })
@@ -43,22 +44,37 @@ export const Id = (description: string) => Type.String({ minLength: 1, maxLength
 
 /** Paging of every list: spread into the query string's fields. */
 export const paging = {
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'How many items to answer with at most.' })),
-  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: 2000, description: 'nextCursor of the page before; absent for the first page.' }))
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 200, default: 50, description: 'How many items to answer with at most.' })
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 2000,
+      description: 'nextCursor of the page before; absent for the first page.'
+    })
+  )
 }
 
 /** `{ items, nextCursor }`. */
-export const ListOf = <S extends TSchema>(item: S, description: string) => Type.Object({
-  items: Type.Array(item, { description: 'In a stable order.' }),
-  nextCursor: NullableText('Give it as cursor to get the next page; null on the last one.')
-}, { description })
+export const ListOf = <S extends TSchema>(item: S, description: string) =>
+  Type.Object(
+    {
+      items: Type.Array(item, { description: 'In a stable order.' }),
+      nextCursor: NullableText('Give it as cursor to get the next page; null on the last one.')
+    },
+    { description }
+  )
 
-export const ErrorSchema = Type.Object({
-  statusCode: Type.Integer({ description: 'The HTTP status.' }),
-  code: Type.String({ description: 'Stable code, RMM_ERR_…; refusals of the host carry its own code or none.' }),
-  error: Type.String({ description: 'The HTTP status in words.' }),
-  message: Type.String({ description: 'What was wrong and what to do.' })
-}, { $id: 'RmmError', title: 'RmmError', description: 'Why the request was refused or failed' })
+export const ErrorSchema = Type.Object(
+  {
+    statusCode: Type.Integer({ description: 'The HTTP status.' }),
+    code: Type.String({ description: 'Stable code, RMM_ERR_…; refusals of the host carry its own code or none.' }),
+    error: Type.String({ description: 'The HTTP status in words.' }),
+    message: Type.String({ description: 'What was wrong and what to do.' })
+  },
+  { $id: 'RmmError', title: 'RmmError', description: 'Why the request was refused or failed' }
+)
 
 const reasons = {
   400: 'The request is malformed: an unknown field, a wrong value or a foreign cursor',
@@ -76,10 +92,12 @@ const reasons = {
 type ErrorStatus = keyof typeof reasons
 
 /** The error answers of a route: those every route has, and the given ones. */
-export function errors<const S extends ErrorStatus = never> (...statuses: S[]) {
+export function errors<const S extends ErrorStatus = never>(...statuses: S[]) {
   const all = [400, 401, 403, 500, ...statuses] as const
-  return Object.fromEntries(all.map(status => [status, ref(ErrorSchema, reasons[status])])) as
-    Record<400 | 401 | 403 | 500 | S, ReturnType<typeof ref<typeof ErrorSchema>>>
+  return Object.fromEntries(all.map(status => [status, ref(ErrorSchema, reasons[status])])) as Record<
+    400 | 401 | 403 | 500 | S,
+    ReturnType<typeof ref<typeof ErrorSchema>>
+  >
 }
 
 /** No content: what 204 answers with. */

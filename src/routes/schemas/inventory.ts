@@ -1,20 +1,31 @@
 import { Type } from '@sinclair/typebox'
 import {
-  Flag, Id, Input, NullableInteger, NullableNumber, NullableText, NullableTime, OneOf, OpenObject, paging, Text, Time
+  Flag,
+  Id,
+  Input,
+  NullableInteger,
+  NullableNumber,
+  NullableText,
+  NullableTime,
+  OneOf,
+  OpenObject,
+  paging,
+  Text,
+  Time
 } from './atoms.ts'
 
 const device = {
   id: Text('Opaque id.'),
   connectionId: Text('The connection it came by.'),
   provider: Text('The provider id.'),
-  externalId: Text('The platform\'s id.'),
-  organizationExternalId: NullableText('The platform\'s id of the organization it is in.'),
+  externalId: Text("The platform's id."),
+  organizationExternalId: NullableText("The platform's id of the organization it is in."),
   clientRef: NullableText('The client it belongs to; null while unmapped.'),
-  assetRef: NullableText('The host\'s asset it is linked to.'),
+  assetRef: NullableText("The host's asset it is linked to."),
   assetType: OneOf(['workstation', 'server'], 'Its kind.'),
   displayName: Text('The name to show.'),
   hostname: NullableText('The name the device gives itself.'),
-  serialNumber: NullableText('The manufacturer\'s serial number.'),
+  serialNumber: NullableText("The manufacturer's serial number."),
   manufacturer: NullableText('The manufacturer.'),
   model: NullableText('The model.'),
   osType: NullableText('The family of its operating system.'),
@@ -31,16 +42,22 @@ const device = {
   cpuModel: NullableText('The processor.'),
   cpuCores: NullableInteger('Cores of all processors.'),
   ramBytes: NullableInteger('Memory in bytes.'),
-  volumes: Type.Array(Type.Object({
-    name: Text('Mount point or label.'),
-    totalBytes: NullableInteger('Size in bytes.'),
-    freeBytes: NullableInteger('Free space in bytes.'),
-    utilization: NullableNumber('Used share, 0 to 1.')
-  }), { description: 'Its disks\' partitions.' }),
-  antivirus: Type.Object({
-    provider: NullableText('The product.'),
-    status: NullableText('Its state in the platform\'s words.')
-  }, { description: 'Protection against malware.' }),
+  volumes: Type.Array(
+    Type.Object({
+      name: Text('Mount point or label.'),
+      totalBytes: NullableInteger('Size in bytes.'),
+      freeBytes: NullableInteger('Free space in bytes.'),
+      utilization: NullableNumber('Used share, 0 to 1.')
+    }),
+    { description: "Its disks' partitions." }
+  ),
+  antivirus: Type.Object(
+    {
+      provider: NullableText('The product.'),
+      status: NullableText("Its state in the platform's words.")
+    },
+    { description: 'Protection against malware.' }
+  ),
   pendingOsPatches: NullableInteger('Updates it lacks; null until they were read.'),
   location: NullableText('Where it is.'),
   tags: Type.Array(Type.String(), { description: 'Labels from the platform.' }),
@@ -50,12 +67,19 @@ const device = {
   updatedAt: Time('When its record last changed.')
 }
 
-export const DeviceSchema = Type.Object(device, { $id: 'RmmDevice', title: 'RmmDevice', description: 'A device in the inventory' })
+export const DeviceSchema = Type.Object(device, {
+  $id: 'RmmDevice',
+  title: 'RmmDevice',
+  description: 'A device in the inventory'
+})
 
-export const DeviceDetailSchema = Type.Object({
-  ...device,
-  details: OpenObject('Platform facts without a field of their own.')
-}, { $id: 'RmmDeviceDetail', title: 'RmmDeviceDetail', description: 'A device with all its details' })
+export const DeviceDetailSchema = Type.Object(
+  {
+    ...device,
+    details: OpenObject('Platform facts without a field of their own.')
+  },
+  { $id: 'RmmDeviceDetail', title: 'RmmDeviceDetail', description: 'A device with all its details' }
+)
 
 export const DeviceParams = Input({ deviceId: Id('The device.') })
 
@@ -65,17 +89,24 @@ export const DeviceQuery = Input({
   clientRef: Type.Optional(Id('Only devices of this client.')),
   online: Type.Optional(Flag('Only those online, or only those offline.')),
   mapped: Type.Optional(Flag('Only those that belong to a client, or only those that do not.')),
-  removed: Type.Optional(Flag('Only those the platform no longer has, or only those it has; both where it is not given.')),
+  removed: Type.Optional(
+    Flag('Only those the platform no longer has, or only those it has; both where it is not given.')
+  ),
   q: Type.Optional(Type.String({ maxLength: 200, description: 'Part of a name, serial number, address or user.' }))
 })
 
 export const RemoteSessionSchema = Input({
-  minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: 1440, description: 'How long the link works. Default: the provider\'s.' })),
+  minutes: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1440, description: "How long the link works. Default: the provider's." })
+  ),
   viewOnly: Type.Optional(Flag('Watch without keyboard and mouse.'))
 })
 
 /** A short-lived address: a remote session or an installer. */
-export const LinkSchema = Type.Object({
-  url: Text('Whoever has it can use it; hand it on with care.'),
-  expiresAt: Time('When it stops working.')
-}, { description: 'A short-lived link' })
+export const LinkSchema = Type.Object(
+  {
+    url: Text('Whoever has it can use it; hand it on with care.'),
+    expiresAt: Time('When it stops working.')
+  },
+  { description: 'A short-lived link' }
+)

@@ -1,64 +1,112 @@
 import { Type } from '@sinclair/typebox'
 import { resourceNames } from '../../types.ts'
-import { connectionParams, Count, Flag, Id, Input, Nullable, NullableText, NullableTime, OneOf, paging, ref, Text, Time } from './atoms.ts'
+import {
+  connectionParams,
+  Count,
+  Flag,
+  Id,
+  Input,
+  Nullable,
+  NullableText,
+  NullableTime,
+  OneOf,
+  paging,
+  ref,
+  Text,
+  Time
+} from './atoms.ts'
 import { DeviceDetailSchema } from './inventory.ts'
 
 const Resource = OneOf(resourceNames, 'A kind of record that is read from the platform.')
 const modes = ['full', 'incremental'] as const
 const outcomes = ['failed', 'held', 'ambiguous', 'skipped'] as const
 
-export const RunSchema = Type.Object({
-  id: Text('Opaque id.'),
-  connectionId: Text('The connection it reads.'),
-  trigger: OneOf(['manual', 'schedule', 'webhook', 'startup'], 'What started it.'),
-  resources: Type.Array(Resource, { description: 'What it reads.' }),
-  mode: OneOf(modes, 'full: everything, and what is gone is removed. incremental: what changed.'),
-  transport: Text('Where it executes.'),
-  status: OneOf(['queued', 'running', 'succeeded', 'failed', 'interrupted', 'cancelled'], 'interrupted runs are resumed from their last page.'),
-  queuedAt: Time('When it was asked for.'),
-  startedAt: NullableTime('When the first attempt began.'),
-  finishedAt: NullableTime('When it ended.'),
-  progress: Type.Array(Type.Object({
-    resource: Resource,
-    pages: Count('Pages committed.'),
-    processed: Count('Records on them.'),
-    complete: Flag('Whether the list was read to its end.')
-  }), { description: 'Per resource, in the order of reading.' }),
-  totals: Type.Object({
-    created: Count('New records.'),
-    updated: Count('Records that changed.'),
-    unchanged: Count('Records that did not.'),
-    removed: Count('Records that are gone.'),
-    unmapped: Count('Devices that belong to no client.'),
-    failed: Count('Records that could not be taken; see the run\'s items.')
-  }, { description: 'Over all resources.' }),
-  summary: NullableText('One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart.'),
-  error: Nullable(Type.Object({ code: Text('Stable code.'), message: Text('What went wrong and what to do.') }), { description: 'Why it failed.' })
-}, { $id: 'RmmRun', title: 'RmmRun', description: 'One recorded sync' })
+export const RunSchema = Type.Object(
+  {
+    id: Text('Opaque id.'),
+    connectionId: Text('The connection it reads.'),
+    trigger: OneOf(['manual', 'schedule', 'webhook', 'startup'], 'What started it.'),
+    resources: Type.Array(Resource, { description: 'What it reads.' }),
+    mode: OneOf(modes, 'full: everything, and what is gone is removed. incremental: what changed.'),
+    transport: Text('Where it executes.'),
+    status: OneOf(
+      ['queued', 'running', 'succeeded', 'failed', 'interrupted', 'cancelled'],
+      'interrupted runs are resumed from their last page.'
+    ),
+    queuedAt: Time('When it was asked for.'),
+    startedAt: NullableTime('When the first attempt began.'),
+    finishedAt: NullableTime('When it ended.'),
+    progress: Type.Array(
+      Type.Object({
+        resource: Resource,
+        pages: Count('Pages committed.'),
+        processed: Count('Records on them.'),
+        complete: Flag('Whether the list was read to its end.')
+      }),
+      { description: 'Per resource, in the order of reading.' }
+    ),
+    totals: Type.Object(
+      {
+        created: Count('New records.'),
+        updated: Count('Records that changed.'),
+        unchanged: Count('Records that did not.'),
+        removed: Count('Records that are gone.'),
+        unmapped: Count('Devices that belong to no client.'),
+        failed: Count("Records that could not be taken; see the run's items.")
+      },
+      { description: 'Over all resources.' }
+    ),
+    summary: NullableText('One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart.'),
+    error: Nullable(Type.Object({ code: Text('Stable code.'), message: Text('What went wrong and what to do.') }), {
+      description: 'Why it failed.'
+    })
+  },
+  { $id: 'RmmRun', title: 'RmmRun', description: 'One recorded sync' }
+)
 
-export const RunItemSchema = Type.Object({
-  resource: Text('The kind of record.'),
-  externalId: NullableText('The platform\'s id, where it has one.'),
-  outcome: OneOf(outcomes, 'failed: could not be taken. held: kept with its old client. ambiguous: fits several. skipped: left out on purpose.'),
-  reason: Text('Why.')
-}, { $id: 'RmmRunItem', title: 'RmmRunItem', description: 'A record that a run did not simply take' })
+export const RunItemSchema = Type.Object(
+  {
+    resource: Text('The kind of record.'),
+    externalId: NullableText("The platform's id, where it has one."),
+    outcome: OneOf(
+      outcomes,
+      'failed: could not be taken. held: kept with its old client. ambiguous: fits several. skipped: left out on purpose.'
+    ),
+    reason: Text('Why.')
+  },
+  { $id: 'RmmRunItem', title: 'RmmRunItem', description: 'A record that a run did not simply take' }
+)
 
 export const SyncRequestSchema = Input({
-  resources: Type.Optional(Type.Array(Resource, { minItems: 1, uniqueItems: true, description: 'What to read. Default: all.' })),
+  resources: Type.Optional(
+    Type.Array(Resource, { minItems: 1, uniqueItems: true, description: 'What to read. Default: all.' })
+  ),
   mode: Type.Optional(OneOf(modes, 'full reads everything, incremental what changed.', { default: 'full' })),
   force: Type.Optional(Flag('Confirms a mass removal that was refused before.', { default: false }))
 })
 
-export const StartedSchema = Type.Object({
-  run: ref(RunSchema),
-  deduplicated: Flag('True where an active run was found and none was started.')
-}, { description: 'Queued; nothing has been read yet' })
+export const StartedSchema = Type.Object(
+  {
+    run: ref(RunSchema),
+    deduplicated: Flag('True where an active run was found and none was started.')
+  },
+  { description: 'Queued; nothing has been read yet' }
+)
 
-export const DeviceSyncSchema = Type.Object({
-  outcome: OneOf(['created', 'updated', 'unchanged', 'unmapped', 'removed'], 'What the read did to the device.'),
-  device: Nullable(DeviceDetailSchema, { title: 'RmmDeviceDetailOrNull', description: 'The device now; null where the platform and we do not have it.' })
-}, { description: 'The device was read again' })
+export const DeviceSyncSchema = Type.Object(
+  {
+    outcome: OneOf(['created', 'updated', 'unchanged', 'unmapped', 'removed'], 'What the read did to the device.'),
+    device: Nullable(DeviceDetailSchema, {
+      title: 'RmmDeviceDetailOrNull',
+      description: 'The device now; null where the platform and we do not have it.'
+    })
+  },
+  { description: 'The device was read again' }
+)
 
 export const RunParams = Input({ runId: Id('The run.') })
-export const ExternalDeviceParams = Input({ ...connectionParams, externalId: Id('The platform\'s id of the device.') })
-export const RunItemQuery = Input({ ...paging, outcome: Type.Optional(OneOf(outcomes, 'Only items with this outcome.')) })
+export const ExternalDeviceParams = Input({ ...connectionParams, externalId: Id("The platform's id of the device.") })
+export const RunItemQuery = Input({
+  ...paging,
+  outcome: Type.Optional(OneOf(outcomes, 'Only items with this outcome.'))
+})

@@ -6,10 +6,10 @@ import { act } from '../inventory/index.ts'
 import type { ReRead } from '../sync/index.ts'
 import { findAlert, listAlerts, requireConnection } from '../store/index.ts'
 
-export function createAlerts (core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
+export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
   const { database } = core
 
-  async function require (tenantId: string, alertId: string) {
+  async function require(tenantId: string, alertId: string) {
     const alert = await findAlert(database, tenantId, alertId)
     if (alert === null) throw new NotFoundError('Alert')
     return alert
@@ -17,14 +17,17 @@ export function createAlerts (core: Core, clients: ClientFactory, reread: ReRead
 
   return {
     list: (tenantId, query) => listAlerts(database, tenantId, query),
-    async resolve (tenantId, alertId) {
+    async resolve(tenantId, alertId) {
       const alert = await require(tenantId, alertId)
       if (alert.status === 'resolved') return alert
       const row = await requireConnection(database, tenantId, alert.connectionId)
       const provider = core.registry.get(row.provider)
-      if (provider?.resolveAlert === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} cannot resolve alerts`)
+      if (provider?.resolveAlert === undefined)
+        throw new NotSupportedError(`${provider?.name ?? row.provider} cannot resolve alerts`)
       // The platform first: an alert that is open there must not be closed here.
-      const resolved = await act(core, clients, row, (client, signal) => provider.resolveAlert!(client, alert.externalId, signal))
+      const resolved = await act(core, clients, row, (client, signal) =>
+        provider.resolveAlert!(client, alert.externalId, signal)
+      )
       const observedAt = core.now()
       await reread.applyAlert(row, alert.externalId, resolved?.status === 'resolved' ? resolved : null, observedAt)
       return await require(tenantId, alertId)

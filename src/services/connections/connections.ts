@@ -7,22 +7,46 @@ import { checkAgainst, type ClientFactory, sealedFor, toRouteError } from '../pl
 import type { Core } from '../core.ts'
 import { newHookSecret } from '../inbound/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
-import { type ConnectionRow, disconnect, findConnection, holdConnection, insertConnection, listConnections, purge, requireConnection, setStatus, updateConnection, writeEvents } from '../store/index.ts'
+import {
+  type ConnectionRow,
+  disconnect,
+  findConnection,
+  holdConnection,
+  insertConnection,
+  listConnections,
+  purge,
+  requireConnection,
+  setStatus,
+  updateConnection,
+  writeEvents
+} from '../store/index.ts'
 
-interface Checked { account: string, warnings: string[] }
+interface Checked {
+  account: string
+  warnings: string[]
+}
 
-function nameOf (name: string | undefined, fallback: string): string {
+function nameOf(name: string | undefined, fallback: string): string {
   const trimmed = name?.trim().toWellFormed().replaceAll('\0', '') ?? fallback
   if (trimmed === '' || trimmed.length > 200) throw new ValidationError('name must be 1 to 200 characters')
   return trimmed
 }
 
-export function createConnections (core: Core, clients: ClientFactory, onRemoved: (connectionId: string) => void): Rmm['connections'] {
+export function createConnections(
+  core: Core,
+  clients: ClientFactory,
+  onRemoved: (connectionId: string) => void
+): Rmm['connections'] {
   const { database, registry } = core
   const { t } = database
 
   /** Asks the platform with these values before anything is stored. */
-  async function check (provider: RmmProvider, connectionId: string, config: Record<string, unknown>, secrets: Record<string, unknown>): Promise<Checked> {
+  async function check(
+    provider: RmmProvider,
+    connectionId: string,
+    config: Record<string, unknown>,
+    secrets: Record<string, unknown>
+  ): Promise<Checked> {
     const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
     try {
       const open = await clients.openWith(provider, connectionId, config, secrets, signal)
@@ -32,64 +56,116 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
         await open.close()
       }
     } catch (error) {
-      throw toRouteError(signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error, 'check')
+      throw toRouteError(
+        signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error,
+        'check'
+      )
     }
   }
 
-  async function read (tenantId: string, id: string) {
+  async function read(tenantId: string, id: string) {
     const connection = await findConnection(database, tenantId, id)
     if (connection === null) throw new NotFoundError('Connection')
     return connection
   }
 
-  async function openSecrets (row: ConnectionRow): Promise<Record<string, unknown>> {
+  async function openSecrets(row: ConnectionRow): Promise<Record<string, unknown>> {
     if (row.sealed_secrets === null) throw new ConnectionDisconnectedError()
     return JSON.parse(await core.secrets.open(row.sealed_secrets, sealedFor(row))) as Record<string, unknown>
   }
 
-  async function create (tenantId: string, input: CreateConnection) {
+  async function create(tenantId: string, input: CreateConnection) {
     const provider = await registry.require(input.provider, tenantId)
     const config = checkAgainst(provider.configSchema, input.config, 'config')
     const secrets = checkAgainst(provider.secretSchema, input.secrets, 'secrets')
     const schedule = mergeSchedule(defaultSchedule, input.schedule)
     const name = nameOf(input.name, provider.name)
     const id = randomUUID()
-    const { account } = await check(provider, id, config, secrets).catch(error => { clients.forget(id); throw error })
+    const { account } = await check(provider, id, config, secrets).catch(error => {
+      clients.forget(id)
+      throw error
+    })
     const hookKey = randomBytes(16).toString('base64url')
     const hookSecret = provider.webhook ? newHookSecret() : null
     const aad = sealedFor({ tenant_id: tenantId, id })
     const sealedSecrets = await core.secrets.seal(JSON.stringify(secrets), aad)
     const sealedHookSecret = hookSecret === null ? null : await core.secrets.seal(hookSecret, aad)
     await database.transaction(async trx => {
-      await insertConnection(trx, t, { id, tenantId, provider: provider.id, name, config, sealedSecrets, account, movePolicy: input.movePolicy ?? 'follow', hookKey, sealedHookSecret, schedule })
-      await writeEvents(trx, t, { tenantId, connectionId: id, provider: provider.id }, [{ type: 'INTEGRATION_CONNECTED', payload: { name, account } }], core.sinks)
+      await insertConnection(trx, t, {
+        id,
+        tenantId,
+        provider: provider.id,
+        name,
+        config,
+        sealedSecrets,
+        account,
+        movePolicy: input.movePolicy ?? 'follow',
+        hookKey,
+        sealedHookSecret,
+        schedule
+      })
+      await writeEvents(
+        trx,
+        t,
+        { tenantId, connectionId: id, provider: provider.id },
+        [{ type: 'INTEGRATION_CONNECTED', payload: { name, account } }],
+        core.sinks
+      )
     })
-    return { connection: await read(tenantId, id), webhook: hookSecret === null ? null : { url: core.hooksUrl + hookKey, secret: hookSecret } }
+    return {
+      connection: await read(tenantId, id),
+      webhook: hookSecret === null ? null : { url: core.hooksUrl + hookKey, secret: hookSecret }
+    }
   }
 
-  async function update (tenantId: string, id: string, change: UpdateConnection) {
+  async function update(tenantId: string, id: string, change: UpdateConnection) {
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     const name = change.name === undefined ? {} : { name: nameOf(change.name, row.name) }
-    const schedule = change.schedule === undefined ? {} : { schedule: mergeSchedule({ enabled: row.schedule_enabled, everyMinutes: Number(row.every_minutes), fullEveryMinutes: Number(row.full_every_minutes) }, change.schedule) }
+    const schedule =
+      change.schedule === undefined
+        ? {}
+        : {
+            schedule: mergeSchedule(
+              {
+                enabled: row.schedule_enabled,
+                everyMinutes: Number(row.every_minutes),
+                fullEveryMinutes: Number(row.full_every_minutes)
+              },
+              change.schedule
+            )
+          }
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
     let values = {}
     if (change.config !== undefined || change.secrets !== undefined) {
       const config = checkAgainst(provider.configSchema, change.config ?? row.config, 'config')
-      const secrets = change.secrets === undefined ? await openSecrets(row) : checkAgainst(provider.secretSchema, change.secrets, 'secrets')
+      const secrets =
+        change.secrets === undefined
+          ? await openSecrets(row)
+          : checkAgainst(provider.secretSchema, change.secrets, 'secrets')
       const { account } = await check(provider, id, config, secrets)
-      const sealedSecrets = change.secrets === undefined ? {} : { sealedSecrets: await core.secrets.seal(JSON.stringify(secrets), sealedFor(row)) }
+      const sealedSecrets =
+        change.secrets === undefined
+          ? {}
+          : { sealedSecrets: await core.secrets.seal(JSON.stringify(secrets), sealedFor(row)) }
       values = { config, account, checked: true, ...sealedSecrets }
     }
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
       await updateConnection(trx, t, id, { ...name, ...schedule, ...movePolicy, ...values })
-      if (row.status === 'disconnected' && 'checked' in values) await writeEvents(trx, t, source(row), [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name } }], core.sinks)
+      if (row.status === 'disconnected' && 'checked' in values)
+        await writeEvents(
+          trx,
+          t,
+          source(row),
+          [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name } }],
+          core.sinks
+        )
     })
     return await read(tenantId, id)
   }
 
-  async function test (tenantId: string, id: string) {
+  async function test(tenantId: string, id: string) {
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     try {
@@ -97,30 +173,48 @@ export function createConnections (core: Core, clients: ClientFactory, onRemoved
       await setStatus(database, id, 'connected', null)
       return { ok: true as const, account, checkedAt: core.now().toISOString(), warnings }
     } catch (error) {
-      if ((error as { code?: string }).code === 'RMM_ERR_CONNECTION_CHECK') await setStatus(database, id, 'error', (error as Error).message)
+      if ((error as { code?: string }).code === 'RMM_ERR_CONNECTION_CHECK')
+        await setStatus(database, id, 'error', (error as Error).message)
       throw error
     }
   }
 
-  async function remove (tenantId: string, id: string, mode: 'keep' | 'purge' = 'keep') {
+  async function remove(tenantId: string, id: string, mode: 'keep' | 'purge' = 'keep') {
     const row = await requireConnection(database, tenantId, id)
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
       if (mode === 'purge') await purge(trx, t, id)
       else await disconnect(trx, t, id)
-      if (row.status !== 'disconnected' || mode === 'purge') await writeEvents(trx, t, source(row), [{ type: 'INTEGRATION_DISCONNECTED', payload: { name: row.name, mode } }], core.sinks)
+      if (row.status !== 'disconnected' || mode === 'purge')
+        await writeEvents(
+          trx,
+          t,
+          source(row),
+          [{ type: 'INTEGRATION_DISCONNECTED', payload: { name: row.name, mode } }],
+          core.sinks
+        )
     })
     clients.forget(id)
     onRemoved(id)
   }
 
-  return { create, update, test, remove, get: read, list: (tenantId, query) => listConnections(database, tenantId, query) }
+  return {
+    create,
+    update,
+    test,
+    remove,
+    get: read,
+    list: (tenantId, query) => listConnections(database, tenantId, query)
+  }
 }
 
-function source (row: ConnectionRow) {
+function source(row: ConnectionRow) {
   return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider }
 }
 
-function timedOut (provider: RmmProvider, ms: number): ProviderError {
-  return new ProviderError('unreachable', `${provider.name} did not answer within ${Math.round(ms / 1000)} s; check the address and try again`)
+function timedOut(provider: RmmProvider, ms: number): ProviderError {
+  return new ProviderError(
+    'unreachable',
+    `${provider.name} did not answer within ${Math.round(ms / 1000)} s; check the address and try again`
+  )
 }

@@ -24,22 +24,29 @@ interface Look extends Omit<PlanInput, 'clients'> {
 
 export interface GroupStatus {
   /** As the platform shows the groups now; where it does not answer, as they were when it last did. */
-  of (tenantId: string, connectionId: string): Promise<DeviceGroupStatus>
+  of(tenantId: string, connectionId: string): Promise<DeviceGroupStatus>
   /** Who asks from now on is not told what was seen before. */
-  forget (row: ConnectionRow): void
+  forget(row: ConnectionRow): void
 }
 
-export function createGroupStatus (core: Core, clients: ClientFactory, target: (tenantId: string, connectionId: string) => Promise<Target>): GroupStatus {
+export function createGroupStatus(
+  core: Core,
+  clients: ClientFactory,
+  target: (tenantId: string, connectionId: string) => Promise<Target>
+): GroupStatus {
   const { database, directory } = core
   const looking = new Map<string, Promise<Look>>()
   /** Secrets that the platform refused, and its words: a page that is opened again does not try them again. */
-  const refused = new Map<string, { identity: string, message: string }>()
+  const refused = new Map<string, { identity: string; message: string }>()
 
   /** The groups on the platform, or why they cannot be told. */
-  async function ask ({ row, groups }: Target): Promise<Omit<Seen, 'links'> | string> {
+  async function ask({ row, groups }: Target): Promise<Omit<Seen, 'links'> | string> {
     const before = refused.get(row.id)
     if (row.status === 'error' && before?.identity === identityOf(row)) return before.message
-    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(Math.min(patienceMs, core.settings.interactiveMs))])
+    const signal = AbortSignal.any([
+      core.signal,
+      AbortSignal.timeout(Math.min(patienceMs, core.settings.interactiveMs))
+    ])
     try {
       const open = await clients.open(row, signal)
       try {
@@ -60,60 +67,93 @@ export function createGroupStatus (core: Core, clients: ClientFactory, target: (
     }
   }
 
-  async function take ({ row, groups }: Target): Promise<Look> {
+  async function take({ row, groups }: Target): Promise<Look> {
     // Links first: a group that is linked while the list is under way need not be in it.
     const { links, mappings } = await readGroups(database, row.id)
     const answer = await ask({ row, groups })
     const same = { tenantId: row.tenant_id, mappings, sanitizeName: groups.sanitizeName }
-    return typeof answer === 'string' ? { ...same, ...await recall({ row, groups }, links), message: answer } : { ...same, ...answer, links, message: null }
+    return typeof answer === 'string'
+      ? { ...same, ...(await recall({ row, groups }, links)), message: answer }
+      : { ...same, ...answer, links, message: null }
   }
 
   /** The groups as the last sync and the last work on them left them. */
-  async function recall ({ row, groups: { sanitizeName } }: Target, links: GroupLink[]): Promise<Seen> {
+  async function recall({ row, groups: { sanitizeName } }: Target, links: GroupLink[]): Promise<Seen> {
     const linkOf = new Map(links.map(link => [link.externalId, link]))
     const groups = (await storedNames(database, row.id)).flatMap(({ id, name }): DeviceGroup[] => {
       const link = linkOf.get(id)
       if (link === undefined) return [{ id, name, description: null }]
       if (link.missingSince !== null) return []
       // A link was stored together with its mark. A sync keeps names in one line, which is no renaming.
-      return [{ id, name: sanitizeName(link.name) === sanitizeName(name) ? link.name : name, description: marker(row.tenant_id, link.clientRef) }]
+      return [
+        {
+          id,
+          name: sanitizeName(link.name) === sanitizeName(name) ? link.name : name,
+          description: marker(row.tenant_id, link.clientRef)
+        }
+      ]
     })
     return { groups, links: links.map(link => ({ ...link, server: null })), server: null, complete: true }
   }
 
   /** Ten open pages are one log-in: they share it from before the connection is looked up. */
-  async function look (tenantId: string, connectionId: string): Promise<Look> {
+  async function look(tenantId: string, connectionId: string): Promise<Look> {
     const key = keyOf(tenantId, connectionId)
     const underWay = looking.get(key)
     if (underWay !== undefined) return await underWay
-    const mine = target(tenantId, connectionId).then(take).finally(() => { if (looking.get(key) === mine) looking.delete(key) })
+    const mine = target(tenantId, connectionId)
+      .then(take)
+      .finally(() => {
+        if (looking.get(key) === mine) looking.delete(key)
+      })
     looking.set(key, mine)
     return await mine
   }
 
   return {
-    forget: row => { looking.delete(keyOf(row.tenant_id, row.id)) },
-    async of (tenantId, connectionId) {
+    forget: row => {
+      looking.delete(keyOf(row.tenant_id, row.id))
+    },
+    async of(tenantId, connectionId) {
       const { message, ...seen } = await look(tenantId, connectionId)
       const counts = await devicesPerGroup(database, connectionId)
       const linkOf = new Map(seen.links.map(link => [link.clientRef, link]))
       const steps = planGroups({ ...seen, clients: await directory.clients(tenantId) })
       const items = steps.map(step => statusOf(step, linkOf.get(step.client.id), counts))
-      return { success: true, source: message === null ? 'platform' : 'stored', message, totalClients: items.length, needsSync: items.filter(item => item.needsSync).length, clients: items }
+      return {
+        success: true,
+        source: message === null ? 'platform' : 'stored',
+        message,
+        totalClients: items.length,
+        needsSync: items.filter(item => item.needsSync).length,
+        clients: items
+      }
     }
   }
 }
 
-function keyOf (tenantId: string, connectionId: string): string {
+function keyOf(tenantId: string, connectionId: string): string {
   return JSON.stringify([tenantId, connectionId])
 }
 
-function statusOf (step: GroupStep, link: GroupLink | undefined, counts: ReadonlyMap<string, number>): DeviceGroupStatus['clients'][number] {
+function statusOf(
+  step: GroupStep,
+  link: GroupLink | undefined,
+  counts: ReadonlyMap<string, number>
+): DeviceGroupStatus['clients'][number] {
   const exists = step.kind === 'existing'
   const drift = exists ? step.drift : 'reason' in step ? step.reason : null
   const setupComplete = exists && step.marked
   return {
-    clientRef: step.client.id, name: step.client.name, hasGroup: link !== undefined, groupId: link?.externalId ?? null, groupName: exists ? step.group.name : link?.name ?? null,
-    groupExists: exists, setupComplete, linkedDevices: counts.get(link?.externalId ?? '') ?? 0, needsSync: !setupComplete || drift !== null, drift
+    clientRef: step.client.id,
+    name: step.client.name,
+    hasGroup: link !== undefined,
+    groupId: link?.externalId ?? null,
+    groupName: exists ? step.group.name : (link?.name ?? null),
+    groupExists: exists,
+    setupComplete,
+    linkedDevices: counts.get(link?.externalId ?? '') ?? 0,
+    needsSync: !setupComplete || drift !== null,
+    drift
   }
 }

@@ -4,39 +4,76 @@ import { ProviderError, type ProviderErrorKind } from '../../providers/define.ts
 export interface Failure {
   code: string
   message: string
-  /** `permanent`: another attempt would end the same way. `interrupted`: nobody's fault, goes on later without counting. */
+  /**
+   * `permanent`: another attempt would end the same way. `interrupted`: nobody's fault, goes on later without
+   * counting.
+   */
   kind: 'permanent' | 'transient' | 'interrupted'
   retryAfterMs?: number
 }
 
 const codes: Record<ProviderErrorKind, string> = {
-  auth: 'RMM_ERR_PLATFORM_AUTH', forbidden: 'RMM_ERR_PLATFORM_FORBIDDEN', rate_limited: 'RMM_ERR_RATE_LIMITED', unreachable: 'RMM_ERR_UNREACHABLE',
-  protocol: 'RMM_ERR_INCOMPLETE', gone: 'RMM_ERR_INCOMPLETE', not_in_plan: 'RMM_ERR_NOT_IN_PLAN'
+  auth: 'RMM_ERR_PLATFORM_AUTH',
+  forbidden: 'RMM_ERR_PLATFORM_FORBIDDEN',
+  rate_limited: 'RMM_ERR_RATE_LIMITED',
+  unreachable: 'RMM_ERR_UNREACHABLE',
+  protocol: 'RMM_ERR_INCOMPLETE',
+  gone: 'RMM_ERR_INCOMPLETE',
+  not_in_plan: 'RMM_ERR_NOT_IN_PLAN'
 }
 const permanentKinds: readonly ProviderErrorKind[] = ['auth', 'forbidden', 'not_in_plan']
 const permanentCodes = ['RMM_ERR_MASS_REMOVAL', 'RMM_ERR_CONNECTION_DISCONNECTED', 'RMM_ERR_PROVIDER']
 
-export function classify (error: unknown): Failure {
+export function classify(error: unknown): Failure {
   if (error instanceof ProviderError) {
     const kind = permanentKinds.includes(error.kind) ? 'permanent' : 'transient'
-    return { code: codes[error.kind], message: error.message, kind, ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }) }
+    return {
+      code: codes[error.kind],
+      message: error.message,
+      kind,
+      ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs })
+    }
   }
-  if (isDatabaseGone(error) || isSessionGone((error as Error).cause)) return { code: 'RMM_ERR_INTERRUPTED', message: 'The database went away; the run goes on from its checkpoint', kind: 'interrupted' }
+  if (isDatabaseGone(error) || isSessionGone((error as Error).cause))
+    return {
+      code: 'RMM_ERR_INTERRUPTED',
+      message: 'The database went away; the run goes on from its checkpoint',
+      kind: 'interrupted'
+    }
   const code = (error as { code?: unknown }).code
   if (typeof code === 'string' && code.startsWith('RMM_ERR_')) {
     return { code, message: (error as Error).message, kind: permanentCodes.includes(code) ? 'permanent' : 'transient' }
   }
-  return { code: 'RMM_ERR_INTERNAL', message: 'The sync failed on our side; the log has the details under this run id', kind: 'transient' }
+  return {
+    code: 'RMM_ERR_INTERNAL',
+    message: 'The sync failed on our side; the log has the details under this run id',
+    kind: 'transient'
+  }
 }
 
-/** The host's `onChanges` works in our transaction: it may be the first to notice that the session is gone. Its own network troubles are not that. */
-function isSessionGone (cause: unknown): boolean {
-  return /^(08|57P|25P03)/.test(String((cause as { code?: unknown } | undefined)?.code)) || /connection terminated/i.test(String((cause as Error | undefined)?.message))
+/**
+ * The host's `onChanges` works in our transaction: it may be the first to notice that the session is gone. Its own
+ * network troubles are not that.
+ */
+function isSessionGone(cause: unknown): boolean {
+  return (
+    /^(08|57P|25P03)/.test(String((cause as { code?: unknown } | undefined)?.code)) ||
+    /connection terminated/i.test(String((cause as Error | undefined)?.message))
+  )
 }
 
 /** SQLSTATE classes 08 (connection) and 57P (shutdown), or the socket to the server itself. */
-function isDatabaseGone (error: unknown): boolean {
-  const { code, message } = error as { code?: unknown, message?: unknown }
-  if (typeof code === 'string' && (/^(08|57P)/.test(code) || code === '25P03' || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT'].includes(code))) return true
-  return typeof message === 'string' && /connection terminated|connection ended|client has encountered a connection error|timeout exceeded when trying to connect/i.test(message)
+function isDatabaseGone(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  if (
+    typeof code === 'string' &&
+    (/^(08|57P)/.test(code) || code === '25P03' || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT'].includes(code))
+  )
+    return true
+  return (
+    typeof message === 'string' &&
+    /connection terminated|connection ended|client has encountered a connection error|timeout exceeded when trying to connect/i.test(
+      message
+    )
+  )
 }

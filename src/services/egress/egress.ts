@@ -29,10 +29,16 @@ export interface EgressOptions {
   signal: AbortSignal
   /** Secret values that must not appear in an error or a log line. */
   redact: string[]
-  /** Milliseconds. Defaults: connect 10 000, headers 30 000, body 30 000 between two chunks, total 120 000 per attempt. */
-  timeouts?: { connectMs?: number, headersMs?: number, bodyMs?: number, totalMs?: number } | undefined
-  /** Defaults: 4 attempts in all, back-off from 500 ms doubling with jitter, 10 000 ms as the longest wait inside a request. */
-  retry?: { attempts?: number, baseMs?: number, maxWaitMs?: number } | undefined
+  /**
+   * Milliseconds. Defaults: connect 10 000, headers 30 000, body 30 000 between two chunks, total 120 000 per
+   * attempt.
+   */
+  timeouts?: { connectMs?: number; headersMs?: number; bodyMs?: number; totalMs?: number } | undefined
+  /**
+   * Defaults: 4 attempts in all, back-off from 500 ms doubling with jitter, 10 000 ms as the longest wait inside a
+   * request.
+   */
+  retry?: { attempts?: number; baseMs?: number; maxWaitMs?: number } | undefined
   /** Clock in milliseconds. Default `Date.now`. */
   now?: (() => number) | undefined
   /** 0 to 1, for the jitter. Default `Math.random`. */
@@ -44,24 +50,31 @@ export interface EgressOptions {
 /** A provider's way out, bound to one connection. */
 export interface Egress {
   /**
-   * Resolves with the answer whatever its status, but for exhausted 429 and 5xx. Rejects with `ProviderError`: `rate_limited` (with
-   * `retryAfterMs` where told), `unreachable`, `protocol` (redirect, too large), `forbidden` (not this connection's host), or with the signal's reason.
+   * Resolves with the answer whatever its status, but for exhausted 429 and 5xx. Rejects with `ProviderError`:
+   * `rate_limited` (with `retryAfterMs` where told), `unreachable`, `protocol` (redirect, too large), `forbidden`
+   * (not this connection's host), or with the signal's reason.
    */
   fetch: ProviderFetch
   webSocket: ProviderWebSocket
   /** Ends requests in flight and open sockets. Safe to call twice. */
-  close (): Promise<void>
+  close(): Promise<void>
 }
 
-/** Undefined where nothing but Node's own authorities is trusted. Throws `ProviderError` on something that is not a certificate. */
-function trust (...authorities: Array<string | undefined>): SecureContext | undefined {
+/**
+ * Undefined where nothing but Node's own authorities is trusted. Throws `ProviderError` on something that is not a
+ * certificate.
+ */
+function trust(...authorities: Array<string | undefined>): SecureContext | undefined {
   const extra = authorities.filter(ca => ca !== undefined)
   if (extra.length === 0) return undefined
   try {
     if (!extra.every(ca => ca.includes('-----BEGIN CERTIFICATE-----'))) throw new Error('no PEM')
     return createSecureContext({ ca: [...getCACertificates('default'), ...extra] })
   } catch {
-    throw new ProviderError('protocol', 'The CA certificate of this connection cannot be read: paste it as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----')
+    throw new ProviderError(
+      'protocol',
+      'The CA certificate of this connection cannot be read: paste it as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----'
+    )
   }
 }
 
@@ -69,7 +82,7 @@ function trust (...authorities: Array<string | undefined>): SecureContext | unde
  * The egress of one connection over its own undici `Agent` (HTTP/1.1 only; the global dispatcher stays untouched).
  * Close it when the provider's client is closed.
  */
-export function createEgress (options: EgressOptions): Egress {
+export function createEgress(options: EgressOptions): Egress {
   const { connectMs = 10_000, headersMs = 30_000, bodyMs = 30_000, totalMs = 120_000 } = options.timeouts ?? {}
   const { attempts = 4, baseMs = 500, maxWaitMs = 10_000 } = options.retry ?? {}
   const now = options.now ?? Date.now
@@ -107,7 +120,7 @@ export function createEgress (options: EgressOptions): Egress {
       connectMs,
       headersMs
     }),
-    async close () {
+    async close() {
       if (closing.signal.aborted) return
       closing.abort(new DOMException('The connection was closed', 'AbortError'))
       await agent.destroy()

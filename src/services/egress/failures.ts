@@ -4,8 +4,10 @@ import { ProviderError } from '../../providers/define.ts'
 export type Redact = (text: string) => string
 
 /** Values shorter than four characters are not looked for: they would tear holes into ordinary words. */
-export function createRedact (secrets: string[]): Redact {
-  const forms = secrets.flatMap(secret => [secret, secret.trim()]).filter(secret => secret.length >= 4)
+export function createRedact(secrets: string[]): Redact {
+  const forms = secrets
+    .flatMap(secret => [secret, secret.trim()])
+    .filter(secret => secret.length >= 4)
     .flatMap(secret => [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')])
     .sort((a, b) => b.length - a.length)
   return text => {
@@ -22,15 +24,28 @@ interface Cause {
   permanent?: boolean
 }
 
-const timedOut = (what: string): Cause => ({ text: `${what} in time. Check that the server is up and that a firewall lets us through` })
-const unknownAuthority: Cause = { text: 'has a certificate from an authority that is not trusted here (self-signed or an unknown CA). Install a certificate of a public authority, or give the connection the CA certificate', permanent: true }
+const timedOut = (what: string): Cause => ({
+  text: `${what} in time. Check that the server is up and that a firewall lets us through`
+})
+const unknownAuthority: Cause = {
+  text: 'has a certificate from an authority that is not trusted here (self-signed or an unknown CA). Install a certificate of a public authority, or give the connection the CA certificate',
+  permanent: true
+}
 const dropped: Cause = { text: 'dropped the connection. Check the server, and any proxy in between' }
 const noRoute: Cause = { text: 'cannot be reached: no route to it. Check the network and the firewall' }
-const noTls: Cause = { text: 'does not speak TLS on this port. Check the port, and whether the address should start with http:// or https://', permanent: true }
+const noTls: Cause = {
+  text: 'does not speak TLS on this port. Check the port, and whether the address should start with http:// or https://',
+  permanent: true
+}
 
 const causes: Record<string, Cause> = {
-  RMM_PRIVATE_ADDRESS: { text: 'is or resolves to a private or reserved network address, which is not allowed here. Use the public address, or have the host application allow private networks for this provider', permanent: true },
-  ECONNREFUSED: { text: 'refused the connection: nothing listens there. Check the address and the port, and that the server runs' },
+  RMM_PRIVATE_ADDRESS: {
+    text: 'is or resolves to a private or reserved network address, which is not allowed here. Use the public address, or have the host application allow private networks for this provider',
+    permanent: true
+  },
+  ECONNREFUSED: {
+    text: 'refused the connection: nothing listens there. Check the address and the port, and that the server runs'
+  },
   ENOTFOUND: { text: 'is not known to DNS. Check the spelling of the address' },
   EAI_AGAIN: { text: 'could not be looked up: DNS does not answer. Check the name servers of this machine' },
   EHOSTUNREACH: noRoute,
@@ -43,22 +58,31 @@ const causes: Record<string, Cause> = {
   UND_ERR_HEADERS_TIMEOUT: timedOut('did not answer'),
   UND_ERR_BODY_TIMEOUT: timedOut('did not finish its answer'),
   RMM_TOTAL_TIMEOUT: timedOut('did not finish its answer'),
-  DEPTH_ZERO_SELF_SIGNED_CERT: { text: 'has a self-signed certificate that is not trusted here. Give the connection that certificate as its CA, or install one of a public authority', permanent: true },
+  DEPTH_ZERO_SELF_SIGNED_CERT: {
+    text: 'has a self-signed certificate that is not trusted here. Give the connection that certificate as its CA, or install one of a public authority',
+    permanent: true
+  },
   SELF_SIGNED_CERT_IN_CHAIN: unknownAuthority,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: unknownAuthority,
   UNABLE_TO_GET_ISSUER_CERT: unknownAuthority,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: unknownAuthority,
   CERT_HAS_EXPIRED: { text: 'has an expired certificate. Renew it', permanent: true },
-  CERT_NOT_YET_VALID: { text: 'has a certificate that is not valid yet. Check the clocks on both machines', permanent: true },
+  CERT_NOT_YET_VALID: {
+    text: 'has a certificate that is not valid yet. Check the clocks on both machines',
+    permanent: true
+  },
   CERT_REVOKED: { text: 'has a revoked certificate. Renew it', permanent: true },
-  ERR_TLS_CERT_ALTNAME_INVALID: { text: 'shows a certificate for another host name. Use the name that the certificate is for', permanent: true },
+  ERR_TLS_CERT_ALTNAME_INVALID: {
+    text: 'shows a certificate for another host name. Use the name that the certificate is for',
+    permanent: true
+  },
   EPROTO: noTls,
   ERR_SSL_WRONG_VERSION_NUMBER: noTls,
   ERR_SSL_PACKET_LENGTH_TOO_LONG: noTls
 }
 
 /** The code that says why: of the error itself, of its causes, or of the first address that was tried. */
-function codeOf (error: unknown): string {
+function codeOf(error: unknown): string {
   for (let at: any = error, depth = 0; at && depth < 5; at = at.cause ?? at.errors?.[0], depth++) {
     if (at.name === 'HTTPParserError') return at.code || 'HPE_INVALID'
     if (typeof at.code === 'string' && at.code !== 'UND_ERR_ABORTED') return at.code
@@ -75,25 +99,62 @@ export interface Failure {
  * Turns what undici, node:net or node:tls threw into a sentence for the operator. The original stays out of `cause`:
  * parser errors carry raw bytes of the answer.
  */
-export function describeFailure (error: unknown, host: string, redact: Redact): Failure {
+export function describeFailure(error: unknown, host: string, redact: Redact): Failure {
   if (error instanceof ProviderError) return { error, permanent: true }
   const code = codeOf(error)
   const cause = Object.assign(new Error(redact((error as Error)?.message ?? String(error))), { code })
   const known = Object.hasOwn(causes, code) ? causes[code]! : null
-  if (code === 'RMM_PRIVATE_ADDRESS') return { error: new ProviderError('forbidden', `${host} ${known!.text}`, { cause }), permanent: true }
-  if (known) return { error: new ProviderError('unreachable', `${host} ${known.text} (${code})`, { cause }), permanent: known.permanent === true }
-  if (code.startsWith('HPE_')) return { error: new ProviderError('protocol', `${host} did not answer with HTTP. Check the port of the address (${code})`, { cause }), permanent: true }
+  if (code === 'RMM_PRIVATE_ADDRESS')
+    return { error: new ProviderError('forbidden', `${host} ${known!.text}`, { cause }), permanent: true }
+  if (known)
+    return {
+      error: new ProviderError('unreachable', `${host} ${known.text} (${code})`, { cause }),
+      permanent: known.permanent === true
+    }
+  if (code.startsWith('HPE_'))
+    return {
+      error: new ProviderError(
+        'protocol',
+        `${host} did not answer with HTTP. Check the port of the address (${code})`,
+        { cause }
+      ),
+      permanent: true
+    }
   if (code === 'UND_ERR_INVALID_ARG') {
-    return { error: new ProviderError('protocol', `The request to ${host} could not be built: a credential or an address contains characters that cannot be sent. Enter it again`, { cause }), permanent: true }
+    return {
+      error: new ProviderError(
+        'protocol',
+        `The request to ${host} could not be built: a credential or an address contains characters that cannot be sent. Enter it again`,
+        { cause }
+      ),
+      permanent: true
+    }
   }
-  return { error: new ProviderError('unreachable', `${host} could not be reached${code ? ` (${code})` : ''}. Check the address and the network`, { cause }), permanent: false }
+  return {
+    error: new ProviderError(
+      'unreachable',
+      `${host} could not be reached${code ? ` (${code})` : ''}. Check the address and the network`,
+      { cause }
+    ),
+    permanent: false
+  }
 }
 
-/** Redirects are never followed: the credential would go along. Says where the address should point, without path or query. */
-export function redirectFailure (from: URL, location: string | undefined, redact: Redact): ProviderError {
+/**
+ * Redirects are never followed: the credential would go along. Says where the address should point, without path or
+ * query.
+ */
+export function redirectFailure(from: URL, location: string | undefined, redact: Redact): ProviderError {
   const target = location && URL.canParse(location, from.href) ? new URL(location, from.href) : null
   const same = target?.host === from.host && target.protocol === from.protocol
-  const where = !target ? 'elsewhere' : same ? 'another path of the same server' : redact(target.origin === 'null' ? target.protocol : target.origin)
-  const advice = !target || same ? 'Check the address of this connection; it may be a sign-in page or a proxy' : `If that server is yours, set the address of this connection to it`
+  const where = !target
+    ? 'elsewhere'
+    : same
+      ? 'another path of the same server'
+      : redact(target.origin === 'null' ? target.protocol : target.origin)
+  const advice =
+    !target || same
+      ? 'Check the address of this connection; it may be a sign-in page or a proxy'
+      : `If that server is yours, set the address of this connection to it`
   return new ProviderError('protocol', `${from.host} redirects to ${where}, which is not followed. ${advice}`)
 }

@@ -1,6 +1,6 @@
 /**
- * What providers get to reach their platform: `fetch` and `webSocket` with time-outs, retries, rate limits, the connection's hosts only; and
- * what a failure on that way means for a run.
+ * What providers get to reach their platform: `fetch` and `webSocket` with time-outs, retries, rate limits, the
+ * connection's hosts only; and what a failure on that way means for a run.
  */
 
 export { classify, type Failure } from './classify.ts'

@@ -10,9 +10,12 @@ export interface Limits {
 /** Leave to send one request. */
 export interface Permit {
   /** The answer was read or the request failed: the next one may go. Safe to call twice. */
-  release (): void
-  /** The platform said 429: everyone waits `waitMs`, then all are paced. `told`: the wait is what the platform asked for. */
-  throttled (waitMs: number, told?: boolean): void
+  release(): void
+  /**
+   * The platform said 429: everyone waits `waitMs`, then all are paced. `told`: the wait is what the platform asked
+   * for.
+   */
+  throttled(waitMs: number, told?: boolean): void
 }
 
 /** Shared by all runs of one connection, since platforms count per account. */
@@ -21,13 +24,13 @@ export interface RateLimiter {
    * Waits for a turn, first come first served. Rejects with the signal's reason, or with
    * `ProviderError('rate_limited')` where the platform's pause is longer than `maxWaitMs`.
    */
-  acquire (signal: AbortSignal, maxWaitMs: number): Promise<Permit>
+  acquire(signal: AbortSignal, maxWaitMs: number): Promise<Permit>
 }
 
 interface Waiter {
   maxWaitMs: number
-  start (): void
-  fail (error: unknown): void
+  start(): void
+  fail(error: unknown): void
 }
 
 const firstPace = 90
@@ -40,7 +43,7 @@ const stepAfter = 20
 const stepAfterMs = 15_000
 
 /** Tokens that refill with time. Burst and refill together never exceed `perMinute` in any minute. */
-function createBucket (perMinute: number, now: () => number) {
+function createBucket(perMinute: number, now: () => number) {
   const burst = Math.max(1, Math.floor(perMinute / 10))
   const perMs = (perMinute - burst + 1) / 60_000
   let tokens = burst
@@ -51,13 +54,22 @@ function createBucket (perMinute: number, now: () => number) {
     at = current
   }
   return {
-    waitMs () { refill(); return tokens >= 1 ? 0 : Math.ceil((1 - tokens) / perMs) },
-    take () { refill(); tokens -= 1 }
+    waitMs() {
+      refill()
+      return tokens >= 1 ? 0 : Math.ceil((1 - tokens) / perMs)
+    },
+    take() {
+      refill()
+      tokens -= 1
+    }
   }
 }
 
-/** No pacing until the platform first says 429; from then on 90 a minute, halved by each further 429 and a quarter faster step by step. */
-function createPace (now: () => number) {
+/**
+ * No pacing until the platform first says 429; from then on 90 a minute, halved by each further 429 and a quarter
+ * faster step by step.
+ */
+function createPace(now: () => number) {
   let perMinute: number | null = null
   let pausedUntil = 0
   let nextAt = 0
@@ -69,7 +81,7 @@ function createPace (now: () => number) {
   return {
     pauseMs: () => pausedUntil - now(),
     waitMs: () => Math.max(pausedUntil, nextAt) - now(),
-    take () {
+    take() {
       if (perMinute === null) return
       calm++
       if (steps() > 0) {
@@ -79,7 +91,7 @@ function createPace (now: () => number) {
       }
       nextAt = now() + 60_000 / perMinute
     },
-    throttled (turn: number, lastTurn: number, waitMs: number, told: boolean) {
+    throttled(turn: number, lastTurn: number, waitMs: number, told: boolean) {
       pausedUntil = Math.max(pausedUntil, now() + waitMs)
       calm = 0
       calmSince = pausedUntil
@@ -93,7 +105,7 @@ function createPace (now: () => number) {
 }
 
 /** One limiter per connection; hand the same one to every egress of that connection. `now` in milliseconds. */
-export function createRateLimiter (limits: Limits = {}, now: () => number = Date.now): RateLimiter {
+export function createRateLimiter(limits: Limits = {}, now: () => number = Date.now): RateLimiter {
   const concurrency = Math.max(1, limits.concurrency ?? 1)
   const bucket = limits.perMinute ? createBucket(limits.perMinute, now) : null
   const pace = createPace(now)
@@ -102,15 +114,21 @@ export function createRateLimiter (limits: Limits = {}, now: () => number = Date
   let turns = 0
   let timer: NodeJS.Timeout | undefined
 
-  function refuseLongWaits () {
+  function refuseLongWaits() {
     const pause = pace.pauseMs()
     for (const waiter of queue.filter(waiter => pause > waiter.maxWaitMs)) {
       queue.splice(queue.indexOf(waiter), 1)
-      waiter.fail(new ProviderError('rate_limited', `The platform allows no request for another ${Math.ceil(pause / 1000)} s; the work goes on after that`, { retryAfterMs: pause }))
+      waiter.fail(
+        new ProviderError(
+          'rate_limited',
+          `The platform allows no request for another ${Math.ceil(pause / 1000)} s; the work goes on after that`,
+          { retryAfterMs: pause }
+        )
+      )
     }
   }
 
-  function pump () {
+  function pump() {
     clearTimeout(timer)
     refuseLongWaits()
     while (queue.length > 0 && active < concurrency) {
@@ -126,17 +144,17 @@ export function createRateLimiter (limits: Limits = {}, now: () => number = Date
     }
   }
 
-  function permit (): Permit {
+  function permit(): Permit {
     const turn = ++turns
     let held = true
     return {
-      release () {
+      release() {
         if (!held) return
         held = false
         active--
         pump()
       },
-      throttled (waitMs, told = false) {
+      throttled(waitMs, told = false) {
         pace.throttled(turn, turns, waitMs, told)
         pump()
       }
@@ -144,7 +162,7 @@ export function createRateLimiter (limits: Limits = {}, now: () => number = Date
   }
 
   return {
-    acquire (signal, maxWaitMs) {
+    acquire(signal, maxWaitMs) {
       if (signal.aborted) return Promise.reject(signal.reason)
       return new Promise((resolve, reject) => {
         const onAbort = () => {
@@ -154,8 +172,14 @@ export function createRateLimiter (limits: Limits = {}, now: () => number = Date
         }
         const waiter: Waiter = {
           maxWaitMs,
-          start () { signal.removeEventListener('abort', onAbort); resolve(permit()) },
-          fail (error) { signal.removeEventListener('abort', onAbort); reject(error) }
+          start() {
+            signal.removeEventListener('abort', onAbort)
+            resolve(permit())
+          },
+          fail(error) {
+            signal.removeEventListener('abort', onAbort)
+            reject(error)
+          }
         }
         signal.addEventListener('abort', onAbort, { once: true })
         queue.push(waiter)

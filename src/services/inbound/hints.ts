@@ -5,17 +5,19 @@ import type { Core } from '../core.ts'
 import type { ReRead, SyncService } from '../sync/index.ts'
 import { type ConnectionRow, setStatus } from '../store/index.ts'
 
-export function hintKey (hint: Hint): string {
+export function hintKey(hint: Hint): string {
   return `${hint.resource}|${hint.externalId}`
 }
 
 /** Hints whose work failed, with why; the others are done. */
 export type HintFailures = Map<string, unknown>
 
-/** Nothing failed, it is only not the time for it: what a hint asks for can be done after the run that is active now. */
+/**
+ * Nothing failed, it is only not the time for it: what a hint asks for can be done after the run that is active now.
+ */
 export class Deferred extends Error {
   readonly retryMs: number
-  constructor (message: string, retryMs: number) {
+  constructor(message: string, retryMs: number) {
     super(message)
     this.retryMs = retryMs
   }
@@ -28,39 +30,73 @@ const general: readonly ProviderErrorKind[] = ['auth', 'unreachable', 'rate_limi
 
 export interface Hints {
   /** Reads again what the hints point at, each thing once however many hints there are. */
-  follow (row: ConnectionRow, hints: Hint[], signal: AbortSignal, using?: OpenClient): Promise<HintFailures>
+  follow(row: ConnectionRow, hints: Hint[], signal: AbortSignal, using?: OpenClient): Promise<HintFailures>
 }
 
 /** A tree has to be read whole, and so has what cannot be read one by one. */
-function isWhole (provider: RmmProvider, resource: Hint['resource']): boolean {
+function isWhole(provider: RmmProvider, resource: Hint['resource']): boolean {
   return resource === 'organizations' || resource === 'updates' || provider.resources[resource]?.fetchOne === undefined
 }
 
-export function createHints (core: Core, clients: ClientFactory, reread: ReRead, sync: SyncService): Hints {
-  async function readWhole (row: ConnectionRow, resources: ResourceName[]): Promise<void> {
+export function createHints(core: Core, clients: ClientFactory, reread: ReRead, sync: SyncService): Hints {
+  async function readWhole(row: ConnectionRow, resources: ResourceName[]): Promise<void> {
     const { run, deduplicated } = await sync.request(row, { resources, mode: 'full' }, 'webhook')
     // A run that has begun may have passed by already what changed.
-    if (deduplicated && !(run.status === 'queued' && run.startedAt === null && resources.every(resource => run.resources.includes(resource)))) throw new Deferred(`waits for the run ${run.id} to end`, afterRunMs)
+    if (
+      deduplicated &&
+      !(
+        run.status === 'queued' &&
+        run.startedAt === null &&
+        resources.every(resource => run.resources.includes(resource))
+      )
+    )
+      throw new Deferred(`waits for the run ${run.id} to end`, afterRunMs)
   }
 
-  async function followOne (row: ConnectionRow, { provider, client }: OpenClient, same: Hint[], signal: AbortSignal): Promise<void> {
+  async function followOne(
+    row: ConnectionRow,
+    { provider, client }: OpenClient,
+    same: Hint[],
+    signal: AbortSignal
+  ): Promise<void> {
     const { resource, externalId } = same[0]!
     const observedAt = core.now()
     if (provider.resources[resource] === undefined) return
-    // The devices of an organization that is gone are elsewhere now, or gone with it; platforms do not say so for each of them.
-    const takesDevices = resource === 'organizations' && provider.resources.devices !== undefined && same.some(({ kind }) => kind === 'deleted')
+    // The devices of an organization that is gone are elsewhere now, or gone with it; platforms do not say so for
+    // each of them.
+    const takesDevices =
+      resource === 'organizations' &&
+      provider.resources.devices !== undefined &&
+      same.some(({ kind }) => kind === 'deleted')
     if (isWhole(provider, resource)) await readWhole(row, takesDevices ? [resource, 'devices'] : [resource])
-    else if (resource === 'devices') await reread.applyDevice(row, externalId, await provider.resources.devices!.fetchOne!(client, externalId, signal), observedAt)
-    else await reread.applyAlert(row, externalId, await provider.resources.alerts!.fetchOne!(client, externalId, signal), observedAt)
+    else if (resource === 'devices')
+      await reread.applyDevice(
+        row,
+        externalId,
+        await provider.resources.devices!.fetchOne!(client, externalId, signal),
+        observedAt
+      )
+    else
+      await reread.applyAlert(
+        row,
+        externalId,
+        await provider.resources.alerts!.fetchOne!(client, externalId, signal),
+        observedAt
+      )
   }
 
-  async function followAll (row: ConnectionRow, open: OpenClient, hints: Hint[], signal: AbortSignal): Promise<HintFailures> {
+  async function followAll(
+    row: ConnectionRow,
+    open: OpenClient,
+    hints: Hint[],
+    signal: AbortSignal
+  ): Promise<HintFailures> {
     const failures: HintFailures = new Map()
     // What is read whole is read once, however many of its parts changed; it fails for all of them.
     const work = new Map<string, Hint[]>()
     for (const hint of hints) {
       const key = isWhole(open.provider, hint.resource) ? hint.resource : hintKey(hint)
-      work.set(key, [...work.get(key) ?? [], hint])
+      work.set(key, [...(work.get(key) ?? []), hint])
     }
     let ended: { error: unknown } | undefined
     for (const same of work.values()) {
@@ -73,12 +109,13 @@ export function createHints (core: Core, clients: ClientFactory, reread: ReRead,
         if (signal.aborted || (error instanceof ProviderError && general.includes(error.kind))) ended = { error }
       }
     }
-    if (ended?.error instanceof ProviderError && ended.error.kind === 'auth') await setStatus(core.database, row.id, 'error', ended.error.message)
+    if (ended?.error instanceof ProviderError && ended.error.kind === 'auth')
+      await setStatus(core.database, row.id, 'error', ended.error.message)
     return failures
   }
 
   return {
-    async follow (row, hints, signal, using) {
+    async follow(row, hints, signal, using) {
       if (hints.length === 0) return new Map()
       if (using !== undefined) return await followAll(row, using, hints, signal)
       let open: OpenClient

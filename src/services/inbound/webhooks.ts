@@ -1,5 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { BodyError, ConnectionDisconnectedError, NotFoundError, NotSupportedError, PublicUrlError, WebhookRefusedError } from '../../errors.ts'
+import {
+  BodyError,
+  ConnectionDisconnectedError,
+  NotFoundError,
+  NotSupportedError,
+  PublicUrlError,
+  WebhookRefusedError
+} from '../../errors.ts'
 import type { ProviderWebhook, WebhookEvent, WebhookRequest } from '../../providers/define.ts'
 import { verifyHmacSha256 } from '../../providers/hmac.ts'
 import type { Rmm } from '../../rmm.ts'
@@ -10,29 +17,40 @@ import { publishDelivery } from '../diagnostics.ts'
 import { usable } from '../model/index.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
-import { type ConnectionRow, deliveryBacklog, isIgnored, lastDeliveryAt, listDeliveries, replayDelivery, requireConnection, rotateHookSecret, toDelivery } from '../store/index.ts'
+import {
+  type ConnectionRow,
+  deliveryBacklog,
+  isIgnored,
+  lastDeliveryAt,
+  listDeliveries,
+  replayDelivery,
+  requireConnection,
+  rotateHookSecret,
+  toDelivery
+} from '../store/index.ts'
 
 const defaultGraceMinutes = 60
 /** A secret may be replaced between the look at it and the insert; twice in a row is no accident. */
 const proofs = 3
 
-export function newHookSecret (): string {
+export function newHookSecret(): string {
   return randomBytes(32).toString('base64url')
 }
 
-export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
+export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
   const { database } = core
   const cache = createHookCache(core)
   const writer = createDeliveryWriter(core)
 
-  async function connection (tenantId: string, id: string): Promise<{ row: ConnectionRow, webhook: ProviderWebhook }> {
+  async function connection(tenantId: string, id: string): Promise<{ row: ConnectionRow; webhook: ProviderWebhook }> {
     const row = await requireConnection(database, tenantId, id)
     const provider = core.registry.get(row.provider)
-    if (provider?.webhook === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} sends no webhooks`)
+    if (provider?.webhook === undefined)
+      throw new NotSupportedError(`${provider?.name ?? row.provider} sends no webhooks`)
     return { row, webhook: provider.webhook }
   }
 
-  function proves (open: OpenHook | null, request: WebhookRequest): ProviderWebhook | null {
+  function proves(open: OpenHook | null, request: WebhookRequest): ProviderWebhook | null {
     const webhook = open === null ? undefined : core.registry.get(open.hook.provider)?.webhook
     const secrets = open?.secrets() ?? []
     if (webhook === undefined || secrets.length === 0) {
@@ -44,7 +62,10 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
   }
 
   /** The hook whose secret proves the request, or a refusal that tells nothing. */
-  async function prove (hookKey: string, request: WebhookRequest): Promise<{ open: OpenHook, webhook: ProviderWebhook }> {
+  async function prove(
+    hookKey: string,
+    request: WebhookRequest
+  ): Promise<{ open: OpenHook; webhook: ProviderWebhook }> {
     const known = await cache.get(hookKey)
     const webhook = proves(known, request)
     if (webhook !== null) return { open: known!, webhook }
@@ -55,9 +76,12 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
     return { open: fresh!, webhook: now }
   }
 
-  async function accept (hookKey: string, request: WebhookRequest) {
+  async function accept(hookKey: string, request: WebhookRequest) {
     for (let proof = 0; proof < proofs; proof++) {
-      const { open: { hook }, webhook } = await prove(hookKey, request)
+      const {
+        open: { hook },
+        webhook
+      } = await prove(hookKey, request)
       const { event, body } = read(webhook, request)
       const stored = await writer.store({ hook, event, body })
       if (stored === 'stale') {
@@ -65,7 +89,14 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
         continue
       }
       const ignored = isIgnored(event)
-      publishDelivery(() => ({ phase: 'received', connectionId: hook.id, tenantId: hook.tenant_id, provider: hook.provider, eventType: event.type, outcome: stored === 'duplicate' ? 'duplicate' : ignored ? 'ignored' : 'stored' }))
+      publishDelivery(() => ({
+        phase: 'received',
+        connectionId: hook.id,
+        tenantId: hook.tenant_id,
+        provider: hook.provider,
+        eventType: event.type,
+        outcome: stored === 'duplicate' ? 'duplicate' : ignored ? 'ignored' : 'stored'
+      }))
       if (stored === 'duplicate') return { duplicate: true, ignored }
       if (!ignored) inbox.received(hook.id, stored.id, event, core.now())
       return { duplicate: false, ignored }
@@ -74,7 +105,7 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
   }
 
   return {
-    async accept (hookKey, request) {
+    async accept(hookKey, request) {
       try {
         return await accept(hookKey, request)
       } catch (error) {
@@ -82,13 +113,22 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
         throw error
       }
     },
-    async info (tenantId, connectionId) {
+    async info(tenantId, connectionId) {
       const { row, webhook } = await connection(tenantId, connectionId)
       if (!core.isPublic) throw new PublicUrlError()
       const { signatureHeader, secretHeader, events, payloadTemplate, instructions } = webhook.setup
-      return { url: core.hooksUrl + row.hook_key, signatureHeader, secretHeader, events, payloadTemplate, instructions, hasSecret: row.hook_secret !== null, lastDeliveryAt: await lastDeliveryAt(database, connectionId) }
+      return {
+        url: core.hooksUrl + row.hook_key,
+        signatureHeader,
+        secretHeader,
+        events,
+        payloadTemplate,
+        instructions,
+        hasSecret: row.hook_secret !== null,
+        lastDeliveryAt: await lastDeliveryAt(database, connectionId)
+      }
     },
-    async rotate (tenantId, connectionId, { graceMinutes = defaultGraceMinutes } = {}) {
+    async rotate(tenantId, connectionId, { graceMinutes = defaultGraceMinutes } = {}) {
       const { row } = await connection(tenantId, connectionId)
       if (!core.isPublic) throw new PublicUrlError()
       if (row.status === 'disconnected') throw new ConnectionDisconnectedError()
@@ -96,11 +136,11 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
       await rotateHookSecret(database, row.id, await core.secrets.seal(secret, sealedFor(row)), graceMinutes)
       return { url: core.hooksUrl + row.hook_key, secret }
     },
-    async deliveries (tenantId, connectionId, query) {
+    async deliveries(tenantId, connectionId, query) {
       await connection(tenantId, connectionId)
       return await listDeliveries(database, tenantId, connectionId, query)
     },
-    async replay (tenantId, deliveryId) {
+    async replay(tenantId, deliveryId) {
       const row = await replayDelivery(database, tenantId, deliveryId)
       if (row === null) throw new NotFoundError('Delivery')
       inbox.kick(row.connection_id)
@@ -111,11 +151,14 @@ export function createWebhooks (core: Core, inbox: Inbox): Rmm['webhooks'] {
 }
 
 /** Only ever called with a proven request; what it cannot read has no side effects. */
-function read (webhook: ProviderWebhook, request: WebhookRequest): { event: WebhookEvent, body: unknown } {
+function read(webhook: ProviderWebhook, request: WebhookRequest): { event: WebhookEvent; body: unknown } {
   try {
     const event = usable(webhook.parse(request))
     return { event, body: JSON.parse(request.rawBody.toString('utf8')) }
   } catch (error) {
-    throw Object.assign(new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`), { cause: error })
+    throw Object.assign(
+      new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`),
+      { cause: error }
+    )
   }
 }

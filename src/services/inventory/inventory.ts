@@ -6,10 +6,10 @@ import { type ConnectionRow, findDevice, listDevices, requireConnection, writeEv
 
 export const defaultSessionMinutes = 60
 
-export function createInventory (core: Core, clients: ClientFactory): Rmm['inventory'] {
+export function createInventory(core: Core, clients: ClientFactory): Rmm['inventory'] {
   const { database } = core
 
-  async function get (tenantId: string, deviceId: string) {
+  async function get(tenantId: string, deviceId: string) {
     const device = await findDevice(database, tenantId, deviceId)
     if (device === null) throw new NotFoundError('Device')
     return device
@@ -18,20 +18,31 @@ export function createInventory (core: Core, clients: ClientFactory): Rmm['inven
   return {
     get,
     list: (tenantId, query) => listDevices(database, tenantId, query),
-    async remoteSession (tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false } = {}) {
+    async remoteSession(tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false } = {}) {
       const device = await get(tenantId, deviceId)
       const row = await requireConnection(database, tenantId, device.connectionId)
       const provider = core.registry.get(row.provider)
-      if (provider?.remoteSession === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
-      const session = await act(core, clients, row, (client, signal) => provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName: 'PSA' }, signal))
-      await audit(core, row, { type: 'RMM_REMOTE_SESSION_STARTED', payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt: session.expiresAt.toISOString() } })
+      if (provider?.remoteSession === undefined)
+        throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
+      const session = await act(core, clients, row, (client, signal) =>
+        provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName: 'PSA' }, signal)
+      )
+      await audit(core, row, {
+        type: 'RMM_REMOTE_SESSION_STARTED',
+        payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt: session.expiresAt.toISOString() }
+      })
       return { url: session.url, expiresAt: session.expiresAt.toISOString() }
     }
   }
 }
 
 /** Does one thing on the platform for a person who waits for it. */
-export async function act<T> (core: Core, clients: ClientFactory, row: ConnectionRow, work: (client: unknown, signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function act<T>(
+  core: Core,
+  clients: ClientFactory,
+  row: ConnectionRow,
+  work: (client: unknown, signal: AbortSignal) => Promise<T>
+): Promise<T> {
   const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
   try {
     const open = await clients.open(row, signal)
@@ -45,6 +56,18 @@ export async function act<T> (core: Core, clients: ClientFactory, row: Connectio
   }
 }
 
-export async function audit (core: Core, row: ConnectionRow, event: Parameters<typeof writeEvents>[3][number]): Promise<void> {
-  await core.database.transaction(trx => writeEvents(trx, core.database.t, { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider }, [event], core.sinks))
+export async function audit(
+  core: Core,
+  row: ConnectionRow,
+  event: Parameters<typeof writeEvents>[3][number]
+): Promise<void> {
+  await core.database.transaction(trx =>
+    writeEvents(
+      trx,
+      core.database.t,
+      { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider },
+      [event],
+      core.sinks
+    )
+  )
 }

@@ -4,30 +4,49 @@ import type { Client, List, MappingChange, Organization, PageQuery } from '../..
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
 import { clean, suggest } from '../model/index.ts'
-import { changeMappings, type Db, findOrganizations, holdConnection, limitOf, listOrganizations, organizationNames, placeTree, readCursor, reassignDevices, requireConnection, writeCursor } from '../store/index.ts'
+import {
+  changeMappings,
+  type Db,
+  findOrganizations,
+  holdConnection,
+  limitOf,
+  listOrganizations,
+  organizationNames,
+  placeTree,
+  readCursor,
+  reassignDevices,
+  requireConnection,
+  writeCursor
+} from '../store/index.ts'
 
 type Change = { organizationId: string } & MappingChange
 
-export function createOrganizations (core: Core): Rmm['organizations'] {
+export function createOrganizations(core: Core): Rmm['organizations'] {
   const { database, directory } = core
   const { t } = database
 
-  async function checkClients (tenantId: string, changes: Change[]): Promise<void> {
+  async function checkClients(tenantId: string, changes: Change[]): Promise<void> {
     for (const clientRef of new Set(changes.flatMap(change => change.clientRef ?? []))) {
       if (clean(clientRef) !== clientRef) throw new MappingError('The clientRef has characters that cannot be stored')
-      if (await directory.client(tenantId, clientRef) === null) throw new ClientUnknownError(clientRef)
+      if ((await directory.client(tenantId, clientRef)) === null) throw new ClientUnknownError(clientRef)
     }
   }
 
   /** Applies all changes or none; the devices follow in the same transaction. */
-  async function apply (tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
+  async function apply(tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
     const row = await requireConnection(database, tenantId, connectionId)
     const ids = changes.map(change => change.organizationId)
     const settled = async (db: Db) => {
-      const stored = new Map((await findOrganizations(db, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
+      const stored = new Map(
+        (await findOrganizations(db, t, tenantId, connectionId, ids)).map(organization => [
+          organization.id,
+          organization
+        ])
+      )
       return changes.map(change => settle(change, stored.get(change.organizationId)))
     }
-    // What is refused anyway does not reach the directory, which may be slow: hence once before it, and once when nothing can change any more.
+    // What is refused anyway does not reach the directory, which may be slow: hence once before it, and once when
+    // nothing can change any more.
     await settled(database.db)
     await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
@@ -36,55 +55,73 @@ export function createOrganizations (core: Core): Rmm['organizations'] {
       const changed = noChanges()
       addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
       await applyChanges(core, trx, contextOf(row), changed)
-      const after = new Map((await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [organization.id, organization]))
+      const after = new Map(
+        (await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [
+          organization.id,
+          organization
+        ])
+      )
       return ids.map(id => after.get(id)!)
     })
   }
 
   return {
-    async list (tenantId, connectionId, query) {
+    async list(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
       return await listOrganizations(database, tenantId, connectionId, query)
     },
-    async update (tenantId, connectionId, organizationId, change) {
+    async update(tenantId, connectionId, organizationId, change) {
       return (await apply(tenantId, connectionId, [{ organizationId, ...change }]))[0]!
     },
-    async map (tenantId, connectionId, mappings) {
+    async map(tenantId, connectionId, mappings) {
       const ids = new Set(mappings.map(mapping => mapping.organizationId))
-      if (ids.size !== mappings.length) throw new MappingError('An organization is in the list twice; each may be mapped once')
+      if (ids.size !== mappings.length)
+        throw new MappingError('An organization is in the list twice; each may be mapped once')
       return { items: await apply(tenantId, connectionId, mappings) }
     },
-    async suggestions (tenantId, connectionId, query) {
+    async suggestions(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
-      const open = (await organizationNames(database, tenantId, connectionId)).filter(organization => organization.mode === 'inherit')
+      const open = (await organizationNames(database, tenantId, connectionId)).filter(
+        organization => organization.mode === 'inherit'
+      )
       return slice(suggest(open, await directory.clients(tenantId)), query)
     },
-    async clients (tenantId, query) {
+    async clients(tenantId, query) {
       const q = query?.q?.trim()
       const clients = await directory.clients(tenantId, q ? { q } : {})
       const found = q ? clients.filter(client => matches(client, q)) : clients
-      return slice([...found].sort((a, b) => a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1)), query)
+      return slice(
+        [...found].sort((a, b) => a.name.localeCompare(b.name) || (a.id < b.id ? -1 : 1)),
+        query
+      )
     }
   }
 }
 
 /** Completes a change by what is stored, so that only sensible mappings are written. */
-function settle (change: Change, organization: Organization | undefined): Change {
+function settle(change: Change, organization: Organization | undefined): Change {
   if (organization === undefined) throw new NotFoundError('Organization')
   const mode = change.mode ?? (change.clientRef ? 'mapped' : organization.mapping.mode)
-  const clientRef = mode !== 'mapped' ? null : change.clientRef === undefined ? organization.mapping.clientRef : change.clientRef
-  if (mode === 'mapped' && clientRef === null) throw new MappingError("mode 'mapped' needs a clientRef; inherit or excluded take the client away")
+  const clientRef =
+    mode !== 'mapped' ? null : change.clientRef === undefined ? organization.mapping.clientRef : change.clientRef
+  if (mode === 'mapped' && clientRef === null)
+    throw new MappingError("mode 'mapped' needs a clientRef; inherit or excluded take the client away")
   if (mode !== 'mapped' && change.clientRef) throw new MappingError(`mode '${mode}' takes no clientRef`)
-  return { organizationId: organization.id, mode, clientRef, ...(change.autoSync === undefined ? {} : { autoSync: change.autoSync }) }
+  return {
+    organizationId: organization.id,
+    mode,
+    clientRef,
+    ...(change.autoSync === undefined ? {} : { autoSync: change.autoSync })
+  }
 }
 
 /** The host may have filtered already; this holds where it did not. */
-function matches (client: Client, q: string): boolean {
+function matches(client: Client, q: string): boolean {
   return client.name.toLocaleLowerCase().includes(q.toLocaleLowerCase()) || client.id === q
 }
 
 /** Lists that come whole, from the directory or from a computation, in pages. */
-function slice<T> (items: T[], query?: PageQuery): List<T> {
+function slice<T>(items: T[], query?: PageQuery): List<T> {
   const limit = limitOf(query)
   const from = Number(readCursor(query?.cursor, ['number'])?.[0] ?? 0)
   const end = from + limit

@@ -1,6 +1,7 @@
 /**
- * Pure rules, no I/O: the tree of organizations, whose a device is, what a record becomes before it is stored, suggestions, group names and the
- * plan for them, schedules. Everything here is a function of its arguments; put a rule here before anything acts on it.
+ * Pure rules, no I/O: the tree of organizations, whose a device is, what a record becomes before it is stored,
+ * suggestions, group names and the plan for them, schedules. Everything here is a function of its arguments; put a
+ * rule here before anything acts on it.
  */
 
 export { assign, type Assigned } from './assign.ts'
@@ -8,7 +9,15 @@ export { describe, marker, markOf } from './group-names.ts'
 export { type GroupLink, type GroupStep, planGroups, type PlanInput } from './group-plan.ts'
 export { deviceRow, type NormalDevice, type NormalFacts, normalizeDevice } from './normalize/device.ts'
 export { clean, hashText } from './normalize/field-values.ts'
-export { type NormalAlert, normalizeAlert, normalizeAll, normalizeOrganization, normalizeUpdate, type NormalOrganization, type NormalUpdate } from './normalize/records.ts'
+export {
+  type NormalAlert,
+  normalizeAlert,
+  normalizeAll,
+  normalizeOrganization,
+  normalizeUpdate,
+  type NormalOrganization,
+  type NormalUpdate
+} from './normalize/records.ts'
 export { fieldEnd, fieldOf, joinFields, joinRows } from './row-text.ts'
 export { defaultSchedule, mergeSchedule } from './schedules.ts'
 export { stableJson, storable } from './stable-json.ts'

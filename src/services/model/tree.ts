@@ -21,12 +21,12 @@ export interface Placement {
 }
 
 /**
- * Finds the client of every organization: the deepest mapped ancestor, itself included. An excluded one on the way there wins over everything
- * above it; what is mapped below an excluded one was mapped on purpose, and counts.
- * An organization on that way whose `autoSync` is off *holds*: its devices stay where they are instead of falling to a client further up.
- * A missing parent ends the way; a cycle is cut where it would close.
+ * Finds the client of every organization: the deepest mapped ancestor, itself included. An excluded one on the way
+ * there wins over everything above it; what is mapped below an excluded one was mapped on purpose, and counts. An
+ * organization on that way whose `autoSync` is off *holds*: its devices stay where they are instead of falling to a
+ * client further up. A missing parent ends the way; a cycle is cut where it would close.
  */
-export function placeAll (nodes: Iterable<TreeNode>): Map<string, Placement> {
+export function placeAll(nodes: Iterable<TreeNode>): Map<string, Placement> {
   const byId = new Map<string, TreeNode>()
   for (const node of nodes) byId.set(node.externalId, node)
   const placed = new Map<string, Placement>()
@@ -35,10 +35,14 @@ export function placeAll (nodes: Iterable<TreeNode>): Map<string, Placement> {
 }
 
 /** The node and its ancestors, nearest first. */
-function ancestry (node: TreeNode, byId: Map<string, TreeNode>): TreeNode[] {
+function ancestry(node: TreeNode, byId: Map<string, TreeNode>): TreeNode[] {
   const way: TreeNode[] = []
   const seen = new Set<string>()
-  for (let at: TreeNode | undefined = node; at !== undefined && !seen.has(at.externalId); at = at.parentExternalId === null ? undefined : byId.get(at.parentExternalId)) {
+  for (
+    let at: TreeNode | undefined = node;
+    at !== undefined && !seen.has(at.externalId);
+    at = at.parentExternalId === null ? undefined : byId.get(at.parentExternalId)
+  ) {
     if (at.removed && at !== node) break
     seen.add(at.externalId)
     way.push(at)
@@ -46,7 +50,7 @@ function ancestry (node: TreeNode, byId: Map<string, TreeNode>): TreeNode[] {
   return way
 }
 
-function place (way: TreeNode[]): Placement {
+function place(way: TreeNode[]): Placement {
   const where = { path: pathOf(way), depth: way.length - 1 }
   const nearest = way.findIndex(node => node.mode === 'excluded' || (node.mode === 'mapped' && node.clientRef !== null))
   if (way[nearest]?.mode === 'excluded') return { ...where, assignment: 'excluded', effectiveClientRef: null }
@@ -58,7 +62,7 @@ function place (way: TreeNode[]): Placement {
 /** A platform that nests without end must not make paths without end: only the nearest levels are spelled out. */
 const spelledLevels = 40
 
-function pathOf (way: TreeNode[]): string {
+function pathOf(way: TreeNode[]): string {
   const names = way.slice(0, spelledLevels).map(node => node.name)
   if (way.length > spelledLevels) names.push('…')
   return names.reverse().join(' / ')

@@ -15,15 +15,15 @@ const unheardLooks = 2
 
 export type EventsService = Rmm['events'] & {
   /** From now on committed events leave at once. Processes that never start leave them to those that did. */
-  start (): void
+  start(): void
   /** Hands every sink what it has not taken yet. Returns when nothing is left or a sink failed. */
-  relay (): Promise<void>
-  prune (): Promise<void>
-  close (): Promise<void>
+  relay(): Promise<void>
+  prune(): Promise<void>
+  close(): Promise<void>
 }
 
 /** Takes events out of the outbox, in order, to every sink on its own. */
-export function createEvents (core: Core, hostSinks: readonly EventSink[]): EventsService {
+export function createEvents(core: Core, hostSinks: readonly EventSink[]): EventsService {
   const listeners = new Map<RmmEventType | '*', Set<(event: RmmEvent) => void | Promise<void>>>()
   const { database, log } = core
   const mine = listening + core.worker
@@ -34,44 +34,55 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
   const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
   const heardHere = (): boolean => listeners.size > 0
 
-  /** New events wait for listeners only where there are some: reading and marking every event for nobody costs as much as writing it. */
-  function choose (heard: boolean): void {
-    core.sinks = [...heard ? [emitterSink] : [], ...hostSinks.map(sink => sink.name)]
+  /**
+   * New events wait for listeners only where there are some: reading and marking every event for nobody costs as much
+   * as writing it.
+   */
+  function choose(heard: boolean): void {
+    core.sinks = [...(heard ? [emitterSink] : []), ...hostSinks.map(sink => sink.name)]
   }
   choose(true)
 
   /** Tells the other processes whether this one has listeners, and learns whether any has. */
-  async function look (): Promise<void> {
+  async function look(): Promise<void> {
     const heard = heardHere()
     if (heard) await takeLease(database, mine, core.worker, core.settings.leaseMs)
     else if (told) await dropLease(database, mine, core.worker)
     told = heard
-    unheard = heard || await anyLease(database, listening, core.worker) ? 0 : unheard + 1
+    unheard = heard || (await anyLease(database, listening, core.worker)) ? 0 : unheard + 1
     choose(unheard < unheardLooks)
   }
 
-  /** Where nobody listens, what waits for listeners is taken as heard. A process that has just begun to listen is asked for at the last moment. */
-  async function nobodyListens (): Promise<boolean> {
-    return !heardHere() && unheard >= unheardLooks && !await anyLease(database, listening, core.worker)
+  /**
+   * Where nobody listens, what waits for listeners is taken as heard. A process that has just begun to listen is
+   * asked for at the last moment.
+   */
+  async function nobodyListens(): Promise<boolean> {
+    return !heardHere() && unheard >= unheardLooks && !(await anyLease(database, listening, core.worker))
   }
 
-  const lookAgain = (): void => { look().catch(error => log.debug({ err: error }, 'looking for listeners failed; it is tried again')) }
+  const lookAgain = (): void => {
+    look().catch(error => log.debug({ err: error }, 'looking for listeners failed; it is tried again'))
+  }
 
-  async function emit (events: RmmEvent[]): Promise<void> {
+  async function emit(events: RmmEvent[]): Promise<void> {
     for (const event of events) {
-      for (const listener of [...listeners.get(event.type) ?? [], ...listeners.get('*') ?? []]) {
+      for (const listener of [...(listeners.get(event.type) ?? []), ...(listeners.get('*') ?? [])]) {
         try {
           await listener(event)
         } catch (error) {
           // A listener is the host's own code in the same process: repeating the event would not mend it.
-          log.error({ err: error, eventId: event.id, type: event.type, connectionId: event.connectionId }, 'an event listener failed')
+          log.error(
+            { err: error, eventId: event.id, type: event.type, connectionId: event.connectionId },
+            'an event listener failed'
+          )
         }
       }
     }
   }
 
   return {
-    on (type, listener) {
+    on(type, listener) {
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set.add(listener))
       choose(true)
@@ -82,26 +93,31 @@ export function createEvents (core: Core, hostSinks: readonly EventSink[]): Even
       }
     },
     lag: () => outboxLag(database),
-    start () {
+    start() {
       // A clock of its own: a tick may be busy for longer than the lease.
       looking = setInterval(lookAgain, Math.min(core.settings.tickMs, core.settings.leaseMs / 3)).unref()
       lookAgain()
-      database.onEvents(() => { for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick() })
+      database.onEvents(() => {
+        for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick()
+      })
     },
-    async relay () {
-      const relays = heardHere() || await nobodyListens() ? [emitter, ...hostRelays] : hostRelays
+    async relay() {
+      const relays = heardHere() || (await nobodyListens()) ? [emitter, ...hostRelays] : hostRelays
       await Promise.all(relays.map(relay => relay.relay()))
     },
-    async prune () {
+    async prune() {
       await pruneOutbox(database, keepHours)
       await pruneLeases(database, listening)
     },
-    async close () {
+    async close() {
       // The lease is left to end by itself: until then events wait, for the process that comes in this one's place.
       clearInterval(looking)
       await Promise.all([emitter, ...hostRelays].map(relay => relay.stop()))
       // One sink that cannot close must not keep the others open.
-      for (const sink of hostSinks) await Promise.resolve(sink.close?.()).catch(error => log.warn({ err: error, sink: sink.name }, 'closing the sink failed'))
+      for (const sink of hostSinks)
+        await Promise.resolve(sink.close?.()).catch(error =>
+          log.warn({ err: error, sink: sink.name }, 'closing the sink failed')
+        )
     }
   }
 }

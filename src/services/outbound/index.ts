@@ -4,5 +4,10 @@
 
 export { createEvents, type EventsService } from './events.ts'
 export { callbackSink } from './sinks/callback.ts'
-export { type IoRedisLike, type NodeRedisLike, redisStreamSink, type RedisStreamSinkOptions } from './sinks/redis-stream.ts'
+export {
+  type IoRedisLike,
+  type NodeRedisLike,
+  redisStreamSink,
+  type RedisStreamSinkOptions
+} from './sinks/redis-stream.ts'
 export { webhookSink, type WebhookSinkOptions } from './sinks/webhook.ts'

@@ -7,11 +7,11 @@ import { claimSink, markPublished, pendingEvents, releaseSink, renewSink, sinkFa
 
 export interface SinkRelay {
   /** Events were committed: take them to the sink within a moment, together with those that follow at once. */
-  kick (): void
+  kick(): void
   /** Takes what is pending now; joins a round that is under way. */
-  relay (): Promise<void>
+  relay(): Promise<void>
   /** No further rounds; resolves when the last one has ended. */
-  stop (): Promise<void>
+  stop(): Promise<void>
 }
 
 const batchSize = 500
@@ -25,9 +25,16 @@ const kickMs = 50
 const heldRetryMs = 250
 const heldRetries = 8
 
-/** Takes events to one sink, in order, one round at a time in this process and one process at a time: a sink that is down delays only itself. */
-export function createSinkRelay (core: Core, sink: EventSink): SinkRelay {
-  const { database, log, settings: { leaseMs } } = core
+/**
+ * Takes events to one sink, in order, one round at a time in this process and one process at a time: a sink that is
+ * down delays only itself.
+ */
+export function createSinkRelay(core: Core, sink: EventSink): SinkRelay {
+  const {
+    database,
+    log,
+    settings: { leaseMs }
+  } = core
   let round: Promise<void> | null = null
   let again = false
   let timer: NodeJS.Timeout | undefined
@@ -35,20 +42,27 @@ export function createSinkRelay (core: Core, sink: EventSink): SinkRelay {
   let held = 0
   let stopped = false
 
-  async function takeAll (): Promise<void> {
-    if (!await claimSink(database, sink.name, core.worker, leaseMs)) {
+  async function takeAll(): Promise<void> {
+    if (!(await claimSink(database, sink.name, core.worker, leaseMs))) {
       if (++held <= heldRetries) arm(heldRetryMs)
       return
     }
     held = 0
     const lost = new AbortController()
     const renewal = setInterval(() => {
-      renewSink(database, sink.name, core.worker, leaseMs).then(ours => { if (!ours) lost.abort() }, () => {})
+      renewSink(database, sink.name, core.worker, leaseMs).then(
+        ours => {
+          if (!ours) lost.abort()
+        },
+        () => {}
+      )
     }, leaseMs / 3)
-    let outcome: { error: string | null | undefined, retryMs: number } = { error: null, retryMs: 0 }
+    let outcome: { error: string | null | undefined; retryMs: number } = { error: null, retryMs: 0 }
     try {
       const signal = AbortSignal.any([core.signal, lost.signal])
-      while (!signal.aborted && await takeBatch(signal)) { /* until nothing is pending */ }
+      while (!signal.aborted && (await takeBatch(signal))) {
+        /* until nothing is pending */
+      }
     } catch (error) {
       outcome = core.signal.aborted || lost.signal.aborted ? { error: undefined, retryMs: 0 } : await failed(error)
     } finally {
@@ -57,30 +71,47 @@ export function createSinkRelay (core: Core, sink: EventSink): SinkRelay {
     await releaseSink(database, sink.name, core.worker, outcome)
   }
 
-  async function takeBatch (signal: AbortSignal): Promise<boolean> {
+  async function takeBatch(signal: AbortSignal): Promise<boolean> {
     const pending = await pendingEvents(database, sink.name, batchSize)
     if (pending.length === 0) return false
     const began = performance.now()
-    const { ids, error } = await publish(sink, pending.map(({ event }) => event), signal).catch((error: unknown): Taken => ({ ids: [], error }))
+    const { ids, error } = await publish(
+      sink,
+      pending.map(({ event }) => event),
+      signal
+    ).catch((error: unknown): Taken => ({ ids: [], error }))
     const taken = new Set(ids)
-    if (ids.length > 0) await markPublished(database, sink.name, pending.filter(({ event }) => taken.has(event.id)).map(({ seq }) => seq))
-    publishSink(() => ({ sink: sink.name, events: ids.length, durationMs: performance.now() - began, error: error === undefined ? null : messageOf(error) }))
+    if (ids.length > 0)
+      await markPublished(
+        database,
+        sink.name,
+        pending.filter(({ event }) => taken.has(event.id)).map(({ seq }) => seq)
+      )
+    publishSink(() => ({
+      sink: sink.name,
+      events: ids.length,
+      durationMs: performance.now() - began,
+      error: error === undefined ? null : messageOf(error)
+    }))
     if (error !== undefined) throw error
     if (ids.length === 0) throw new Error('the sink took none of its events and did not say why')
     return true
   }
 
-  async function failed (error: unknown): Promise<{ error: string, retryMs: number }> {
+  async function failed(error: unknown): Promise<{ error: string; retryMs: number }> {
     const failures = await sinkFailures(database, sink.name)
     const backoff = Math.min(1000 * 2 ** Math.min(failures, 10), longestRetryMs) * (0.5 + Math.random() / 2)
     const retryMs = Math.max(backoff, error instanceof ProviderError ? Math.min(error.retryAfterMs ?? 0, 3_600_000) : 0)
-    log.warn({ err: error, sink: sink.name, failures: failures + 1 }, 'the sink did not take its events; they stay in the outbox')
+    log.warn(
+      { err: error, sink: sink.name, failures: failures + 1 },
+      'the sink did not take its events; they stay in the outbox'
+    )
     notBefore = Date.now() + retryMs
     arm(retryMs + 10)
     return { error: messageOf(error), retryMs }
   }
 
-  function relay (): Promise<void> {
+  function relay(): Promise<void> {
     if (stopped || core.signal.aborted || Date.now() < notBefore) return round ?? Promise.resolve()
     if (round !== null) {
       again = true
@@ -91,26 +122,31 @@ export function createSinkRelay (core: Core, sink: EventSink): SinkRelay {
         again = false
         await takeAll()
       } while (again && !stopped && Date.now() >= notBefore)
-    })().finally(() => { round = null })
+    })().finally(() => {
+      round = null
+    })
     return round
   }
 
-  function arm (ms: number): void {
+  function arm(ms: number): void {
     if (stopped || core.signal.aborted) return
     clearTimeout(timer)
     timer = setTimeout(() => {
       timer = undefined
-      relay().catch(error => { if (!core.signal.aborted) log.warn({ err: error, sink: sink.name }, 'relaying events failed; it is tried again with the next tick') })
+      relay().catch(error => {
+        if (!core.signal.aborted)
+          log.warn({ err: error, sink: sink.name }, 'relaying events failed; it is tried again with the next tick')
+      })
     }, ms).unref()
   }
 
   return {
     relay,
-    kick () {
+    kick() {
       held = 0
       if (timer === undefined && Date.now() >= notBefore) arm(kickMs)
     },
-    async stop () {
+    async stop() {
       stopped = true
       clearTimeout(timer)
       await round?.catch(() => {})
@@ -118,16 +154,21 @@ export function createSinkRelay (core: Core, sink: EventSink): SinkRelay {
   }
 }
 
-function messageOf (error: unknown): string {
+function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500)
 }
 
 /** A sink that never answers must not keep its events for ever. */
-async function publish (sink: EventSink, events: RmmEvent[], shutdown: AbortSignal): Promise<Taken> {
+async function publish(sink: EventSink, events: RmmEvent[], shutdown: AbortSignal): Promise<Taken> {
   const done = new AbortController()
   const signal = AbortSignal.any([shutdown, AbortSignal.timeout(publishMs)])
   const ignored = new Promise<never>((_resolve, reject) => {
-    const giveUp = (): void => { void delay(ignoredSignalMs, undefined, { signal: done.signal, ref: false }).then(() => reject(new Error(`no answer within ${publishMs} ms`)), () => {}) }
+    const giveUp = (): void => {
+      void delay(ignoredSignalMs, undefined, { signal: done.signal, ref: false }).then(
+        () => reject(new Error(`no answer within ${publishMs} ms`)),
+        () => {}
+      )
+    }
     if (signal.aborted) giveUp()
     else signal.addEventListener('abort', giveUp, { once: true })
   })

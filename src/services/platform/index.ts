@@ -2,6 +2,13 @@
  * A connection's way to its platform: the registry of providers, sealed secrets, opening and closing clients.
  */
 
-export { type ClientFactory, createClientFactory, identityOf, type OpenClient, sealedFor, toRouteError } from './clients.ts'
+export {
+  type ClientFactory,
+  createClientFactory,
+  identityOf,
+  type OpenClient,
+  sealedFor,
+  toRouteError
+} from './clients.ts'
 export { checkAgainst, createRegistry } from './registry.ts'
 export { aesGcmSecretBox } from './secrets.ts'

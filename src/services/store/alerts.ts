@@ -27,24 +27,39 @@ interface AlertRow {
   resolved_at: unknown
 }
 
-export function toAlert (row: AlertRow): Alert {
+export function toAlert(row: AlertRow): Alert {
   return {
-    id: row.id, connectionId: row.connection_id, externalId: row.external_id, deviceId: row.device_id, deviceExternalId: row.device_external_id,
-    ...(row.device_name === undefined ? {} : { deviceName: row.device_name }), name: row.name, description: row.description, severity: row.severity, providerSeverity: row.provider_severity, status: row.status,
-    startedAt: iso(row.started_at), resolvedAt: isoOrNull(row.resolved_at)
+    id: row.id,
+    connectionId: row.connection_id,
+    externalId: row.external_id,
+    deviceId: row.device_id,
+    deviceExternalId: row.device_external_id,
+    ...(row.device_name === undefined ? {} : { deviceName: row.device_name }),
+    name: row.name,
+    description: row.description,
+    severity: row.severity,
+    providerSeverity: row.provider_severity,
+    status: row.status,
+    startedAt: iso(row.started_at),
+    resolvedAt: isoOrNull(row.resolved_at)
   }
 }
 
 /** The device is found by its external id when asked, so an alert may arrive before its device. */
-function select (t: Tables) {
+function select(t: Tables) {
   return sql`select a.*, d.id as device_id, d.display_name as device_name from ${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
 }
 
-export async function listAlerts ({ db, t }: Database, tenantId: string, query: PageQuery & AlertFilter = {}): Promise<List<Alert>> {
+export async function listAlerts(
+  { db, t }: Database,
+  tenantId: string,
+  query: PageQuery & AlertFilter = {}
+): Promise<List<Alert>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['time', 'id'])
   const conditions = [sql`a.tenant_id = ${tenantId}`]
-  if (query.connectionId !== undefined) conditions.push(isId(query.connectionId) ? sql`a.connection_id = ${query.connectionId}` : sql`false`)
+  if (query.connectionId !== undefined)
+    conditions.push(isId(query.connectionId) ? sql`a.connection_id = ${query.connectionId}` : sql`false`)
   if (query.deviceId !== undefined) conditions.push(isId(query.deviceId) ? sql`d.id = ${query.deviceId}` : sql`false`)
   if (query.status !== undefined) conditions.push(sql`a.status = ${query.status}`)
   if (query.severity !== undefined) conditions.push(sql`a.severity = ${query.severity}`)
@@ -54,20 +69,28 @@ export async function listAlerts ({ db, t }: Database, tenantId: string, query: 
   return toList(rows, limit, toAlert, row => [iso(row.started_at), row.id])
 }
 
-export async function findAlert ({ db, t }: Database, tenantId: string, id: string): Promise<Alert | null> {
+export async function findAlert({ db, t }: Database, tenantId: string, id: string): Promise<Alert | null> {
   if (!isId(id)) return null
   const { rows } = await sql<AlertRow>`${select(t)} where a.id = ${id} and a.tenant_id = ${tenantId}`.execute(db)
   return rows[0] ? toAlert(rows[0]) : null
 }
 
 /**
- * Merges alerts; a late record never overwrites a newer row, and a resolved alert stays resolved until a newer read says otherwise.
- * Open derived alerts go over to the platform's own ones.
+ * Merges alerts; a late record never overwrites a newer row, and a resolved alert stays resolved until a newer read
+ * says otherwise. Open derived alerts go over to the platform's own ones.
  */
-export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, given: NormalAlert[]): Promise<AlertChange[]> {
+export async function mergeAlerts(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  given: NormalAlert[]
+): Promise<AlertChange[]> {
   const records = await withoutTwins(trx, t, context.connectionId, given)
-  const before = await sql<KnownAlert>`select a.id, a.external_id, a.status, a.device_external_id, a.name, a.started_at, a.details->'derived' is not null as derived from ${t.alert} a
-    where a.connection_id = ${context.connectionId} and (a.external_id = any(${records.map(record => record.externalId)}::text[]) or (a.status = 'active' and a.details->'derived' is not null))`.execute(trx)
+  const before =
+    await sql<KnownAlert>`select a.id, a.external_id, a.status, a.device_external_id, a.name, a.started_at, a.details->'derived' is not null as derived from ${t.alert} a
+    where a.connection_id = ${context.connectionId} and (a.external_id = any(${records.map(record => record.externalId)}::text[]) or (a.status = 'active' and a.details->'derived' is not null))`.execute(
+      trx
+    )
   const known = new Map(before.rows.map(row => [row.external_id, row]))
   const ended = await adoptDerived(trx, t, known, records)
   const written = await sql<{ id: string }>`
@@ -86,7 +109,14 @@ export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, gi
     returning a.id`.execute(trx)
   const over = await endAlerts(trx, t, context, ended)
   if (written.rows.length === 0) return over
-  const merged = (await readAlerts(trx, t, context, written.rows.map(row => row.id))).map((alert): AlertChange => {
+  const merged = (
+    await readAlerts(
+      trx,
+      t,
+      context,
+      written.rows.map(row => row.id)
+    )
+  ).map((alert): AlertChange => {
     const was = known.get(alert.externalId)?.status
     if (alert.status === 'resolved') return { change: was === 'active' ? 'resolved' : 'updated', alert }
     return { change: was === 'active' ? 'updated' : 'triggered', alert }
@@ -94,36 +124,74 @@ export async function mergeAlerts (trx: Db, t: Tables, context: MergeContext, gi
   return [...over, ...merged]
 }
 
-async function endAlerts (trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<AlertChange[]> {
+async function endAlerts(trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<AlertChange[]> {
   if (ids.length === 0) return []
-  await sql`update ${t.alert} set status = 'resolved', resolved_at = now(), hash = 'closed', updated_at = now() where id = any(${ids}::uuid[])`.execute(trx)
+  await sql`update ${t.alert} set status = 'resolved', resolved_at = now(), hash = 'closed', updated_at = now() where id = any(${ids}::uuid[])`.execute(
+    trx
+  )
   return (await readAlerts(trx, t, context, ids)).map((alert): AlertChange => ({ change: 'resolved', alert }))
 }
 
-async function readAlerts (trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<Alert[]> {
-  const { rows } = await sql<AlertRow>`${select(t)} where a.connection_id = ${context.connectionId} and a.id = any(${ids}::uuid[]) order by a.started_at, a.id`.execute(trx)
+async function readAlerts(trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<Alert[]> {
+  const { rows } =
+    await sql<AlertRow>`${select(t)} where a.connection_id = ${context.connectionId} and a.id = any(${ids}::uuid[]) order by a.started_at, a.id`.execute(
+      trx
+    )
   return rows.map(toAlert)
 }
 
 /** Closes open alerts that the platform no longer knows, and that nobody saw since. */
-export async function closeAlerts (trx: Db, t: Tables, context: MergeContext, externalIds: string[], observedAt: Date): Promise<AlertChange[]> {
-  const closed = await sql<{ id: string }>`update ${t.alert} a set status = 'resolved', resolved_at = ${observedAt.toISOString()}::timestamptz, observed_at = ${observedAt.toISOString()}::timestamptz, hash = 'closed', updated_at = now()
+export async function closeAlerts(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  externalIds: string[],
+  observedAt: Date
+): Promise<AlertChange[]> {
+  const closed = await sql<{
+    id: string
+  }>`update ${t.alert} a set status = 'resolved', resolved_at = ${observedAt.toISOString()}::timestamptz, observed_at = ${observedAt.toISOString()}::timestamptz, hash = 'closed', updated_at = now()
     where a.connection_id = ${context.connectionId} and a.status = 'active' and a.external_id = any(${externalIds}::text[]) and a.observed_at <= ${observedAt.toISOString()}::timestamptz
-      and not ${seenSince(t, context.connectionId, 'alerts', sql`a.external_id`, observedAt)} returning a.id`.execute(trx)
+      and not ${seenSince(t, context.connectionId, 'alerts', sql`a.external_id`, observedAt)} returning a.id`.execute(
+    trx
+  )
   if (closed.rows.length === 0) return []
-  return (await readAlerts(trx, t, context, closed.rows.map(row => row.id))).map((alert): AlertChange => ({ change: 'resolved', alert }))
+  return (
+    await readAlerts(
+      trx,
+      t,
+      context,
+      closed.rows.map(row => row.id)
+    )
+  ).map((alert): AlertChange => ({ change: 'resolved', alert }))
 }
 
 /** A read beside the runs has no page that remembers what it saw unchanged: the row has to. */
-export async function touchAlerts (trx: Db, t: Tables, context: MergeContext, externalIds: string[], observedAt: Date): Promise<void> {
+export async function touchAlerts(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  externalIds: string[],
+  observedAt: Date
+): Promise<void> {
   await sql`update ${t.alert} a set observed_at = ${observedAt.toISOString()}::timestamptz
-    where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and a.observed_at < ${observedAt.toISOString()}::timestamptz`.execute(trx)
+    where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and a.observed_at < ${observedAt.toISOString()}::timestamptz`.execute(
+    trx
+  )
 }
 
 /** Open alerts that a complete pass did not see. Derived ones are in no list of the platform. */
-export async function unseenAlerts ({ db, t }: Database, connectionId: string, pass: { id: string, startedAt: Date }): Promise<string[]> {
-  const { rows } = await sql<{ external_id: string }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active' and a.details->'derived' is null
+export async function unseenAlerts(
+  { db, t }: Database,
+  connectionId: string,
+  pass: { id: string; startedAt: Date }
+): Promise<string[]> {
+  const { rows } = await sql<{
+    external_id: string
+  }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active' and a.details->'derived' is null
     and a.observed_at < ${pass.startedAt.toISOString()}::timestamptz
-    and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(db)
+    and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(
+    db
+  )
   return rows.map(row => row.external_id)
 }

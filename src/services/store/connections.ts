@@ -39,21 +39,41 @@ interface CountedRow extends ConnectionRow {
 }
 
 const syncStatus: Record<string, Connection['syncStatus']> = {
-  queued: 'queued', running: 'running', interrupted: 'queued', succeeded: 'completed', failed: 'failed', cancelled: 'idle'
+  queued: 'queued',
+  running: 'running',
+  interrupted: 'queued',
+  succeeded: 'completed',
+  failed: 'failed',
+  cancelled: 'idle'
 }
 
 /** Secrets have no column in this selection: what is not read cannot leak. */
-function toConnection (row: CountedRow): Connection {
+function toConnection(row: CountedRow): Connection {
   return {
-    id: row.id, provider: row.provider, name: row.name, config: row.config, status: row.status, statusReason: row.status_reason, account: row.account,
-    connectedAt: isoOrNull(row.connected_at), lastSyncAt: isoOrNull(row.last_sync_at), lastFullSyncAt: isoOrNull(row.last_full_sync_at), lastScheduledSyncAt: isoOrNull(row.last_scheduled_sync_at),
-    syncStatus: row.run_status === null ? 'idle' : syncStatus[row.run_status]!, syncError: row.run_status === 'failed' ? row.run_error?.message ?? null : null,
-    schedule: { enabled: row.schedule_enabled, everyMinutes: Number(row.every_minutes), fullEveryMinutes: Number(row.full_every_minutes) },
-    movePolicy: row.move_policy, counts: row.counts
+    id: row.id,
+    provider: row.provider,
+    name: row.name,
+    config: row.config,
+    status: row.status,
+    statusReason: row.status_reason,
+    account: row.account,
+    connectedAt: isoOrNull(row.connected_at),
+    lastSyncAt: isoOrNull(row.last_sync_at),
+    lastFullSyncAt: isoOrNull(row.last_full_sync_at),
+    lastScheduledSyncAt: isoOrNull(row.last_scheduled_sync_at),
+    syncStatus: row.run_status === null ? 'idle' : syncStatus[row.run_status]!,
+    syncError: row.run_status === 'failed' ? (row.run_error?.message ?? null) : null,
+    schedule: {
+      enabled: row.schedule_enabled,
+      everyMinutes: Number(row.every_minutes),
+      fullEveryMinutes: Number(row.full_every_minutes)
+    },
+    movePolicy: row.move_policy,
+    counts: row.counts
   }
 }
 
-function select (t: Tables) {
+function select(t: Tables) {
   return sql`
     select c.id, c.tenant_id, c.provider, c.name, c.config, c.status, c.status_reason, c.account, c.move_policy, c.schedule_enabled, c.every_minutes, c.full_every_minutes,
       c.connected_at, c.last_sync_at, c.last_full_sync_at, c.last_scheduled_sync_at, c.created_at, run.status as run_status, run.error as run_error,
@@ -66,7 +86,11 @@ function select (t: Tables) {
       from ${t.device} d left join ${t.device_status} s on s.device_id = d.id where d.connection_id = c.id and d.removed_at is null) d`
 }
 
-export async function listConnections ({ db, t }: Database, tenantId: string, query: PageQuery & { provider?: string } = {}): Promise<List<Connection>> {
+export async function listConnections(
+  { db, t }: Database,
+  tenantId: string,
+  query: PageQuery & { provider?: string } = {}
+): Promise<List<Connection>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['time', 'id'])
   const { rows } = await sql<CountedRow>`${select(t)} where c.tenant_id = ${tenantId}
@@ -76,21 +100,25 @@ export async function listConnections ({ db, t }: Database, tenantId: string, qu
   return toList(rows, limit, toConnection, row => [iso(row.created_at), row.id])
 }
 
-export async function findConnection ({ db, t }: Database, tenantId: string, id: string): Promise<Connection | null> {
+export async function findConnection({ db, t }: Database, tenantId: string, id: string): Promise<Connection | null> {
   if (!isId(id)) return null
   const { rows } = await sql<CountedRow>`${select(t)} where c.id = ${id} and c.tenant_id = ${tenantId}`.execute(db)
   return rows[0] ? toConnection(rows[0]) : null
 }
 
 /** The row with its sealed secrets, for those who have to open them. */
-export async function connectionRow ({ db, t }: Database, tenantId: string, id: string): Promise<ConnectionRow | null> {
+export async function connectionRow({ db, t }: Database, tenantId: string, id: string): Promise<ConnectionRow | null> {
   if (!isId(id)) return null
-  const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id} and tenant_id = ${tenantId}`.execute(db)
+  const { rows } =
+    await sql<ConnectionRow>`select * from ${t.connection} where id = ${id} and tenant_id = ${tenantId}`.execute(db)
   return rows[0] ?? null
 }
 
-/** The same where there is nothing to do without it. Not there and not this tenant's are one error: `RMM_ERR_NOT_FOUND`. */
-export async function requireConnection (database: Database, tenantId: string, id: string): Promise<ConnectionRow> {
+/**
+ * The same where there is nothing to do without it. Not there and not this tenant's are one error:
+ * `RMM_ERR_NOT_FOUND`.
+ */
+export async function requireConnection(database: Database, tenantId: string, id: string): Promise<ConnectionRow> {
   const row = await connectionRow(database, tenantId, id)
   if (row === null) throw new NotFoundError('Connection')
   return row
@@ -110,14 +138,16 @@ export interface NewConnection {
   schedule: Schedule
 }
 
-export async function insertConnection (trx: Db, t: Tables, c: NewConnection): Promise<void> {
+export async function insertConnection(trx: Db, t: Tables, c: NewConnection): Promise<void> {
   await sql`insert into ${t.connection} (id, tenant_id, provider, name, config, sealed_secrets, account, move_policy, hook_key, hook_secret, schedule_enabled, every_minutes, full_every_minutes, next_sync_at, connected_at)
     values (${c.id}, ${c.tenantId}, ${c.provider}, ${c.name}, ${JSON.stringify(c.config)}::jsonb, ${c.sealedSecrets}, ${c.account}, ${c.movePolicy}, ${c.hookKey}, ${c.sealedHookSecret},
-      ${c.schedule.enabled}, ${c.schedule.everyMinutes}, ${c.schedule.fullEveryMinutes}, ${c.schedule.enabled ? nextSync(c.schedule.everyMinutes) : sql`null`}, now())`.execute(trx)
+      ${c.schedule.enabled}, ${c.schedule.everyMinutes}, ${c.schedule.fullEveryMinutes}, ${c.schedule.enabled ? nextSync(c.schedule.everyMinutes) : sql`null`}, now())`.execute(
+    trx
+  )
 }
 
 /** A tenth of the interval as jitter, so that connections made together do not stay in step. */
-export function nextSync (everyMinutes: number) {
+export function nextSync(everyMinutes: number) {
   return sql`now() + ${everyMinutes} * interval '1 minute' * (1 + random() * 0.1)`
 }
 
@@ -132,40 +162,60 @@ export interface ConnectionPatch {
   checked?: boolean
 }
 
-export async function updateConnection (trx: Db, t: Tables, id: string, patch: ConnectionPatch): Promise<void> {
+export async function updateConnection(trx: Db, t: Tables, id: string, patch: ConnectionPatch): Promise<void> {
   const sets = [sql`updated_at = now()`]
   if (patch.name !== undefined) sets.push(sql`name = ${patch.name}`)
   if (patch.config !== undefined) sets.push(sql`config = ${JSON.stringify(patch.config)}::jsonb`)
   if (patch.sealedSecrets !== undefined) sets.push(sql`sealed_secrets = ${patch.sealedSecrets}`)
   if (patch.account !== undefined) sets.push(sql`account = ${patch.account}`)
   if (patch.movePolicy !== undefined) sets.push(sql`move_policy = ${patch.movePolicy}`)
-  if (patch.checked) sets.push(sql`status = 'connected', status_reason = null, connected_at = case when status = 'disconnected' then now() else coalesce(connected_at, now()) end`)
+  if (patch.checked)
+    sets.push(
+      sql`status = 'connected', status_reason = null, connected_at = case when status = 'disconnected' then now() else coalesce(connected_at, now()) end`
+    )
   if (patch.schedule !== undefined) {
     const { enabled, everyMinutes, fullEveryMinutes } = patch.schedule
-    sets.push(sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}`)
+    sets.push(
+      sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}`
+    )
   }
   await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}`.execute(trx)
 }
 
 /** Secrets go, what they brought stays. */
-export async function disconnect (trx: Db, t: Tables, id: string): Promise<void> {
+export async function disconnect(trx: Db, t: Tables, id: string): Promise<void> {
   await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, hook_secret = null, hook_secret_previous = null,
     schedule_enabled = false, next_sync_at = null, updated_at = now() where id = ${id}`.execute(trx)
-  await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(trx)
+  await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(
+    trx
+  )
 }
 
-export async function purge (trx: Db, t: Tables, id: string): Promise<void> {
-  await sql`delete from ${t.device_status} s using ${t.device} d where d.id = s.device_id and d.connection_id = ${id}`.execute(trx)
+export async function purge(trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`delete from ${t.device_status} s using ${t.device} d where d.id = s.device_id and d.connection_id = ${id}`.execute(
+    trx
+  )
   await sql`delete from ${t.connection} where id = ${id}`.execute(trx)
 }
 
-export async function setStatus ({ db, t }: Pick<Database, 'db' | 't'>, id: string, status: 'connected' | 'error', reason: string | null): Promise<void> {
+export async function setStatus(
+  { db, t }: Pick<Database, 'db' | 't'>,
+  id: string,
+  status: 'connected' | 'error',
+  reason: string | null
+): Promise<void> {
   await sql`update ${t.connection} set status = ${status}, status_reason = ${reason}, updated_at = now()
-    where id = ${id} and status <> 'disconnected' and (status <> ${status} or status_reason is distinct from ${reason})`.execute(db)
+    where id = ${id} and status <> 'disconnected' and (status <> ${status} or status_reason is distinct from ${reason})`.execute(
+    db
+  )
 }
 
 /** After a run that succeeded. A failed one advances none of these: they are three separate facts. */
-export async function finishConnection (trx: Db, t: Tables, run: { connection_id: string, mode: string, trigger: string, resources: string[] }): Promise<void> {
+export async function finishConnection(
+  trx: Db,
+  t: Tables,
+  run: { connection_id: string; mode: string; trigger: string; resources: string[] }
+): Promise<void> {
   const full = run.mode === 'full' && run.resources.includes('devices')
   await sql`update ${t.connection} set last_sync_at = now(), last_full_sync_at = case when ${full} then now() else last_full_sync_at end,
     last_scheduled_sync_at = case when ${run.trigger === 'schedule'} then now() else last_scheduled_sync_at end,
@@ -174,40 +224,55 @@ export async function finishConnection (trx: Db, t: Tables, run: { connection_id
 }
 
 /** For background work, which serves every tenant. */
-export async function connectionById ({ db, t }: Database, id: string): Promise<ConnectionRow | null> {
+export async function connectionById({ db, t }: Database, id: string): Promise<ConnectionRow | null> {
   const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where id = ${id}`.execute(db)
   return rows[0] ?? null
 }
 
 /**
- * The connections of these providers whose sync is due. Their next date moves forward in the same statement that finds them: no tick twice, in however many processes.
- * It moves a minute only: a sync that could not be started, or whose process died over it, is due again then. `scheduleNext` sets the real date.
+ * The connections of these providers whose sync is due. Their next date moves forward in the same statement that
+ * finds them: no tick twice, in however many processes. It moves a minute only: a sync that could not be started, or
+ * whose process died over it, is due again then. `scheduleNext` sets the real date.
  */
-export async function takeDue ({ db, t }: Database, providers: readonly string[], limit: number): Promise<Array<ConnectionRow & { full_due: boolean, due_at: unknown }>> {
+export async function takeDue(
+  { db, t }: Database,
+  providers: readonly string[],
+  limit: number
+): Promise<Array<ConnectionRow & { full_due: boolean; due_at: unknown }>> {
   // Half an interval early counts as due: the last full sync ended a little after its own tick.
-  const { rows } = await sql<ConnectionRow & { full_due: boolean, due_at: unknown }>`
+  const { rows } = await sql<ConnectionRow & { full_due: boolean; due_at: unknown }>`
     update ${t.connection} c set next_sync_at = now() + interval '1 minute'
     from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() and provider = any(${providers}::text[]) order by next_sync_at limit ${limit} for update skip locked) due
     where c.id = due.id
-    returning c.*, due.due_at, coalesce(c.last_full_sync_at + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(db)
+    returning c.*, due.due_at, coalesce(c.last_full_sync_at + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(
+    db
+  )
   return rows
 }
 
 /** The next date on the connection's own grid: what ran late does not push the later ones. */
-export async function scheduleNext ({ db, t }: Database, connectionId: string, dueAt: unknown): Promise<void> {
+export async function scheduleNext({ db, t }: Database, connectionId: string, dueAt: unknown): Promise<void> {
   const due = iso(dueAt)
   await sql`update ${t.connection} set next_sync_at = ${due}::timestamptz + every_minutes * interval '1 minute' * (floor(extract(epoch from now() - ${due}::timestamptz) / (every_minutes * 60)) + 1)
     where id = ${connectionId} and schedule_enabled`.execute(db)
 }
 
 /** Every tenant's connections to these providers that have what they need to log in. */
-export async function connectedTo ({ db, t }: Database, providers: readonly string[]): Promise<ConnectionRow[]> {
-  const { rows } = await sql<ConnectionRow>`select * from ${t.connection} where provider = any(${providers}::text[]) and status <> 'disconnected' and sealed_secrets is not null`.execute(db)
+export async function connectedTo({ db, t }: Database, providers: readonly string[]): Promise<ConnectionRow[]> {
+  const { rows } =
+    await sql<ConnectionRow>`select * from ${t.connection} where provider = any(${providers}::text[]) and status <> 'disconnected' and sealed_secrets is not null`.execute(
+      db
+    )
   return rows
 }
 
 /** The secret in force becomes the previous one, good for a while longer. */
-export async function rotateHookSecret ({ db, t }: Database, id: string, sealed: string, graceMinutes: number): Promise<void> {
+export async function rotateHookSecret(
+  { db, t }: Database,
+  id: string,
+  sealed: string,
+  graceMinutes: number
+): Promise<void> {
   await sql`update ${t.connection} set hook_secret_previous = hook_secret, hook_previous_until = now() + ${graceMinutes} * interval '1 minute', hook_secret = ${sealed}, updated_at = now()
     where id = ${id}`.execute(db)
 }

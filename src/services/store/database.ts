@@ -6,10 +6,23 @@ import { OptionError } from '../../errors.ts'
 export type Db = Kysely<any>
 
 export const tableNames = [
-  'connection', 'organization', 'device', 'device_status', 'alert', 'run', 'run_item', 'pass', 'page',
-  'delivery', 'client_group', 'outbox', 'lease', 'sink', 'migration'
+  'connection',
+  'organization',
+  'device',
+  'device_status',
+  'alert',
+  'run',
+  'run_item',
+  'pass',
+  'page',
+  'delivery',
+  'client_group',
+  'outbox',
+  'lease',
+  'sink',
+  'migration'
 ] as const
-type TableName = typeof tableNames[number]
+type TableName = (typeof tableNames)[number]
 export type Tables = Record<TableName, ReturnType<typeof sql.table>>
 
 export interface Database {
@@ -18,68 +31,80 @@ export interface Database {
   t: Tables
   /** The database works in this thread (PGlite): nothing is gained by letting it answer in between. */
   inThread: boolean
-  /** Runs one statement outside any transaction. Never use it while holding one of ours: PGlite has a single session. */
+  /**
+   * Runs one statement outside any transaction. Never use it while holding one of ours: PGlite has a single session.
+   */
   db: Db
-  transaction<T> (work: (trx: Db) => Promise<T>): Promise<T>
+  transaction<T>(work: (trx: Db) => Promise<T>): Promise<T>
   /** Calls `listener` after every commit that wrote events. */
-  onEvents (listener: () => void): void
+  onEvents(listener: () => void): void
   /** Tells those listeners of events that were written outside a transaction of ours. */
-  announce (): void
+  announce(): void
   /** The host's entity manager joined to our open transaction. */
-  hostEntityManager (trx: Db): EntityManager
+  hostEntityManager(trx: Db): EntityManager
 }
 
 interface ControlledDb extends Db {
-  commit (): { execute (): Promise<unknown> }
-  rollback (): { execute (): Promise<unknown> }
+  commit(): { execute(): Promise<unknown> }
+  rollback(): { execute(): Promise<unknown> }
 }
 
 const wroteEvents = new WeakSet<object>()
 
 /** Events were written in this transaction: whoever waits for them is told when it has committed. */
-export function tellAfterCommit (trx: Db): void {
+export function tellAfterCommit(trx: Db): void {
   wroteEvents.add(trx)
 }
 
-export function tablesOf (schema: string): Tables {
+export function tablesOf(schema: string): Tables {
   return Object.fromEntries(tableNames.map(name => [name, sql.table(`${schema}.rmm_${name}`)])) as Tables
 }
 
 /**
- * Opens our view on the host's connection. Nothing is connected or closed here: on PostgreSQL the host's pool is used through its
- * Kysely; on PGlite, which has one session, every transaction gets its own Kysely over the host's client, so that PGlite's own
- * lock keeps the host's statements out of our transactions and ours out of the host's.
+ * Opens our view on the host's connection. Nothing is connected or closed here: on PostgreSQL the host's pool is used
+ * through its Kysely; on PGlite, which has one session, every transaction gets its own Kysely over the host's client,
+ * so that PGlite's own lock keeps the host's statements out of our transactions and ours out of the host's.
  */
-export async function openDatabase (orm: MikroORM, schema: string): Promise<Database> {
-  const connection = orm.em.getConnection() as unknown as { getClient? (): Db, getNativeClient? (): Promise<unknown> }
+export async function openDatabase(orm: MikroORM, schema: string): Promise<Database> {
+  const connection = orm.em.getConnection() as unknown as { getClient?(): Db; getNativeClient?(): Promise<unknown> }
   if (typeof connection.getClient !== 'function') {
     throw new OptionError("option 'orm' must be a MikroORM 7 instance on @mikro-orm/postgresql or @mikro-orm/pglite")
   }
-  const { fresh, inThread } = await sessionFactory(connection as { getClient (): Db, getNativeClient? (): Promise<unknown> })
+  const { fresh, inThread } = await sessionFactory(
+    connection as { getClient(): Db; getNativeClient?(): Promise<unknown> }
+  )
   const listeners: Array<() => void> = []
-  const announce = (): void => { for (const listener of listeners) listener() }
+  const announce = (): void => {
+    for (const listener of listeners) listener()
+  }
   return {
     schema,
     announce,
-    onEvents (listener) { listeners.push(listener) },
+    onEvents(listener) {
+      listeners.push(listener)
+    },
     t: tablesOf(schema),
     inThread,
     db: fresh(),
-    // A transaction that cannot end, because its connection broke, would keep its place in the host's pool for ever: hence `connection()`, which gives it back.
-    transaction: async work => await fresh().connection().execute(async session => {
-      const trx = await session.startTransaction().execute() as unknown as ControlledDb
-      try {
-        const result = await work(trx)
-        await trx.commit().execute()
-        if (wroteEvents.has(trx)) announce()
-        return result
-      } catch (error) {
-        await rollBack(trx)
-        throw error
-      }
-    }),
-    hostEntityManager (trx) {
-      const em = orm.em.fork() as EntityManager & { setTransactionContext (context: unknown): void }
+    // A transaction that cannot end, because its connection broke, would keep its place in the host's pool for ever:
+    // hence `connection()`, which gives it back.
+    transaction: async work =>
+      await fresh()
+        .connection()
+        .execute(async session => {
+          const trx = (await session.startTransaction().execute()) as unknown as ControlledDb
+          try {
+            const result = await work(trx)
+            await trx.commit().execute()
+            if (wroteEvents.has(trx)) announce()
+            return result
+          } catch (error) {
+            await rollBack(trx)
+            throw error
+          }
+        }),
+    hostEntityManager(trx) {
+      const em = orm.em.fork() as EntityManager & { setTransactionContext(context: unknown): void }
       em.setTransactionContext(trx)
       return em
     }
@@ -87,21 +112,33 @@ export async function openDatabase (orm: MikroORM, schema: string): Promise<Data
 }
 
 /**
- * A broken connection cannot roll back, and need not; what made it break is the error worth telling. One that was only too slow for the
- * host's `query_timeout` still has our transaction open, and does not go back to the pool with it.
+ * A broken connection cannot roll back, and need not; what made it break is the error worth telling. One that was
+ * only too slow for the host's `query_timeout` still has our transaction open, and does not go back to the pool with
+ * it.
  */
-async function rollBack (trx: ControlledDb): Promise<void> {
+async function rollBack(trx: ControlledDb): Promise<void> {
   const tooSlow = (error: unknown): boolean => /^Query read timeout/.test((error as Error).message)
   let open = true
-  while (open) open = await trx.rollback().execute().then(() => false, tooSlow)
+  while (open)
+    open = await trx
+      .rollback()
+      .execute()
+      .then(() => false, tooSlow)
 }
 
-async function sessionFactory (connection: { getClient (): Db, getNativeClient? (): Promise<unknown> }): Promise<{ fresh: () => Db, inThread: boolean }> {
+async function sessionFactory(connection: {
+  getClient(): Db
+  getNativeClient?(): Promise<unknown>
+}): Promise<{ fresh: () => Db; inThread: boolean }> {
   const client = connection.getClient()
   // A host that handed MikroORM a ready-made Kysely has no native client to show; its Kysely is then all there is.
-  const native = await connection.getNativeClient?.().catch(() => null) as { transaction?: unknown, dumpDataDir?: unknown } | null | undefined
+  const native = (await connection.getNativeClient?.().catch(() => null)) as
+    | { transaction?: unknown; dumpDataDir?: unknown }
+    | null
+    | undefined
   if (native && typeof native.transaction === 'function' && typeof native.dumpDataDir === 'function') {
-    // MikroORM closes only a PGlite that its own Kysely has used: with a host that leaves all queries to us the process would never end.
+    // MikroORM closes only a PGlite that its own Kysely has used: with a host that leaves all queries to us the
+    // process would never end.
     await sql`select 1`.execute(client)
     const dialect = new PGliteDialect({ pglite: native as never })
     return { fresh: () => new Kysely({ dialect }), inThread: true }

@@ -7,7 +7,7 @@ import { limitOf, readCursor, toList } from './cursor.ts'
 import type { Database } from './database.ts'
 import { isId, iso, isoOrNull, numberOrNull } from './values.ts'
 
-type StoredAlert = Omit<AlertRecord, 'startedAt' | 'resolvedAt'> & { startedAt: string, resolvedAt?: string | null }
+type StoredAlert = Omit<AlertRecord, 'startedAt' | 'resolvedAt'> & { startedAt: string; resolvedAt?: string | null }
 
 export interface DeliveryRow {
   id: string
@@ -26,50 +26,80 @@ export interface DeliveryRow {
   processed_at: unknown
 }
 
-export function toDelivery (row: DeliveryRow): Delivery {
+export function toDelivery(row: DeliveryRow): Delivery {
   return {
-    id: row.id, connectionId: row.connection_id, eventId: row.event_id, eventType: row.event_type, status: row.status, attempts: Number(row.attempts),
-    lastError: row.last_error, receivedAt: iso(row.received_at), processedAt: isoOrNull(row.processed_at)
+    id: row.id,
+    connectionId: row.connection_id,
+    eventId: row.event_id,
+    eventType: row.event_type,
+    status: row.status,
+    attempts: Number(row.attempts),
+    lastError: row.last_error,
+    receivedAt: iso(row.received_at),
+    processedAt: isoOrNull(row.processed_at)
   }
 }
 
 /** What proves a request, and where its delivery goes. */
-export type Hook = Pick<ConnectionRow, 'id' | 'tenant_id' | 'provider' | 'hook_key' | 'hook_secret' | 'hook_secret_previous' | 'hook_previous_until'>
+export type Hook = Pick<
+  ConnectionRow,
+  'id' | 'tenant_id' | 'provider' | 'hook_key' | 'hook_secret' | 'hook_secret_previous' | 'hook_previous_until'
+>
 
 /** The connection behind an unguessable key, with what is needed to verify. */
-export async function findHook ({ db, t }: Database, hookKey: string): Promise<Hook | null> {
-  const { rows } = await sql<Hook>`select id, tenant_id, provider, hook_key, hook_secret, hook_secret_previous, hook_previous_until from ${t.connection}
+export async function findHook({ db, t }: Database, hookKey: string): Promise<Hook | null> {
+  const { rows } =
+    await sql<Hook>`select id, tenant_id, provider, hook_key, hook_secret, hook_secret_previous, hook_previous_until from ${t.connection}
     where hook_key = ${hookKey} and status <> 'disconnected'`.execute(db)
   return rows[0] ?? null
 }
 
 /** A proven event on its way into the inbox. */
-export interface NewDelivery { hook: Hook, event: WebhookEvent, body: unknown }
+export interface NewDelivery {
+  hook: Hook
+  event: WebhookEvent
+  body: unknown
+}
 
 /** `stale`: the secret that proved it is not the connection's any more. */
 export type Stored = { id: string } | 'duplicate' | 'stale'
 
 export const isIgnored = (event: WebhookEvent): boolean => event.hints.length === 0 && event.alert === undefined
 
-function toGiven ({ hook, event, body }: NewDelivery, n: number): object {
+function toGiven({ hook, event, body }: NewDelivery, n: number): object {
   return {
-    n, key: hook.hook_key, secret: hook.hook_secret, previous: hook.hook_secret_previous, event: event.id, type: event.type, occurred: event.occurredAt?.toISOString() ?? null, hints: event.hints,
-    alert: event.alert ?? null, status: isIgnored(event) ? 'ignored' : 'pending', repeats: event.derivedId === true ? event.alert?.externalId ?? null : null, body
+    n,
+    key: hook.hook_key,
+    secret: hook.hook_secret,
+    previous: hook.hook_secret_previous,
+    event: event.id,
+    type: event.type,
+    occurred: event.occurredAt?.toISOString() ?? null,
+    hints: event.hints,
+    alert: event.alert ?? null,
+    status: isIgnored(event) ? 'ignored' : 'pending',
+    repeats: event.derivedId === true ? (event.alert?.externalId ?? null) : null,
+    body
   }
 }
 
 /**
- * Stores deliveries and their outgoing events in one statement, each only while the secrets that proved it are still those of the
- * connection: whoever verified against a remembered secret learns here that it was replaced.
+ * Stores deliveries and their outgoing events in one statement, each only while the secrets that proved it are still
+ * those of the connection: whoever verified against a remembered secret learns here that it was replaced.
  *
- * A derived id (`repeats`) gets the last opposite delivery about the same alert within the time in which such an id repeats: with one of
- * them in between, the same id is a new event. It goes into the id, so that two deliveries of that new event are one again.
+ * A derived id (`repeats`) gets the last opposite delivery about the same alert within the time in which such an id
+ * repeats: with one of them in between, the same id is a new event. It goes into the id, so that two deliveries of
+ * that new event are one again.
  *
  * No lock is taken but that of the foreign key: a page that holds the connection's row does not hold up its webhooks.
  */
-export async function storeDeliveries ({ db, t }: Database, deliveries: NewDelivery[], sinks: string[]): Promise<Stored[]> {
+export async function storeDeliveries(
+  { db, t }: Database,
+  deliveries: NewDelivery[],
+  sinks: string[]
+): Promise<Stored[]> {
   const given = stableJson(deliveries.map(toGiven))
-  const { rows } = await sql<{ n: number, full_id: string, connection_id: string, id: string | null }>`
+  const { rows } = await sql<{ n: number; full_id: string; connection_id: string; id: string | null }>`
     with held as materialized (
       select x.*, c.id as connection_id, c.tenant_id, c.provider, x.event || case when x.repeats is null then '' else coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = c.id
         and d.received_at > now() - interval '15 minutes' and d.alert->>'externalId' = x.repeats and d.event_type <> x.type order by d.received_at desc, d.id desc limit 1), '') end as full_id
@@ -84,7 +114,9 @@ export async function storeDeliveries ({ db, t }: Database, deliveries: NewDeliv
       select s.tenant_id, s.connection_id, c.provider, 'RMM_WEBHOOK_RECEIVED', jsonb_build_object('eventId', s.event_id, 'eventType', s.event_type, 'hints', s.hints, 'deliveryId', s.id),
         ${sinks}::text[], s.id || ':RECEIVED', ${sinks.length === 0 ? sql`now()` : sql`null::timestamptz`}
       from stored s join ${t.connection} c on c.id = s.connection_id
-    ) select held.n, held.full_id, held.connection_id, stored.id from held left join stored on stored.connection_id = held.connection_id and stored.event_id = held.full_id order by held.n`.execute(db)
+    ) select held.n, held.full_id, held.connection_id, stored.id from held left join stored on stored.connection_id = held.connection_id and stored.event_id = held.full_id order by held.n`.execute(
+    db
+  )
   const results: Stored[] = deliveries.map(() => 'stale')
   const seen = new Set<string>()
   for (const row of rows) {
@@ -96,14 +128,26 @@ export async function storeDeliveries ({ db, t }: Database, deliveries: NewDeliv
 }
 
 /** Connections with deliveries that are due. */
-export async function connectionsWithDeliveries ({ db, t }: Database, limit: number): Promise<string[]> {
-  const { rows } = await sql<{ id: string }>`select c.id from ${t.connection} c where c.status <> 'disconnected' and exists
-    (select 1 from ${t.delivery} d where d.connection_id = c.id and d.status = 'pending' and d.next_attempt_at <= now()) limit ${limit}`.execute(db)
+export async function connectionsWithDeliveries({ db, t }: Database, limit: number): Promise<string[]> {
+  const { rows } = await sql<{
+    id: string
+  }>`select c.id from ${t.connection} c where c.status <> 'disconnected' and exists
+    (select 1 from ${t.delivery} d where d.connection_id = c.id and d.status = 'pending' and d.next_attempt_at <= now()) limit ${limit}`.execute(
+    db
+  )
   return rows.map(row => row.id)
 }
 
-/** Takes what is due, in the order it came in. While a delivery is worked on it is nobody else's; after `leaseMs` without renewal it is taken up again. */
-export async function claimDeliveries ({ db, t }: Database, connectionId: string, limit: number, leaseMs: number): Promise<DeliveryRow[]> {
+/**
+ * Takes what is due, in the order it came in. While a delivery is worked on it is nobody else's; after `leaseMs`
+ * without renewal it is taken up again.
+ */
+export async function claimDeliveries(
+  { db, t }: Database,
+  connectionId: string,
+  limit: number,
+  leaseMs: number
+): Promise<DeliveryRow[]> {
   const { rows } = await sql<DeliveryRow>`with taken as (
       update ${t.delivery} d set attempts = attempts + 1, next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
       where d.id in (select id from ${t.delivery} where connection_id = ${connectionId} and status = 'pending' and next_attempt_at <= now() order by received_at, id limit ${limit} for update skip locked)
@@ -112,49 +156,81 @@ export async function claimDeliveries ({ db, t }: Database, connectionId: string
   return rows
 }
 
-export async function renewDeliveries ({ db, t }: Database, ids: string[], leaseMs: number): Promise<void> {
-  await sql`update ${t.delivery} set next_attempt_at = now() + ${leaseMs} * interval '1 millisecond' where id = any(${ids}::uuid[]) and status = 'pending'`.execute(db)
+export async function renewDeliveries({ db, t }: Database, ids: string[], leaseMs: number): Promise<void> {
+  await sql`update ${t.delivery} set next_attempt_at = now() + ${leaseMs} * interval '1 millisecond' where id = any(${ids}::uuid[]) and status = 'pending'`.execute(
+    db
+  )
 }
 
-export interface Settled { id: string, status: Delivery['status'], error: string | null, retryMs: number, attempts: number }
+export interface Settled {
+  id: string
+  status: Delivery['status']
+  error: string | null
+  retryMs: number
+  attempts: number
+}
 
-export async function settleDeliveries ({ db, t }: Database, settled: Settled[]): Promise<void> {
+export async function settleDeliveries({ db, t }: Database, settled: Settled[]): Promise<void> {
   await sql`update ${t.delivery} d set status = x.status, last_error = x.error, attempts = x.attempts, next_attempt_at = now() + x."retryMs" * interval '1 millisecond',
       processed_at = case when x.status in ('done', 'ignored') then now() end
-    from jsonb_to_recordset(${JSON.stringify(settled)}::jsonb) as x(id uuid, status text, error text, "retryMs" float, attempts int) where d.id = x.id`.execute(db)
+    from jsonb_to_recordset(${JSON.stringify(settled)}::jsonb) as x(id uuid, status text, error text, "retryMs" float, attempts int) where d.id = x.id`.execute(
+    db
+  )
 }
 
-export async function listDeliveries ({ db, t }: Database, tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>> {
+export async function listDeliveries(
+  { db, t }: Database,
+  tenantId: string,
+  connectionId: string,
+  query?: PageQuery
+): Promise<List<Delivery>> {
   const limit = limitOf(query)
   const after = readCursor(query?.cursor, ['time', 'id'])
-  const { rows } = await sql<DeliveryRow>`select id, connection_id, event_id, event_type, status, attempts, last_error, received_at, processed_at from ${t.delivery}
+  const { rows } =
+    await sql<DeliveryRow>`select id, connection_id, event_id, event_type, status, attempts, last_error, received_at, processed_at from ${t.delivery}
     where tenant_id = ${tenantId} and connection_id = ${connectionId}
     ${after === null ? sql`` : sql`and (received_at, id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by received_at desc, id desc limit ${limit + 1}`.execute(db)
   return toList(rows, limit, toDelivery, row => [iso(row.received_at), row.id])
 }
 
-export async function lastDeliveryAt ({ db, t }: Database, connectionId: string): Promise<string | null> {
-  const { rows } = await sql<{ at: unknown }>`select max(received_at) as at from ${t.delivery} where connection_id = ${connectionId}`.execute(db)
+export async function lastDeliveryAt({ db, t }: Database, connectionId: string): Promise<string | null> {
+  const { rows } = await sql<{
+    at: unknown
+  }>`select max(received_at) as at from ${t.delivery} where connection_id = ${connectionId}`.execute(db)
   return isoOrNull(rows[0]?.at)
 }
 
 /** What waits in the inbox, for metrics: over all tenants. */
-export async function deliveryBacklog ({ db, t }: Database): Promise<{ pending: number, oldestAgeMs: number | null, dead: number }> {
-  const { rows } = await sql<{ pending: string | number, oldest: string | number | null, dead: string | number }>`select count(*) filter (where status = 'pending') as pending,
+export async function deliveryBacklog({
+  db,
+  t
+}: Database): Promise<{ pending: number; oldestAgeMs: number | null; dead: number }> {
+  const { rows } = await sql<{
+    pending: string | number
+    oldest: string | number | null
+    dead: string | number
+  }>`select count(*) filter (where status = 'pending') as pending,
     extract(epoch from now() - min(received_at) filter (where status = 'pending')) * 1000 as oldest, count(*) filter (where status = 'dead') as dead
     from ${t.delivery} where status in ('pending', 'dead')`.execute(db)
-  return { pending: Number(rows[0]?.pending ?? 0), oldestAgeMs: numberOrNull(rows[0]?.oldest), dead: Number(rows[0]?.dead ?? 0) }
+  return {
+    pending: Number(rows[0]?.pending ?? 0),
+    oldestAgeMs: numberOrNull(rows[0]?.oldest),
+    dead: Number(rows[0]?.dead ?? 0)
+  }
 }
 
-export async function replayDelivery ({ db, t }: Database, tenantId: string, id: string): Promise<DeliveryRow | null> {
+export async function replayDelivery({ db, t }: Database, tenantId: string, id: string): Promise<DeliveryRow | null> {
   if (!isId(id)) return null
-  const { rows } = await sql<DeliveryRow>`update ${t.delivery} set status = 'pending', attempts = 0, next_attempt_at = now(), last_error = null, processed_at = null
+  const { rows } =
+    await sql<DeliveryRow>`update ${t.delivery} set status = 'pending', attempts = 0, next_attempt_at = now(), last_error = null, processed_at = null
     where id = ${id} and tenant_id = ${tenantId} returning *`.execute(db)
   return rows[0] ?? null
 }
 
 /** Deliveries that are dealt with go after a while; a batch at a time. */
-export async function pruneDeliveries ({ db, t }: Database, keepDays: number): Promise<void> {
-  await sql`delete from ${t.delivery} where id in (select id from ${t.delivery} where status <> 'pending' and received_at < now() - ${keepDays} * interval '1 day' limit 5000)`.execute(db)
+export async function pruneDeliveries({ db, t }: Database, keepDays: number): Promise<void> {
+  await sql`delete from ${t.delivery} where id in (select id from ${t.delivery} where status <> 'pending' and received_at < now() - ${keepDays} * interval '1 day' limit 5000)`.execute(
+    db
+  )
 }

@@ -3,8 +3,9 @@ import type { NormalAlert } from '../model/index.ts'
 import type { Db, Tables } from './database.ts'
 
 /**
- * Alerts that a webhook told without the platform's id (`AlertRecord.derived`). The platform cannot be asked for them, so no sweep
- * closes them; they end with a resolved event, by hand, or here: when the platform's own alert of the same device and name shows up.
+ * Alerts that a webhook told without the platform's id (`AlertRecord.derived`). The platform cannot be asked for
+ * them, so no sweep closes them; they end with a resolved event, by hand, or here: when the platform's own alert of
+ * the same device and name shows up.
  */
 
 /** A row as `mergeAlerts` knows it before it writes. */
@@ -18,56 +19,95 @@ export interface KnownAlert {
   derived: boolean
 }
 
-export const isDerived = (alert: { details: unknown }): boolean => (alert.details as { derived?: unknown } | null)?.derived === true
+export const isDerived = (alert: { details: unknown }): boolean =>
+  (alert.details as { derived?: unknown } | null)?.derived === true
 
-const sameCondition = (device: string | null, name: string): string | null => device === null ? null : `${device}|${name.trim().toLowerCase()}`
+const sameCondition = (device: string | null, name: string): string | null =>
+  device === null ? null : `${device}|${name.trim().toLowerCase()}`
 
 /**
- * Gives an open derived alert to the platform's own one: the row stays, with its id and whatever the host hung on it, under the platform's id.
- * Where the platform's alert has a row of its own, the derived one ends. Returns the ids of those that ended.
+ * Gives an open derived alert to the platform's own one: the row stays, with its id and whatever the host hung on it,
+ * under the platform's id. Where the platform's alert has a row of its own, the derived one ends. Returns the ids of
+ * those that ended.
  */
-export async function adoptDerived (trx: Db, t: Tables, known: Map<string, KnownAlert>, records: NormalAlert[]): Promise<string[]> {
+export async function adoptDerived(
+  trx: Db,
+  t: Tables,
+  known: Map<string, KnownAlert>,
+  records: NormalAlert[]
+): Promise<string[]> {
   const ended: string[] = []
   for (const row of [...known.values()]) {
     const condition = sameCondition(row.device_external_id, row.name)
     if (!row.derived || row.status !== 'active' || condition === null) continue
     const began = new Date(row.started_at as string).toISOString()
-    const own = records.filter(record => !isDerived(record) && sameCondition(record.deviceExternalId, record.name) === condition &&
-      (record.status === 'active' || record.resolvedAt! >= began)).sort(openAndNewestFirst)[0]
+    const own = records
+      .filter(
+        record =>
+          !isDerived(record) &&
+          sameCondition(record.deviceExternalId, record.name) === condition &&
+          (record.status === 'active' || record.resolvedAt! >= began)
+      )
+      .sort(openAndNewestFirst)[0]
     if (own === undefined) continue
     known.delete(row.external_id)
     if (known.has(own.externalId)) ended.push(row.id)
     else {
-      await sql`update ${t.alert} set external_id = ${own.externalId}, details = details - 'derived', hash = 'adopted', updated_at = now() where id = ${row.id}`.execute(trx)
+      await sql`update ${t.alert} set external_id = ${own.externalId}, details = details - 'derived', hash = 'adopted', updated_at = now() where id = ${row.id}`.execute(
+        trx
+      )
       known.set(own.externalId, { ...row, external_id: own.externalId, derived: false })
     }
   }
   return ended
 }
 
-function openAndNewestFirst (a: NormalAlert, b: NormalAlert): number {
+function openAndNewestFirst(a: NormalAlert, b: NormalAlert): number {
   if (a.status !== b.status) return a.status === 'active' ? -1 : 1
   return a.startedAt < b.startedAt ? 1 : -1
 }
 
-/** The platform's own open alerts that the given derived ones speak of: asking for those is better than believing an event without an id. */
-export async function ownAlertsOf (db: Db, t: Tables, connectionId: string, derived: Array<{ deviceExternalId?: string | null | undefined, name: string }>): Promise<Map<string, string>> {
+/**
+ * The platform's own open alerts that the given derived ones speak of: asking for those is better than believing an
+ * event without an id.
+ */
+export async function ownAlertsOf(
+  db: Db,
+  t: Tables,
+  connectionId: string,
+  derived: Array<{ deviceExternalId?: string | null | undefined; name: string }>
+): Promise<Map<string, string>> {
   const devices = derived.flatMap(alert => alert.deviceExternalId ?? [])
   if (devices.length === 0) return new Map()
-  const { rows } = await sql<{ external_id: string, device_external_id: string, name: string }>`select external_id, device_external_id, name from ${t.alert}
-    where connection_id = ${connectionId} and status = 'active' and device_external_id = any(${devices}::text[]) and details->'derived' is null order by started_at`.execute(db)
+  const { rows } = await sql<{
+    external_id: string
+    device_external_id: string
+    name: string
+  }>`select external_id, device_external_id, name from ${t.alert}
+    where connection_id = ${connectionId} and status = 'active' and device_external_id = any(${devices}::text[]) and details->'derived' is null order by started_at`.execute(
+    db
+  )
   const own = new Map(rows.map(row => [sameCondition(row.device_external_id, row.name), row.external_id]))
-  return new Map(derived.flatMap(({ deviceExternalId, name }): Array<[string, string]> => {
-    const condition = sameCondition(deviceExternalId ?? null, name)
-    const found = own.get(condition)
-    return condition === null || found === undefined ? [] : [[condition, found]]
-  }))
+  return new Map(
+    derived.flatMap(({ deviceExternalId, name }): Array<[string, string]> => {
+      const condition = sameCondition(deviceExternalId ?? null, name)
+      const found = own.get(condition)
+      return condition === null || found === undefined ? [] : [[condition, found]]
+    })
+  )
 }
 
 /** Records without the derived ones for which the platform's own alert is open: one condition, one open alert. */
-export async function withoutTwins (trx: Db, t: Tables, connectionId: string, records: NormalAlert[]): Promise<NormalAlert[]> {
+export async function withoutTwins(
+  trx: Db,
+  t: Tables,
+  connectionId: string,
+  records: NormalAlert[]
+): Promise<NormalAlert[]> {
   const derived = records.filter(isDerived)
   if (derived.length === 0) return records
   const own = await ownAlertsOf(trx, t, connectionId, derived)
-  return records.filter(record => !isDerived(record) || !own.has(sameCondition(record.deviceExternalId, record.name) ?? ''))
+  return records.filter(
+    record => !isDerived(record) || !own.has(sameCondition(record.deviceExternalId, record.name) ?? '')
+  )
 }

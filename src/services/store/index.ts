@@ -1,14 +1,66 @@
 /**
- * The only code that speaks SQL and touches an EntityManager: one file or folder per group of tables. Every function takes the tenant or
- * connection it may touch; nothing here decides what should happen.
+ * The only code that speaks SQL and touches an EntityManager: one file or folder per group of tables. Every function
+ * takes the tenant or connection it may touch; nothing here decides what should happen.
  */
 
-export { type AlertChange, closeAlerts, findAlert, listAlerts, mergeAlerts, touchAlerts, unseenAlerts } from './alerts.ts'
-export { devicesPerGroup, markMissing, type NewLink, readGroups, readLink, storedNames, writeLinks } from './client-groups.ts'
-export { connectedTo, connectionById, type ConnectionRow, connectionRow, disconnect, findConnection, finishConnection, insertConnection, listConnections, purge, requireConnection, rotateHookSecret, scheduleNext, setStatus, takeDue, updateConnection } from './connections.ts'
+export {
+  type AlertChange,
+  closeAlerts,
+  findAlert,
+  listAlerts,
+  mergeAlerts,
+  touchAlerts,
+  unseenAlerts
+} from './alerts.ts'
+export {
+  devicesPerGroup,
+  markMissing,
+  type NewLink,
+  readGroups,
+  readLink,
+  storedNames,
+  writeLinks
+} from './client-groups.ts'
+export {
+  connectedTo,
+  connectionById,
+  type ConnectionRow,
+  connectionRow,
+  disconnect,
+  findConnection,
+  finishConnection,
+  insertConnection,
+  listConnections,
+  purge,
+  requireConnection,
+  rotateHookSecret,
+  scheduleNext,
+  setStatus,
+  takeDue,
+  updateConnection
+} from './connections.ts'
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
 export { type Database, type Db, openDatabase } from './database.ts'
-export { claimDeliveries, connectionsWithDeliveries, deliveryBacklog, type DeliveryRow, findHook, type Hook, isIgnored, lastDeliveryAt, listDeliveries, type NewDelivery, pruneDeliveries, renewDeliveries, replayDelivery, type Settled, settleDeliveries, type Stored, storeDeliveries, toDelivery } from './deliveries.ts'
+export {
+  claimDeliveries,
+  connectionsWithDeliveries,
+  deliveryBacklog,
+  type DeliveryRow,
+  findHook,
+  type Hook,
+  isIgnored,
+  lastDeliveryAt,
+  listDeliveries,
+  type NewDelivery,
+  pruneDeliveries,
+  renewDeliveries,
+  replayDelivery,
+  type Settled,
+  settleDeliveries,
+  type Stored,
+  storeDeliveries,
+  toDelivery
+} from './deliveries.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'
@@ -16,9 +68,54 @@ export { mergeDevices } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'
 export { beginPass, completePass, markPages, type PageMark, type Pass } from './devices/passes.ts'
 export { applyPatchCounts, removeDevices, removeOrganizations, unseen } from './devices/removal.ts'
-export { changeMappings, findOrganizations, listOrganizations, mergeOrganizations, organizationNames, placeTree, reassignDevices } from './organizations.ts'
+export {
+  changeMappings,
+  findOrganizations,
+  listOrganizations,
+  mergeOrganizations,
+  organizationNames,
+  placeTree,
+  reassignDevices
+} from './organizations.ts'
 export { type NewEvent, writeEvents } from './outbox.ts'
-export { claimSink, markPublished, outboxLag, pendingEvents, pruneOutbox, releaseSink, renewSink, sinkFailures } from './relay.ts'
-export { adoptableRuns, type Attempt, claimRun, endRun, holdConnection, holdRun, leaveRuns, type PageProgress, rehomeRun, releaseRun, renewLease, type RunEnd, writeProgress } from './runs/leases.ts'
+export {
+  claimSink,
+  markPublished,
+  outboxLag,
+  pendingEvents,
+  pruneOutbox,
+  releaseSink,
+  renewSink,
+  sinkFailures
+} from './relay.ts'
+export {
+  adoptableRuns,
+  type Attempt,
+  claimRun,
+  endRun,
+  holdConnection,
+  holdRun,
+  leaveRuns,
+  type PageProgress,
+  rehomeRun,
+  releaseRun,
+  renewLease,
+  type RunEnd,
+  writeProgress
+} from './runs/leases.ts'
 export { anyLease, dropLease, pruneLeases, takeLease } from './runs/named-lease.ts'
-export { activeRun, deleteQueuedRun, findRun, insertRun, insertRunItems, listRunItems, listRuns, noTotals, pruneRuns, requestCancel, runById, type RunRow, toRun } from './runs/runs.ts'
+export {
+  activeRun,
+  deleteQueuedRun,
+  findRun,
+  insertRun,
+  insertRunItems,
+  listRunItems,
+  listRuns,
+  noTotals,
+  pruneRuns,
+  requestCancel,
+  runById,
+  type RunRow,
+  toRun
+} from './runs/runs.ts'

@@ -24,23 +24,37 @@ interface OrganizationRow {
   removed_at: unknown
 }
 
-function toOrganization (row: OrganizationRow): Organization {
+function toOrganization(row: OrganizationRow): Organization {
   const own = numberOrNull(row.device_count) ?? Number(row.own_devices)
   return {
-    id: row.id, externalId: row.external_id, name: row.name, parentExternalId: row.parent_external_id, path: row.path, depth: Number(row.depth),
-    deviceCount: own, descendantDeviceCount: numberOrNull(row.descendant_device_count) ?? own,
-    mapping: { mode: row.mode, clientRef: row.client_ref }, effectiveClientRef: row.effective_client_ref, autoSync: row.auto_sync, removedAt: isoOrNull(row.removed_at)
+    id: row.id,
+    externalId: row.external_id,
+    name: row.name,
+    parentExternalId: row.parent_external_id,
+    path: row.path,
+    depth: Number(row.depth),
+    deviceCount: own,
+    descendantDeviceCount: numberOrNull(row.descendant_device_count) ?? own,
+    mapping: { mode: row.mode, clientRef: row.client_ref },
+    effectiveClientRef: row.effective_client_ref,
+    autoSync: row.auto_sync,
+    removedAt: isoOrNull(row.removed_at)
   }
 }
 
 /** Where the platform tells no counts, our own inventory does. */
-function select (t: Tables) {
+function select(t: Tables) {
   return sql`select o.*, case when o.device_count is null then (select count(*) from ${t.device} d
     where d.connection_id = o.connection_id and d.organization_external_id = o.external_id and d.removed_at is null) else 0 end as own_devices
     from ${t.organization} o`
 }
 
-export async function listOrganizations ({ db, t }: Database, tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Organization>> {
+export async function listOrganizations(
+  { db, t }: Database,
+  tenantId: string,
+  connectionId: string,
+  query?: PageQuery
+): Promise<List<Organization>> {
   const limit = limitOf(query)
   const after = readCursor(query?.cursor, ['id'])
   const { rows } = await sql<OrganizationRow>`${select(t)}
@@ -50,20 +64,44 @@ export async function listOrganizations ({ db, t }: Database, tenantId: string, 
   return toList(rows, limit, toOrganization, row => [row.id])
 }
 
-export async function findOrganizations (db: Db, t: Tables, tenantId: string, connectionId: string, ids: string[]): Promise<Organization[]> {
+export async function findOrganizations(
+  db: Db,
+  t: Tables,
+  tenantId: string,
+  connectionId: string,
+  ids: string[]
+): Promise<Organization[]> {
   const { rows } = await sql<OrganizationRow>`${select(t)}
-    where o.tenant_id = ${tenantId} and o.connection_id = ${connectionId} and o.id = any(${ids.filter(isId)}::uuid[])`.execute(db)
+    where o.tenant_id = ${tenantId} and o.connection_id = ${connectionId} and o.id = any(${ids.filter(isId)}::uuid[])`.execute(
+    db
+  )
   return rows.map(toOrganization)
 }
 
 /** Every organization that is there, without counts: for suggestions. */
-export async function organizationNames ({ db, t }: Database, tenantId: string, connectionId: string): Promise<Array<{ id: string, name: string, path: string, mode: string }>> {
-  const { rows } = await sql<{ id: string, name: string, path: string, mode: string }>`select id, name, path, mode from ${t.organization}
-    where tenant_id = ${tenantId} and connection_id = ${connectionId} and removed_at is null order by path, id`.execute(db)
+export async function organizationNames(
+  { db, t }: Database,
+  tenantId: string,
+  connectionId: string
+): Promise<Array<{ id: string; name: string; path: string; mode: string }>> {
+  const { rows } = await sql<{
+    id: string
+    name: string
+    path: string
+    mode: string
+  }>`select id, name, path, mode from ${t.organization}
+    where tenant_id = ${tenantId} and connection_id = ${connectionId} and removed_at is null order by path, id`.execute(
+    db
+  )
   return rows
 }
 
-export async function changeMappings (trx: Db, t: Tables, connectionId: string, changes: Array<{ organizationId: string } & MappingChange>): Promise<void> {
+export async function changeMappings(
+  trx: Db,
+  t: Tables,
+  connectionId: string,
+  changes: Array<{ organizationId: string } & MappingChange>
+): Promise<void> {
   const json = JSON.stringify(changes.map(change => ({ ...change, setClient: change.clientRef !== undefined })))
   await sql`update ${t.organization} o set mode = coalesce(x.mode, o.mode), auto_sync = coalesce(x."autoSync", o.auto_sync),
       client_ref = case when x."setClient" then x."clientRef" else o.client_ref end, updated_at = now()
@@ -71,10 +109,19 @@ export async function changeMappings (trx: Db, t: Tables, connectionId: string, 
     where o.id = x."organizationId" and o.connection_id = ${connectionId}`.execute(trx)
 }
 
-export interface OrganizationMerge { created: number, updated: number, unchanged: number }
+export interface OrganizationMerge {
+  created: number
+  updated: number
+  unchanged: number
+}
 
 /** Merges one page of organizations; the mapping, which is the operator's, is never touched. */
-export async function mergeOrganizations (trx: Db, t: Tables, context: MergeContext, records: NormalOrganization[]): Promise<OrganizationMerge> {
+export async function mergeOrganizations(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  records: NormalOrganization[]
+): Promise<OrganizationMerge> {
   const { rows } = await sql<{ created: boolean }>`
     insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, parent_external_id, device_count, descendant_device_count, hash, observed_at)
     select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x.name, x."parentExternalId", x."deviceCount", x."descendantDeviceCount", x.hash, x."observedAt"
@@ -92,19 +139,31 @@ export async function mergeOrganizations (trx: Db, t: Tables, context: MergeCont
 }
 
 /**
- * Recomputes paths and clients of the whole tree and writes what changed. Returns the external ids of the organizations whose devices may
- * belong elsewhere now. Everything it needs is in the database: no call to the platform.
+ * Recomputes paths and clients of the whole tree and writes what changed. Returns the external ids of the
+ * organizations whose devices may belong elsewhere now. Everything it needs is in the database: no call to the
+ * platform.
  */
-export async function placeTree (trx: Db, t: Tables, connectionId: string): Promise<Set<string>> {
+export async function placeTree(trx: Db, t: Tables, connectionId: string): Promise<Set<string>> {
   const { rows } = await sql<OrganizationRow & { assignment: Assignment }>`
     select id, external_id, name, parent_external_id, path, depth, mode, client_ref, auto_sync, assignment, effective_client_ref, removed_at
     from ${t.organization} where connection_id = ${connectionId}`.execute(trx)
-  const placed = placeAll(rows.map((row): TreeNode => ({
-    externalId: row.external_id, parentExternalId: row.parent_external_id, name: row.name, mode: row.mode,
-    clientRef: row.client_ref, autoSync: row.auto_sync, removed: row.removed_at !== null
-  })))
+  const placed = placeAll(
+    rows.map(
+      (row): TreeNode => ({
+        externalId: row.external_id,
+        parentExternalId: row.parent_external_id,
+        name: row.name,
+        mode: row.mode,
+        clientRef: row.client_ref,
+        autoSync: row.auto_sync,
+        removed: row.removed_at !== null
+      })
+    )
+  )
   const pairs = rows.map(row => ({ row, to: placed.get(row.external_id)! }))
-  const decided = pairs.filter(({ row, to }) => row.assignment !== to.assignment || row.effective_client_ref !== to.effectiveClientRef)
+  const decided = pairs.filter(
+    ({ row, to }) => row.assignment !== to.assignment || row.effective_client_ref !== to.effectiveClientRef
+  )
   const moved = pairs.filter(({ row, to }) => row.path !== to.path || Number(row.depth) !== to.depth)
   const written = [...new Set([...decided, ...moved])]
   if (written.length > 0) {
@@ -116,20 +175,35 @@ export async function placeTree (trx: Db, t: Tables, connectionId: string): Prom
 }
 
 /**
- * Moves every device whose organization now says something else about its client. In the organizations of `decided` the operator has
- * just decided: there devices follow whatever the move policy, which is about the platform's decisions.
+ * Moves every device whose organization now says something else about its client. In the organizations of `decided`
+ * the operator has just decided: there devices follow whatever the move policy, which is about the platform's
+ * decisions.
  */
-export async function reassignDevices (trx: Db, t: Tables, context: MergeContext, decided: ReadonlySet<string> = new Set()): Promise<DeviceChange[]> {
-  const { rows } = await sql<DeviceRow & { target: Assignment, target_client: string | null, assignment: Assignment }>`
+export async function reassignDevices(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  decided: ReadonlySet<string> = new Set()
+): Promise<DeviceChange[]> {
+  const { rows } = await sql<DeviceRow & { target: Assignment; target_client: string | null; assignment: Assignment }>`
     select ${deviceSelect}, coalesce(o.assignment, 'unmapped') as target, case when o.assignment = 'mapped' then o.effective_client_ref end as target_client
     from ${deviceFrom(t)} left join ${t.organization} o on o.connection_id = d.connection_id and o.external_id = d.organization_external_id and o.removed_at is null
     where d.connection_id = ${context.connectionId} and d.removed_at is null and (d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from case when o.assignment = 'mapped' then o.effective_client_ref end))
     order by d.external_id`.execute(trx)
-  const assigned = rows.map(row => {
-    const policy = decided.has(row.organization_external_id ?? '') ? 'follow' : context.movePolicy
-    return { row, to: assign({ clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, policy) }
-  }).filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
+  const assigned = rows
+    .map(row => {
+      const policy = decided.has(row.organization_external_id ?? '') ? 'follow' : context.movePolicy
+      return {
+        row,
+        to: assign(
+          { clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref },
+          { clientRef: row.target_client, assignment: row.target },
+          policy
+        )
+      }
+    })
+    .filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
   if (assigned.length === 0) return []
   await sql`update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
     from jsonb_to_recordset(${JSON.stringify(assigned.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment })))}::jsonb) as x(id uuid, client_ref text, assignment text)
@@ -137,6 +211,13 @@ export async function reassignDevices (trx: Db, t: Tables, context: MergeContext
   return assigned.flatMap(({ row, to }): DeviceChange[] => {
     // What happened to a device while it was held was kept from the host; now it has to be told.
     const change = to.change ?? (row.assignment === 'held' && to.clientRef !== null ? 'updated' : null)
-    return change === null ? [] : [{ change, device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() }) }]
+    return change === null
+      ? []
+      : [
+          {
+            change,
+            device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() })
+          }
+        ]
   })
 }

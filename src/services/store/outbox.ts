@@ -11,18 +11,32 @@ export interface NewEvent {
   key?: string
 }
 
-export interface EventSource { tenantId: string, connectionId: string, provider: string }
+export interface EventSource {
+  tenantId: string
+  connectionId: string
+  provider: string
+}
 
 /**
- * Writes events in the caller's transaction. Callers hold the connection's row lock, so that the order of `seq` is the order of commits.
- * `sinks` are the names that have to receive them; with none the event counts as published.
+ * Writes events in the caller's transaction. Callers hold the connection's row lock, so that the order of `seq` is
+ * the order of commits. `sinks` are the names that have to receive them; with none the event counts as published.
  */
-export async function writeEvents (trx: Db, t: Tables, source: EventSource, events: NewEvent[], sinks: string[]): Promise<void> {
+export async function writeEvents(
+  trx: Db,
+  t: Tables,
+  source: EventSource,
+  events: NewEvent[],
+  sinks: string[]
+): Promise<void> {
   if (events.length === 0) return
   tellAfterCommit(trx)
   const rows = joinRows(events.map(({ type, payload, key }) => joinFields([type, stableJson(payload), fieldOf(key)])))
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
     select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
-    from ${rowSet(rows, [['type', 'text'], ['payload', 'jsonb'], ['key', 'text']])} order by x.n
+    from ${rowSet(rows, [
+      ['type', 'text'],
+      ['payload', 'jsonb'],
+      ['key', 'text']
+    ])} order by x.n
     on conflict (event_key) where event_key is not null do nothing`.execute(trx)
 }

@@ -1,7 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
 import type { Core } from '../core.ts'
-import { type AlertChange, type Db, type DeviceChange, type DeviceEvent, type MergeContext, type NewEvent, storeAssetRefs, writeEvents } from '../store/index.ts'
+import {
+  type AlertChange,
+  type Db,
+  type DeviceChange,
+  type DeviceEvent,
+  type MergeContext,
+  type NewEvent,
+  storeAssetRefs,
+  writeEvents
+} from '../store/index.ts'
 
 export interface Changes {
   /** Every change of the inventory, for the outbox. */
@@ -14,70 +23,114 @@ export interface Changes {
 export const noChanges = (): Changes => ({ deviceEvents: [], devices: [], alerts: [] })
 
 /** Devices that belong elsewhere now. To the host one of them may be new; the inventory has known it. */
-export function addMoves (changes: Changes, moves: DeviceChange[]): void {
+export function addMoves(changes: Changes, moves: DeviceChange[]): void {
   changes.devices.push(...moves)
-  changes.deviceEvents.push(...moves.map((move): DeviceChange => ({ change: move.change === 'updated' ? 'updated' : 'moved', device: move.device })))
+  changes.deviceEvents.push(
+    ...moves.map(
+      (move): DeviceChange => ({ change: move.change === 'updated' ? 'updated' : 'moved', device: move.device })
+    )
+  )
 }
 
 /**
- * Ends the work on one committed step, inside its transaction: the host hears of it through `onChanges`, its asset refs are stored,
- * the outbox gets the events. When the host throws, the step is rolled back with everything in it.
+ * Ends the work on one committed step, inside its transaction: the host hears of it through `onChanges`, its asset
+ * refs are stored, the outbox gets the events. When the host throws, the step is rolled back with everything in it.
  */
-export async function applyChanges (core: Core, trx: Db, context: MergeContext, changes: Changes, more: NewEvent[] = []): Promise<void> {
+export async function applyChanges(
+  core: Core,
+  trx: Db,
+  context: MergeContext,
+  changes: Changes,
+  more: NewEvent[] = []
+): Promise<void> {
   const { t } = core.database
   if (core.onChanges !== undefined && (changes.devices.length > 0 || changes.alerts.length > 0)) {
     const refs: Record<string, string> = {}
-    for (const portion of portions(changes, core.settings.batchRecords)) Object.assign(refs, await callHost(core, trx, context, portion))
-    for (const change of [...changes.devices, ...changes.deviceEvents]) change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
+    for (const portion of portions(changes, core.settings.batchRecords))
+      Object.assign(refs, await callHost(core, trx, context, portion))
+    for (const change of [...changes.devices, ...changes.deviceEvents])
+      change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
     await storeAssetRefs(trx, t, context.connectionId, refs)
   }
-  await writeEvents(trx, t, context, [...changes.deviceEvents.map(deviceEvent), ...changes.alerts.filter(told).map(alertEvent), ...more], core.sinks)
+  await writeEvents(
+    trx,
+    t,
+    context,
+    [...changes.deviceEvents.map(deviceEvent), ...changes.alerts.filter(told).map(alertEvent), ...more],
+    core.sinks
+  )
 }
 
 type Portion = Pick<Changes, 'devices' | 'alerts'>
 
 /** A mapping may move every device at once; the host, its statements and its time limit are made for pages. */
-function portions ({ devices, alerts }: Portion, size: number): Portion[] {
+function portions({ devices, alerts }: Portion, size: number): Portion[] {
   const count = Math.ceil(Math.max(devices.length, alerts.length) / size)
-  return Array.from({ length: count }, (_, at) => ({ devices: devices.slice(at * size, (at + 1) * size), alerts: alerts.slice(at * size, (at + 1) * size) }))
+  return Array.from({ length: count }, (_, at) => ({
+    devices: devices.slice(at * size, (at + 1) * size),
+    alerts: alerts.slice(at * size, (at + 1) * size)
+  }))
 }
 
-async function callHost (core: Core, trx: Db, context: MergeContext, { devices, alerts }: Portion): Promise<Record<string, string>> {
+async function callHost(
+  core: Core,
+  trx: Db,
+  context: MergeContext,
+  { devices, alerts }: Portion
+): Promise<Record<string, string>> {
   const { tenantId, connectionId, provider } = context
   const timer = new AbortController()
   const tooLong = delay(core.settings.onChangesMs, undefined, { signal: timer.signal }).then(() => {
-    throw new OnChangesError(`onChanges took longer than ${core.settings.onChangesMs} ms; does it use the em it is given, and only that?`)
+    throw new OnChangesError(
+      `onChanges took longer than ${core.settings.onChangesMs} ms; does it use the em it is given, and only that?`
+    )
   })
   try {
     const batch = { tenantId, connectionId, provider, devices, alerts }
     const em = core.database.hostEntityManager(trx)
-    const result = await Promise.race([(async () => {
-      const returned = await core.onChanges?.(batch, em)
-      await em.flush()
-      return returned
-    })(), tooLong])
+    const result = await Promise.race([
+      (async () => {
+        const returned = await core.onChanges?.(batch, em)
+        await em.flush()
+        return returned
+      })(),
+      tooLong
+    ])
     return result?.assetRefs ?? {}
   } catch (error) {
     if (error instanceof OnChangesError) throw error
-    throw Object.assign(new OnChangesError(`onChanges of the host failed: ${(error as Error).message}`), { cause: error })
+    throw Object.assign(new OnChangesError(`onChanges of the host failed: ${(error as Error).message}`), {
+      cause: error
+    })
   } finally {
     timer.abort()
     tooLong.catch(() => {})
   }
 }
 
-const deviceEventTypes = { created: 'RMM_DEVICE_CREATED', updated: 'RMM_DEVICE_UPDATED', moved: 'RMM_DEVICE_UPDATED', removed: 'RMM_DEVICE_REMOVED' } as const
+const deviceEventTypes = {
+  created: 'RMM_DEVICE_CREATED',
+  updated: 'RMM_DEVICE_UPDATED',
+  moved: 'RMM_DEVICE_UPDATED',
+  removed: 'RMM_DEVICE_REMOVED'
+} as const
 
-function deviceEvent ({ change, device }: DeviceEvent): NewEvent {
+function deviceEvent({ change, device }: DeviceEvent): NewEvent {
   const { id, externalId, displayName, clientRef, assetRef } = device
-  return { type: deviceEventTypes[change], payload: { deviceId: id, externalId, displayName, clientRef, assetRef, change } }
+  return {
+    type: deviceEventTypes[change],
+    payload: { deviceId: id, externalId, displayName, clientRef, assetRef, change }
+  }
 }
 
-function told (change: AlertChange): boolean {
+function told(change: AlertChange): boolean {
   return change.change !== 'updated'
 }
 
-function alertEvent ({ change, alert }: AlertChange): NewEvent {
+function alertEvent({ change, alert }: AlertChange): NewEvent {
   const { id, externalId, deviceId, deviceExternalId, name, severity, status } = alert
-  return { type: change === 'resolved' ? 'RMM_ALERT_RESOLVED' : 'RMM_ALERT_TRIGGERED', payload: { alertId: id, externalId, deviceId, deviceExternalId, name, severity, status } }
+  return {
+    type: change === 'resolved' ? 'RMM_ALERT_RESOLVED' : 'RMM_ALERT_TRIGGERED',
+    payload: { alertId: id, externalId, deviceId, deviceExternalId, name, severity, status }
+  }
 }

@@ -2,18 +2,27 @@
 const maxAheadPages = 8
 
 /**
- * Reads ahead while the caller commits: everything that arrived meanwhile comes as one batch, up to `maxRecords`.
- * A failing read surfaces only after what came before it was handed out, so that it can be committed. Ends when the provider returned.
+ * Reads ahead while the caller commits: everything that arrived meanwhile comes as one batch, up to `maxRecords`. A
+ * failing read surfaces only after what came before it was handed out, so that it can be committed. Ends when the
+ * provider returned.
  */
-export async function * readAhead<P extends { records: unknown[] }> (pages: AsyncIterable<P>, maxRecords: number, signal: AbortSignal): AsyncGenerator<P[]> {
+export async function* readAhead<P extends { records: unknown[] }>(
+  pages: AsyncIterable<P>,
+  maxRecords: number,
+  signal: AbortSignal
+): AsyncGenerator<P[]> {
   const buffer: P[] = []
   let ended = false
   let failure: { error: unknown } | undefined
   let wake = (): void => {}
-  let changed = new Promise<void>(resolve => { wake = resolve })
+  let changed = new Promise<void>(resolve => {
+    wake = resolve
+  })
   const signalChange = (): void => {
     wake()
-    changed = new Promise(resolve => { wake = resolve })
+    changed = new Promise(resolve => {
+      wake = resolve
+    })
   }
   const iterator = pages[Symbol.asyncIterator]()
   const full = (): boolean => buffer.length >= maxAheadPages || countRecords(buffer) >= maxRecords * 2
@@ -28,7 +37,14 @@ export async function * readAhead<P extends { records: unknown[] }> (pages: Asyn
       buffer.push(next.value)
       signalChange()
     }
-  })().catch(error => { failure = { error } }).finally(() => { ended = true; signalChange() })
+  })()
+    .catch(error => {
+      failure = { error }
+    })
+    .finally(() => {
+      ended = true
+      signalChange()
+    })
   try {
     for (;;) {
       while (buffer.length === 0 && !ended) await changed
@@ -49,11 +65,11 @@ export async function * readAhead<P extends { records: unknown[] }> (pages: Asyn
   }
 }
 
-function countRecords (pages: Array<{ records: unknown[] }>): number {
+function countRecords(pages: Array<{ records: unknown[] }>): number {
   return pages.reduce((sum, page) => sum + page.records.length, 0)
 }
 
-function take<P extends { records: unknown[] }> (buffer: P[], maxRecords: number): P[] {
+function take<P extends { records: unknown[] }>(buffer: P[], maxRecords: number): P[] {
   const taken: P[] = [buffer.shift()!]
   let count = taken[0]!.records.length
   while (buffer.length > 0 && count + buffer[0]!.records.length <= maxRecords) {

@@ -4,9 +4,41 @@ import type { ResourceName, RunItem, SyncMode, RunTotals } from '../../types.ts'
 import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from '../core.ts'
 import { publishPage } from '../diagnostics.ts'
-import { type AnyRecord, type AnyResource, newestOf, type Normal, normalizeRecords, type PreparedPage, preparePages } from './prepare.ts'
+import {
+  type AnyRecord,
+  type AnyResource,
+  newestOf,
+  type Normal,
+  normalizeRecords,
+  type PreparedPage,
+  preparePages
+} from './prepare.ts'
 import { readAhead } from './read-ahead.ts'
-import { applyPatchCounts, type Attempt, beginPass, closeAlerts, completePass, type Db, holdRun, insertRunItems, knownRevisions, markPages, mergeAlerts, type MergeContext, mergeDevices, mergeOrganizations, type PageProgress, type Pass, placeTree, reassignDevices, removeDevices, removeOrganizations, unseen, unseenAlerts, writeProgress } from '../store/index.ts'
+import {
+  applyPatchCounts,
+  type Attempt,
+  beginPass,
+  closeAlerts,
+  completePass,
+  type Db,
+  holdRun,
+  insertRunItems,
+  knownRevisions,
+  markPages,
+  mergeAlerts,
+  type MergeContext,
+  mergeDevices,
+  mergeOrganizations,
+  type PageProgress,
+  type Pass,
+  placeTree,
+  reassignDevices,
+  removeDevices,
+  removeOrganizations,
+  unseen,
+  unseenAlerts,
+  writeProgress
+} from '../store/index.ts'
 
 /** One attempt at one run, while it reads. */
 export interface Reading {
@@ -19,13 +51,16 @@ export interface Reading {
   mode: SyncMode
   force: boolean
   state: PageProgress
-  heartbeat (): void
+  heartbeat(): void
 }
 
 /** Above both, a removal needs a person. */
 const brakeRows = 10
 const brakeShare = 0.2
-/** As many vanished records are asked for one by one before they are believed; a longer list has only itself for a witness. */
+/**
+ * As many vanished records are asked for one by one before they are believed; a longer list has only itself for a
+ * witness.
+ */
 const confirmAtMost = 25
 /** Open alerts asked for in one run; what is left is asked for in the next. */
 const confirmAlertsAtMost = 200
@@ -35,8 +70,11 @@ class Cancelled extends Error {
   readonly cancelled = true
 }
 
-/** Reads one resource to its end: pages, then what only a complete read can tell. Throws where the read was not complete. */
-export async function readResource (reading: Reading, name: ResourceName): Promise<void> {
+/**
+ * Reads one resource to its end: pages, then what only a complete read can tell. Throws where the read was not
+ * complete.
+ */
+export async function readResource(reading: Reading, name: ResourceName): Promise<void> {
   const resource = reading.provider.resources[name] as AnyResource
   try {
     const pass = await readPages(reading, resource, name)
@@ -47,13 +85,18 @@ export async function readResource (reading: Reading, name: ResourceName): Promi
   }
 }
 
-async function readPages (reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
+async function readPages(reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
   const { core, attempt, client, signal } = reading
   const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), fresh)
-  const known = name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
+  const known =
+    name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
   let taken = false
   try {
-    for await (const batch of readAhead(preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name, !core.database.inThread), core.settings.batchRecords, signal)) {
+    for await (const batch of readAhead(
+      preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name, !core.database.inThread),
+      core.settings.batchRecords,
+      signal
+    )) {
       taken = true
       await commitBatch(reading, pass, batch)
       reading.heartbeat()
@@ -68,15 +111,17 @@ async function readPages (reading: Reading, resource: AnyResource, name: Resourc
 }
 
 /** The state after this batch, as a copy: a rolled back batch leaves no trace in it. */
-function advance (state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
+function advance(state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
   return {
     leaseMs: state.leaseMs,
     totals: { ...state.totals },
-    progress: state.progress.map(item => item.resource === name ? { ...item, pages: item.pages + pages, processed: item.processed + processed } : item)
+    progress: state.progress.map(item =>
+      item.resource === name ? { ...item, pages: item.pages + pages, processed: item.processed + processed } : item
+    )
   }
 }
 
-async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[]): Promise<void> {
+async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[]): Promise<void> {
   const { core, attempt, context } = reading
   const { t } = core.database
   const items = pages.flatMap(page => page.items)
@@ -91,31 +136,69 @@ async function commitBatch (reading: Reading, pass: Pass, pages: PreparedPage[])
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
     const quiet = changes.devices.length + changes.deviceEvents.length + changes.alerts.length === 0
-    await markPages(trx, t, attempt, pass, pages.map(page => page.mark), pages.at(-1)!.checkpoint, state, quiet)
+    await markPages(
+      trx,
+      t,
+      attempt,
+      pass,
+      pages.map(page => page.mark),
+      pages.at(-1)!.checkpoint,
+      state,
+      quiet
+    )
   })
   publishPage(() => {
-    const outcomes = Object.fromEntries(Object.entries(state.totals).map(([outcome, count]) => [outcome, count - reading.state.totals[outcome as keyof RunTotals]])) as unknown as RunTotals
+    const outcomes = Object.fromEntries(
+      Object.entries(state.totals).map(([outcome, count]) => [
+        outcome,
+        count - reading.state.totals[outcome as keyof RunTotals]
+      ])
+    ) as unknown as RunTotals
     const { tenantId, connectionId, provider } = context
-    return { runId: attempt.runId, tenantId, connectionId, provider, resource: pass.resource, pages: pages.length, records: processed, outcomes, durationMs: performance.now() - began }
+    return {
+      runId: attempt.runId,
+      tenantId,
+      connectionId,
+      provider,
+      resource: pass.resource,
+      pages: pages.length,
+      records: processed,
+      outcomes,
+      durationMs: performance.now() - began
+    }
   })
   reading.state = state
   pass.pages += pages.length
 }
 
-async function merge (reading: Reading, trx: Db, name: ResourceName, records: Normal[], state: PageProgress, items: RunItem[]): Promise<Changes> {
+async function merge(
+  reading: Reading,
+  trx: Db,
+  name: ResourceName,
+  records: Normal[],
+  state: PageProgress,
+  items: RunItem[]
+): Promise<Changes> {
   const { t } = reading.core.database
   const changes = noChanges()
   if (records.length === 0) return changes
   if (name === 'organizations') {
     await mergeOrganizations(trx, t, reading.context, records as never)
-    // The devices wait for the end of the list: a parent that is on a later page must not make them look as if they had left their client.
+    // The devices wait for the end of the list: a parent that is on a later page must not make them look as if they
+    // had left their client.
     await placeTree(trx, t, reading.context.connectionId)
   } else if (name === 'devices') {
-    const merged = await mergeDevices(trx, t, reading.context, records as never, { forHost: reading.core.onChanges !== undefined })
+    const merged = await mergeDevices(trx, t, reading.context, records as never, {
+      forHost: reading.core.onChanges !== undefined
+    })
     changes.devices = merged.changes
     changes.deviceEvents = merged.events
     for (const outcome of merged.outcomes.values()) state.totals[outcome]++
-    items.push(...merged.held.map(({ externalId, reason }): RunItem => ({ resource: 'devices', externalId, outcome: 'held', reason })))
+    items.push(
+      ...merged.held.map(
+        ({ externalId, reason }): RunItem => ({ resource: 'devices', externalId, outcome: 'held', reason })
+      )
+    )
   } else if (name === 'alerts') {
     changes.alerts = await mergeAlerts(trx, t, reading.context, records as never)
   }
@@ -123,17 +206,37 @@ async function merge (reading: Reading, trx: Db, name: ResourceName, records: No
 }
 
 /** Deletes that the platform itself reports, page by page. */
-async function removeDeleted (reading: Reading, trx: Db, name: ResourceName, pages: PreparedPage[], state: PageProgress, changes: Changes): Promise<void> {
-  const { core: { database: { t } }, context } = reading
+async function removeDeleted(
+  reading: Reading,
+  trx: Db,
+  name: ResourceName,
+  pages: PreparedPage[],
+  state: PageProgress,
+  changes: Changes
+): Promise<void> {
+  const {
+    core: {
+      database: { t }
+    },
+    context
+  } = reading
   for (const page of pages) {
     if (page.deletedIds.length === 0) continue
     if (name === 'devices') await removeAndTell(trx, reading, page.deletedIds, page.observedAt, state, changes)
     if (name === 'organizations') await removeOrganizations(trx, t, context, page.deletedIds, page.observedAt)
-    if (name === 'alerts') changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, page.deletedIds, page.observedAt)]
+    if (name === 'alerts')
+      changes.alerts = [...changes.alerts, ...(await closeAlerts(trx, t, context, page.deletedIds, page.observedAt))]
   }
 }
 
-async function removeAndTell (trx: Db, { core, context }: Reading, ids: string[], before: Date, state: PageProgress, changes: Changes): Promise<void> {
+async function removeAndTell(
+  trx: Db,
+  { core, context }: Reading,
+  ids: string[],
+  before: Date,
+  state: PageProgress,
+  changes: Changes
+): Promise<void> {
   const removed = await removeDevices(trx, core.database.t, context, ids, before)
   state.totals.removed += removed.length
   changes.deviceEvents = [...changes.deviceEvents, ...removed]
@@ -141,29 +244,47 @@ async function removeAndTell (trx: Db, { core, context }: Reading, ids: string[]
 }
 
 /** What only a complete read can tell: who is gone, which alerts are over, how many patches wait. */
-async function complete (reading: Reading, resource: AnyResource, pass: Pass): Promise<void> {
+async function complete(reading: Reading, resource: AnyResource, pass: Pass): Promise<void> {
   const { core, attempt, context } = reading
   const { t } = core.database
-  const snapshot = resource.deletes === 'snapshot' && pass.mode === 'full' && (pass.resource === 'organizations' || pass.resource === 'devices')
+  const snapshot =
+    resource.deletes === 'snapshot' &&
+    pass.mode === 'full' &&
+    (pass.resource === 'organizations' || pass.resource === 'devices')
   const vanished = snapshot ? await findVanished(reading, resource, pass) : none
-  // A list of what changed says nothing about the rest: without a question to the platform only a full one closes an alert.
+  // A list of what changed says nothing about the rest: without a question to the platform only a full one closes an
+  // alert.
   const telling = pass.resource === 'alerts' && (pass.mode === 'full' || resource.fetchOne !== undefined)
-  const closed = telling ? await confirm(reading, resource, 'alerts', await unseenAlerts(core.database, context.connectionId, pass), confirmAlertsAtMost) : none
+  const closed = telling
+    ? await confirm(
+        reading,
+        resource,
+        'alerts',
+        await unseenAlerts(core.database, context.connectionId, pass),
+        confirmAlertsAtMost
+      )
+    : none
   const state = advance(reading.state, pass.resource, 0, 0)
-  state.progress = state.progress.map(item => item.resource === pass.resource ? { ...item, complete: true } : item)
+  state.progress = state.progress.map(item => (item.resource === pass.resource ? { ...item, complete: true } : item))
   const items: RunItem[] = [...vanished.unsure, ...closed.unsure]
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
     const alive = [...vanished.alive, ...closed.alive]
-    const { records } = normalizeRecords(pass.resource, alive, pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt)
+    const { records } = normalizeRecords(
+      pass.resource,
+      alive,
+      pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt
+    )
     const changes = await merge(reading, trx, pass.resource, records, state, items)
-    if (pass.resource === 'devices' && vanished.gone.length > 0) await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
+    if (pass.resource === 'devices' && vanished.gone.length > 0)
+      await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
     if (pass.resource === 'organizations') {
       if (vanished.gone.length > 0) await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
       await placeTree(trx, t, context.connectionId)
       addMoves(changes, await reassignDevices(trx, t, context))
     }
-    if (closed.gone.length > 0) changes.alerts = [...changes.alerts, ...await closeAlerts(trx, t, context, closed.gone, closed.askedAt)]
+    if (closed.gone.length > 0)
+      changes.alerts = [...changes.alerts, ...(await closeAlerts(trx, t, context, closed.gone, closed.askedAt))]
     if (pass.resource === 'updates') await countPatches(trx, reading, pass, changes)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
@@ -173,7 +294,7 @@ async function complete (reading: Reading, resource: AnyResource, pass: Pass): P
   reading.state = state
 }
 
-async function countPatches (trx: Db, { core, context }: Reading, pass: Pass, changes: Changes): Promise<void> {
+async function countPatches(trx: Db, { core, context }: Reading, pass: Pass, changes: Changes): Promise<void> {
   const counted = await applyPatchCounts(trx, core.database.t, context, pass)
   changes.deviceEvents = counted
   changes.devices = counted.filter(({ device }) => device.clientRef !== null)
@@ -188,19 +309,34 @@ interface Confirmed {
 }
 const none: Confirmed = { gone: [], alive: [], unsure: [], askedAt: new Date(0) }
 
-async function findVanished (reading: Reading, resource: AnyResource, pass: Pass): Promise<Confirmed> {
+async function findVanished(reading: Reading, resource: AnyResource, pass: Pass): Promise<Confirmed> {
   const { core, context } = reading
-  const { known, seen, gone } = await unseen(core.database, context.connectionId, pass, pass.resource as 'organizations' | 'devices')
+  const { known, seen, gone } = await unseen(
+    core.database,
+    context.connectionId,
+    pass,
+    pass.resource as 'organizations' | 'devices'
+  )
   if (gone.length === 0) return none
   const tooMany = (gone.length > brakeRows && gone.length > known * brakeShare) || seen === 0
   if (tooMany && !reading.force) {
-    throw new MassRemovalError(`${gone.length} of ${known} ${pass.resource} would be removed because the platform no longer lists them; if that is right, confirm it by starting a sync with force: true`)
+    throw new MassRemovalError(
+      `${gone.length} of ${known} ${pass.resource} would be removed because the platform no longer lists them; if that is right, confirm it by starting a sync with force: true`
+    )
   }
-  return gone.length <= confirmAtMost ? await confirm(reading, resource, pass.resource, gone, confirmAtMost) : { ...none, gone, askedAt: pass.startedAt }
+  return gone.length <= confirmAtMost
+    ? await confirm(reading, resource, pass.resource, gone, confirmAtMost)
+    : { ...none, gone, askedAt: pass.startedAt }
 }
 
 /** Asks the platform for each record that a complete list did not show. */
-async function confirm (reading: Reading, resource: AnyResource, name: ResourceName, ids: string[], limit: number): Promise<Confirmed> {
+async function confirm(
+  reading: Reading,
+  resource: AnyResource,
+  name: ResourceName,
+  ids: string[],
+  limit: number
+): Promise<Confirmed> {
   const askedAt = reading.core.now()
   const confirmed: Confirmed = { gone: [], alive: [], unsure: [], askedAt }
   for (const externalId of ids.slice(0, limit)) {
@@ -214,21 +350,34 @@ async function confirm (reading: Reading, resource: AnyResource, name: ResourceN
 }
 
 /** Undefined where the platform would not say: then nothing is concluded. */
-async function ask (reading: Reading, resource: AnyResource, name: ResourceName, externalId: string, confirmed: Confirmed): Promise<AnyRecord | null | undefined> {
+async function ask(
+  reading: Reading,
+  resource: AnyResource,
+  name: ResourceName,
+  externalId: string,
+  confirmed: Confirmed
+): Promise<AnyRecord | null | undefined> {
   try {
     return await resource.fetchOne!(reading.client, externalId, reading.signal)
   } catch (error) {
     if (!(error instanceof ProviderError) || (error.kind !== 'forbidden' && error.kind !== 'not_in_plan')) throw error
-    confirmed.unsure.push({ resource: name, externalId, outcome: 'ambiguous', reason: `not in the list any more, but the platform does not say whether it is gone: ${error.message}` })
+    confirmed.unsure.push({
+      resource: name,
+      externalId,
+      outcome: 'ambiguous',
+      reason: `not in the list any more, but the platform does not say whether it is gone: ${error.message}`
+    })
     return undefined
   }
 }
 
 /** A resource that the account's plan lacks: said in the run's items, the rest of the run goes on. */
-async function skip (reading: Reading, name: ResourceName, reason: string): Promise<void> {
+async function skip(reading: Reading, name: ResourceName, reason: string): Promise<void> {
   const { core, attempt, context } = reading
   await core.database.transaction(async trx => {
     await holdRun(trx, core.database.t, attempt)
-    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, [{ resource: name, externalId: null, outcome: 'skipped', reason }])
+    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, [
+      { resource: name, externalId: null, outcome: 'skipped', reason }
+    ])
   })
 }

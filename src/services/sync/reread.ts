@@ -5,25 +5,52 @@ import { applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { normalizeAlert, normalizeDevice } from '../model/index.ts'
-import { closeAlerts, type ConnectionRow, deviceByExternalId, holdConnection, mergeAlerts, type MergeContext, mergeDevices, type NewEvent, removeDevices, touchAlerts } from '../store/index.ts'
+import {
+  closeAlerts,
+  type ConnectionRow,
+  deviceByExternalId,
+  holdConnection,
+  mergeAlerts,
+  type MergeContext,
+  mergeDevices,
+  type NewEvent,
+  removeDevices,
+  touchAlerts
+} from '../store/index.ts'
 
 /** Small reads beside the runs: one device, one alert. The freshness gate makes them safe next to a running sync. */
 export interface ReRead {
   /** Reads one device now, for a person who waits. */
-  device (row: ConnectionRow, externalId: string): Promise<DeviceSyncResult>
-  applyDevice (row: ConnectionRow, externalId: string, record: DeviceRecord | null, observedAt: Date): Promise<DeviceSyncResult['outcome'] | null>
-  applyAlert (row: ConnectionRow, externalId: string, record: AlertRecord | null, observedAt: Date, more?: NewEvent[]): Promise<void>
+  device(row: ConnectionRow, externalId: string): Promise<DeviceSyncResult>
+  applyDevice(
+    row: ConnectionRow,
+    externalId: string,
+    record: DeviceRecord | null,
+    observedAt: Date
+  ): Promise<DeviceSyncResult['outcome'] | null>
+  applyAlert(
+    row: ConnectionRow,
+    externalId: string,
+    record: AlertRecord | null,
+    observedAt: Date,
+    more?: NewEvent[]
+  ): Promise<void>
 }
 
-export function contextOf (row: ConnectionRow): MergeContext {
+export function contextOf(row: ConnectionRow): MergeContext {
   return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider, movePolicy: row.move_policy }
 }
 
-export function createReRead (core: Core, clients: ClientFactory): ReRead {
+export function createReRead(core: Core, clients: ClientFactory): ReRead {
   const { database } = core
   const { t } = database
 
-  async function applyDevice (row: ConnectionRow, externalId: string, record: DeviceRecord | null, observedAt: Date): Promise<DeviceSyncResult['outcome'] | null> {
+  async function applyDevice(
+    row: ConnectionRow,
+    externalId: string,
+    record: DeviceRecord | null,
+    observedAt: Date
+  ): Promise<DeviceSyncResult['outcome'] | null> {
     const context = contextOf(row)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, row.id)
@@ -35,7 +62,10 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
         changes.devices = removed.filter(({ device }) => device.clientRef !== null)
         outcome = removed.length > 0 ? 'removed' : null
       } else {
-        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], { touch: true, forHost: core.onChanges !== undefined })
+        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], {
+          touch: true,
+          forHost: core.onChanges !== undefined
+        })
         changes.deviceEvents = merged.events
         changes.devices = merged.changes
         outcome = merged.outcomes.get(record.externalId) ?? 'unchanged'
@@ -45,7 +75,11 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
     })
   }
 
-  async function read (row: ConnectionRow, provider: RmmProvider, externalId: string): Promise<{ record: DeviceRecord | null, observedAt: Date }> {
+  async function read(
+    row: ConnectionRow,
+    provider: RmmProvider,
+    externalId: string
+  ): Promise<{ record: DeviceRecord | null; observedAt: Date }> {
     const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
     try {
       const open = await clients.open(row, signal)
@@ -62,16 +96,19 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
 
   return {
     applyDevice,
-    async device (row, externalId) {
+    async device(row, externalId) {
       const provider = core.registry.get(row.provider)
-      if (provider?.resources.devices?.fetchOne === undefined) throw new NotSupportedError(`${provider?.name ?? row.provider} cannot read a single device; start a sync instead`)
+      if (provider?.resources.devices?.fetchOne === undefined)
+        throw new NotSupportedError(
+          `${provider?.name ?? row.provider} cannot read a single device; start a sync instead`
+        )
       const { record, observedAt } = await read(row, provider, externalId)
       const outcome = await applyDevice(row, externalId, record, observedAt)
       const device = await deviceByExternalId(database, row.tenant_id, row.id, record?.externalId ?? externalId)
       if (device === null) throw new NotFoundError('Device')
       return { outcome: outcome ?? 'removed', device }
     },
-    async applyAlert (row, externalId, record, observedAt, more = []) {
+    async applyAlert(row, externalId, record, observedAt, more = []) {
       const context = contextOf(row)
       await database.transaction(async trx => {
         await holdConnection(trx, t, row.id)
@@ -87,4 +124,3 @@ export function createReRead (core: Core, clients: ClientFactory): ReRead {
     }
   }
 }
-

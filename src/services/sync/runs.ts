@@ -1,43 +1,74 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { ConflictError, ConnectionDisconnectedError, NotFoundError, ProviderUnavailableError, TransportError, ValidationError } from '../../errors.ts'
+import {
+  ConflictError,
+  ConnectionDisconnectedError,
+  NotFoundError,
+  ProviderUnavailableError,
+  TransportError,
+  ValidationError
+} from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { RunHandle, SyncExecutor, SyncTransport } from './transport.ts'
 import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ReRead } from './reread.ts'
-import { activeRun, type ConnectionRow, deleteQueuedRun, findRun, insertRun, listRunItems, listRuns, rehomeRun, requestCancel, requireConnection, type RunRow, toRun } from '../store/index.ts'
+import {
+  activeRun,
+  type ConnectionRow,
+  deleteQueuedRun,
+  findRun,
+  insertRun,
+  listRunItems,
+  listRuns,
+  rehomeRun,
+  requestCancel,
+  requireConnection,
+  type RunRow,
+  toRun
+} from '../store/index.ts'
 
 export type SyncService = Rmm['sync'] & {
   /** Starts, or attaches to, the one active run of a connection. */
-  request (row: ConnectionRow, request: SyncRequest, trigger: RunTrigger): Promise<{ run: Run, deduplicated: boolean }>
+  request(row: ConnectionRow, request: SyncRequest, trigger: RunTrigger): Promise<{ run: Run; deduplicated: boolean }>
   /** Gives a waiting run to its transport (again). */
-  dispatch (handle: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'>
+  dispatch(handle: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'>
 }
 
 const endedStates: readonly string[] = ['succeeded', 'failed', 'cancelled']
 const watchEveryMs = 300
 
-function handleOf (run: Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'provider'>): RunHandle {
+function handleOf(run: Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'provider'>): RunHandle {
   return { runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider }
 }
 
-export function createSync (core: Core, executor: SyncExecutor, transportOf: (provider: string) => SyncTransport, transports: ReadonlyMap<string, SyncTransport>, reread: ReRead): SyncService {
+export function createSync(
+  core: Core,
+  executor: SyncExecutor,
+  transportOf: (provider: string) => SyncTransport,
+  transports: ReadonlyMap<string, SyncTransport>,
+  reread: ReRead
+): SyncService {
   const { database } = core
   const { t } = database
 
-  async function find (tenantId: string, runId: string): Promise<RunRow> {
+  async function find(tenantId: string, runId: string): Promise<RunRow> {
     const run = await findRun(database, tenantId, runId)
     if (run === null) throw new NotFoundError('Run')
     return run
   }
 
-  async function request (row: ConnectionRow, input: SyncRequest, trigger: RunTrigger): Promise<{ run: Run, deduplicated: boolean }> {
+  async function request(
+    row: ConnectionRow,
+    input: SyncRequest,
+    trigger: RunTrigger
+  ): Promise<{ run: Run; deduplicated: boolean }> {
     if (row.status === 'disconnected' || row.sealed_secrets === null) throw new ConnectionDisconnectedError()
     const provider = core.registry.get(row.provider)
     if (provider === undefined) throw new ProviderUnavailableError(row.provider)
     const asked = input.resources ?? resourceNames
     const resources = resourceNames.filter(name => asked.includes(name) && provider.resources[name] !== undefined)
-    if (resources.length === 0) throw new ValidationError(`${provider.name} has none of the resources asked for (${asked.join(', ')})`)
+    if (resources.length === 0)
+      throw new ValidationError(`${provider.name} has none of the resources asked for (${asked.join(', ')})`)
     const transport = transportOf(row.provider)
     for (let attempt = 0; attempt < 5; attempt++) {
       const inserted = await insert(row, { ...input, resources }, trigger, transport)
@@ -47,24 +78,42 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
       if (active === null) continue
       // One that waits for a time the platform named is left waiting.
       const waits = active.not_before !== null && new Date(active.not_before as string) > core.now()
-      if (active.status !== 'running' && !waits) await dispatch({ ...handleOf(active), transport: active.transport }).catch(error => core.log.warn({ err: error, runId: active.id }, 'dispatch failed'))
+      if (active.status !== 'running' && !waits)
+        await dispatch({ ...handleOf(active), transport: active.transport }).catch(error =>
+          core.log.warn({ err: error, runId: active.id }, 'dispatch failed')
+        )
       return { run: toRun(active), deduplicated: true }
     }
     throw new ConflictError('Runs of this connection start and end faster than this request could join one; try again')
   }
 
-  async function insert (row: ConnectionRow, input: SyncRequest & { resources: Run['resources'] }, trigger: RunTrigger, transport: SyncTransport): Promise<RunRow | null> {
+  async function insert(
+    row: ConnectionRow,
+    input: SyncRequest & { resources: Run['resources'] },
+    trigger: RunTrigger,
+    transport: SyncTransport
+  ): Promise<RunRow | null> {
     return await database.transaction(async trx => {
       const run = await insertRun(trx, t, {
-        tenantId: row.tenant_id, connectionId: row.id, provider: row.provider, trigger, resources: input.resources, mode: input.mode ?? 'full', force: input.force ?? false, transport: transport.kind
+        tenantId: row.tenant_id,
+        connectionId: row.id,
+        provider: row.provider,
+        trigger,
+        resources: input.resources,
+        mode: input.mode ?? 'full',
+        force: input.force ?? false,
+        transport: transport.kind
       })
-      if (run !== null) await transport.dispatch?.(handleOf(run), trx).catch(error => { throw unreachable(transport, error) })
+      if (run !== null)
+        await transport.dispatch?.(handleOf(run), trx).catch(error => {
+          throw unreachable(transport, error)
+        })
       return run
     })
   }
 
   /** An engine that cannot be reached leaves no orphan behind. */
-  async function launch (run: RunRow, transport: SyncTransport): Promise<Run> {
+  async function launch(run: RunRow, transport: SyncTransport): Promise<Run> {
     try {
       await transport.afterCommit?.(handleOf(run), { dispatched: transport.dispatch !== undefined })
     } catch (error) {
@@ -75,23 +124,26 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
   }
 
   /** A run of a transport that this host no longer registers would wait for ever: the one in its place executes it. */
-  async function homeOf (run: RunHandle & { transport: string }): Promise<SyncTransport> {
+  async function homeOf(run: RunHandle & { transport: string }): Promise<SyncTransport> {
     const home = transports.get(run.transport)
     if (home !== undefined) return home
     const transport = transportOf(run.provider)
-    core.log.info({ runId: run.runId, from: run.transport, to: transport.kind }, 'the transport of a waiting run is not registered any more; another takes it over')
+    core.log.info(
+      { runId: run.runId, from: run.transport, to: transport.kind },
+      'the transport of a waiting run is not registered any more; another takes it over'
+    )
     await rehomeRun(database, run.runId, transport.kind)
     return transport
   }
 
-  async function dispatch (run: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'> {
+  async function dispatch(run: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'> {
     const transport = await homeOf(run)
     if (await transport.owns(run)) return transport.durable ? 'owned' : 'dispatched'
     await transport.afterCommit?.(run)
     return 'dispatched'
   }
 
-  async function * watch (tenantId: string, runId: string, signal: AbortSignal): AsyncGenerator<Run> {
+  async function* watch(tenantId: string, runId: string, signal: AbortSignal): AsyncGenerator<Run> {
     let last = ''
     for (;;) {
       const row = await find(tenantId, runId)
@@ -108,35 +160,39 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
     request,
     dispatch,
     watch,
-    async start (tenantId, connectionId, input = {}) {
+    async start(tenantId, connectionId, input = {}) {
       return await request(await requireConnection(database, tenantId, connectionId), input, 'manual')
     },
-    async device (tenantId, connectionId, externalId) {
+    async device(tenantId, connectionId, externalId) {
       const row = await requireConnection(database, tenantId, connectionId)
       const transport = transportOf(row.provider)
       if (transport.device === undefined) return await reread.device(row, externalId)
       return await transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
     },
-    async runs (tenantId, connectionId, query) {
+    async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
       return await listRuns(database, tenantId, connectionId, query)
     },
-    async get (tenantId, runId) {
+    async get(tenantId, runId) {
       return toRun(await find(tenantId, runId))
     },
-    async items (tenantId, runId, query) {
+    async items(tenantId, runId, query) {
       await find(tenantId, runId)
       return await listRunItems(database, tenantId, runId, query)
     },
-    async cancel (tenantId, runId) {
+    async cancel(tenantId, runId) {
       const flagged = await requestCancel(database, tenantId, runId)
-      const run = flagged ?? await find(tenantId, runId)
-      if (flagged !== null) await transports.get(flagged.transport)?.cancel(handleOf(flagged)).catch(error => core.log.debug({ err: error, runId }, 'cancel hint failed'))
+      const run = flagged ?? (await find(tenantId, runId))
+      if (flagged !== null)
+        await transports
+          .get(flagged.transport)
+          ?.cancel(handleOf(flagged))
+          .catch(error => core.log.debug({ err: error, runId }, 'cancel hint failed'))
       // Nobody is working on it who could notice the flag.
       if (flagged !== null && flagged.status !== 'running') await executor.settleFailed(runId, null, 'cancelled')
       return toRun(flagged === null ? run : await find(tenantId, runId))
     },
-    async settled (tenantId, runId, signal = core.signal) {
+    async settled(tenantId, runId, signal = core.signal) {
       let run: Run | undefined
       for await (run of watch(tenantId, runId, signal)) if (endedStates.includes(run.status)) return run
       signal.throwIfAborted()
@@ -145,7 +201,10 @@ export function createSync (core: Core, executor: SyncExecutor, transportOf: (pr
   }
 }
 
-function unreachable (transport: SyncTransport, error: unknown): Error {
+function unreachable(transport: SyncTransport, error: unknown): Error {
   const reason = error instanceof Error ? error.message : String(error)
-  return Object.assign(new TransportError(`The sync engine '${transport.kind}' cannot be reached; nothing was started, try again later`), { cause: reason })
+  return Object.assign(
+    new TransportError(`The sync engine '${transport.kind}' cannot be reached; nothing was started, try again later`),
+    { cause: reason }
+  )
 }

@@ -14,13 +14,14 @@ export type { ContractCase, ContractFault, ContractWorld, RunningWorld } from '.
  * for (const { name, skip, run } of providerContract({ provider, world })) test(name, { skip: skip ?? false }, run)
  * ```
  *
- * Each case starts the world afresh and throws `AssertionError` where the provider breaks the rule. Run them one after the other:
- * they watch the whole process's HTTP requests and console. A case that cannot be played carries the reason in `skip`.
+ * Each case starts the world afresh and throws `AssertionError` where the provider breaks the rule. Run them one
+ * after the other: they watch the whole process's HTTP requests and console. A case that cannot be played carries the
+ * reason in `skip`.
  *
  * @param subject.provider what `defineProvider` gave
  * @param subject.world the platform to test against, see `ContractWorld`
  */
-export function providerContract (subject: { provider: RmmProvider, world: ContractWorld }): ContractCase[] {
+export function providerContract(subject: { provider: RmmProvider; world: ContractWorld }): ContractCase[] {
   const resources = resourceNames.filter(name => subject.provider.resources[name])
   return [...safetyCases(subject), ...resources.flatMap(name => readingCases(subject, name)), ...webhookCases(subject)]
 }

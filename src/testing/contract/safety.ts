@@ -8,13 +8,16 @@ import { hostOf } from './traffic.ts'
 import type { ContractCase, ContractFault } from './world.ts'
 
 /** The rules that hold for the connection as a whole. */
-export function safetyCases (subject: Subject): ContractCase[] {
-  const rule = (name: string, use: (session: Session) => Promise<void>): ContractCase => ({ name, run: () => withSession(subject, use) })
+export function safetyCases(subject: Subject): ContractCase[] {
+  const rule = (name: string, use: (session: Session) => Promise<void>): ContractCase => ({
+    name,
+    run: () => withSession(subject, use)
+  })
   const cases = [
     rule('the schemas accept what connects', session => schemas(subject, session)),
     rule('check names the account', session => check(subject, session)),
     rule('bad credentials are refused as auth', session => badCredentials(subject, session)),
-    rule('no request leaves the connection\'s hosts', session => staysHome(subject, session)),
+    rule("no request leaves the connection's hosts", session => staysHome(subject, session)),
     rule('no secret in a log line, an error or a reply', session => keepsSecrets(subject, session))
   ]
   const name = 'close twice is fine'
@@ -25,49 +28,70 @@ export function safetyCases (subject: Subject): ContractCase[] {
 
 const resourcesOf = ({ provider }: Subject): ResourceName[] => resourceNames.filter(name => provider.resources[name])
 
-async function schemas ({ provider }: Subject, { world }: Session) {
-  for (const [schema, value] of [[provider.configSchema, world.config], [provider.secretSchema, world.secrets], [provider.secretSchema, world.badSecrets]] as const) {
+async function schemas({ provider }: Subject, { world }: Session) {
+  for (const [schema, value] of [
+    [provider.configSchema, world.config],
+    [provider.secretSchema, world.secrets],
+    [provider.secretSchema, world.badSecrets]
+  ] as const) {
     // The formats are checked by the host's validator, which knows them; here only the shape.
     const wrong = [...Value.Errors(schema, value)].filter(error => !/format/i.test(error.message))
-    assert.deepEqual(wrong.map(error => `${error.path}: ${error.message}`), [], 'the schemas must accept the world\'s config and secrets')
+    assert.deepEqual(
+      wrong.map(error => `${error.path}: ${error.message}`),
+      [],
+      "the schemas must accept the world's config and secrets"
+    )
   }
 }
 
-async function check ({ provider }: Subject, session: Session) {
+async function check({ provider }: Subject, session: Session) {
   const { account, warnings } = await provider.check(await session.open(), session.signal)
   assert(typeof account === 'string' && account !== '', 'check must name the account')
-  assert(Array.isArray(warnings) && warnings.every(warning => typeof warning === 'string'), 'check must give its warnings as texts')
+  assert(
+    Array.isArray(warnings) && warnings.every(warning => typeof warning === 'string'),
+    'check must give its warnings as texts'
+  )
 }
 
 /** Some platforms refuse at the first request, some already when the socket opens. */
-async function openAndCheck ({ provider }: Subject, session: Session, secrets: Record<string, unknown>) {
+async function openAndCheck({ provider }: Subject, session: Session, secrets: Record<string, unknown>) {
   const client = await session.open(secrets)
   return provider.check(client, session.signal)
 }
 
-async function badCredentials (subject: Subject, session: Session) {
-  const error = await rejection(openAndCheck(subject, session, session.world.badSecrets), 'the check must throw on bad credentials')
+async function badCredentials(subject: Subject, session: Session) {
+  const error = await rejection(
+    openAndCheck(subject, session, session.world.badSecrets),
+    'the check must throw on bad credentials'
+  )
   assert(error instanceof ProviderError, `bad credentials must throw a ProviderError, got ${String(error)}`)
   assert.equal(error.kind, 'auth', 'bad credentials must be of kind auth')
   assert.notEqual(error.message.trim(), '', 'the operator must be told what to do')
 }
 
-async function staysHome (subject: Subject, session: Session) {
+async function staysHome(subject: Subject, session: Session) {
   const client = await session.open()
   await subject.provider.check(client, session.signal)
   for (const name of resourcesOf(subject)) await read(subject, name, client, { signal: session.signal })
   const redirected = resourcesOf(subject).find(name => subject.world.plays('redirect', name) === true)
   if (redirected) {
     session.world.fail?.('redirect', redirected)
-    await rejection(read(subject, redirected, await session.open(), { signal: session.signal }), 'a redirect must throw, not be followed and not be taken for an end')
+    await rejection(
+      read(subject, redirected, await session.open(), { signal: session.signal }),
+      'a redirect must throw, not be followed and not be taken for an end'
+    )
   }
   const home = session.world.hosts().map(host => hostOf(`http://${host}`))
   const away = (hosts: string[]) => [...new Set(hosts)].filter(host => !home.includes(host))
-  assert.deepEqual(away(session.traffic.sent.map(sent => sent.host)), [], 'requests went to hosts that are not the connection\'s')
-  assert.deepEqual(away(session.asked), [], 'the provider asked for hosts that are not the connection\'s')
+  assert.deepEqual(
+    away(session.traffic.sent.map(sent => sent.host)),
+    [],
+    "requests went to hosts that are not the connection's"
+  )
+  assert.deepEqual(away(session.asked), [], "the provider asked for hosts that are not the connection's")
 }
 
-async function keepsSecrets (subject: Subject, session: Session) {
+async function keepsSecrets(subject: Subject, session: Session) {
   const { world, said } = session
   const heard: unknown[] = []
   const hear = async (work: () => Promise<unknown>) => {
@@ -90,7 +114,10 @@ async function keepsSecrets (subject: Subject, session: Session) {
   }
   const sensitive = world.sensitive ?? texts([world.secrets, world.badSecrets])
   for (const form of sensitive.filter(value => value.length >= 4).flatMap(formsOf)) {
-    for (const [where, lines] of [['a log line', said], ['an error or a reply', heard.map(show)]] as const) {
+    for (const [where, lines] of [
+      ['a log line', said],
+      ['an error or a reply', heard.map(show)]
+    ] as const) {
       const line = lines.find(text => text.includes(form))
       // The assertion must not be what gives the secret away.
       assert(line === undefined, `a secret is in ${where}: ${line?.replaceAll(form, '[secret]').slice(0, 300)}`)
@@ -98,9 +125,11 @@ async function keepsSecrets (subject: Subject, session: Session) {
   }
 }
 
-const formsOf = (value: string): string[] => [...new Set([value, encodeURIComponent(value), Buffer.from(value).toString('base64')])]
+const formsOf = (value: string): string[] => [
+  ...new Set([value, encodeURIComponent(value), Buffer.from(value).toString('base64')])
+]
 
-async function closeTwice ({ provider }: Subject, session: Session) {
+async function closeTwice({ provider }: Subject, session: Session) {
   const client = await session.open()
   await provider.close?.(client)
   await provider.close?.(client)

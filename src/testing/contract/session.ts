@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict'
 import { inspect } from 'node:util'
-import type { Checkpoint, KnownRevisions, Page, ProviderContext, ProviderLog, Resource, RmmProvider } from '../../providers/define.ts'
+import type {
+  Checkpoint,
+  KnownRevisions,
+  Page,
+  ProviderContext,
+  ProviderLog,
+  Resource,
+  RmmProvider
+} from '../../providers/define.ts'
 import { createEgress, hostsOf } from '../../services/egress/egress.ts'
 import type { ResourceName } from '../../types.ts'
 import { hostOf, type Traffic, watchTraffic } from './traffic.ts'
@@ -21,7 +29,7 @@ export interface Session {
   said: string[]
   signal: AbortSignal
   /** A new client with an egress of its own, as another process would have. Default: the world's good secrets. */
-  open (secrets?: Record<string, unknown>): Promise<unknown>
+  open(secrets?: Record<string, unknown>): Promise<unknown>
 }
 
 type AnyRecord = { externalId: string }
@@ -30,7 +38,7 @@ export type AnyPage = Page<AnyRecord>
 const timeLimitMs = 30_000
 
 /** Starts the world, hands the session to `use`, and takes everything down again. A case that never ends fails. */
-export async function withSession (subject: Subject, use: (session: Session) => Promise<void>): Promise<void> {
+export async function withSession(subject: Subject, use: (session: Session) => Promise<void>): Promise<void> {
   const world = await subject.world.start()
   const stop = new AbortController()
   const traffic = watchTraffic()
@@ -39,13 +47,18 @@ export async function withSession (subject: Subject, use: (session: Session) => 
   const closers: Array<() => Promise<void>> = []
   const restoreConsole = listenToConsole(said)
   const session: Session = {
-    world, traffic, said, asked,
+    world,
+    traffic,
+    said,
+    asked,
     signal: stop.signal,
-    async open (secrets = world.secrets) {
+    async open(secrets = world.secrets) {
       const { context, close } = contextFor(subject.provider, world, secrets, { said, asked, signal: stop.signal })
       closers.push(close)
       const client = await subject.provider.open(context)
-      closers.push(async () => { await subject.provider.close?.(client) })
+      closers.push(async () => {
+        await subject.provider.close?.(client)
+      })
       return client
     }
   }
@@ -65,25 +78,42 @@ export async function withSession (subject: Subject, use: (session: Session) => 
 }
 
 /** What a provider throws where a rule lets it throw nothing is a broken rule too. */
-async function ruled (work: Promise<void>): Promise<void> {
+async function ruled(work: Promise<void>): Promise<void> {
   try {
     await work
   } catch (error) {
     if (error instanceof assert.AssertionError) throw error
-    throw Object.assign(new assert.AssertionError({ message: `the provider threw where it must not: ${String(error)}` }), { cause: error })
+    throw Object.assign(
+      new assert.AssertionError({ message: `the provider threw where it must not: ${String(error)}` }),
+      { cause: error }
+    )
   }
 }
 
-function timeLimit () {
+function timeLimit() {
   let timer: NodeJS.Timeout | undefined
   const expired = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new assert.AssertionError({ message: `the provider did not come to an end within ${timeLimitMs / 1000} s` })), timeLimitMs)
+    timer = setTimeout(
+      () =>
+        reject(
+          new assert.AssertionError({ message: `the provider did not come to an end within ${timeLimitMs / 1000} s` })
+        ),
+      timeLimitMs
+    )
   })
   return { expired, clear: () => clearTimeout(timer) }
 }
 
-/** Worlds are local, and pace is the operator's setting: both are opened wide, the rest is the egress of a real connection. */
-function contextFor (provider: RmmProvider, world: RunningWorld, secrets: Record<string, unknown>, { said, asked, signal }: Pick<Session, 'said' | 'asked' | 'signal'>) {
+/**
+ * Worlds are local, and pace is the operator's setting: both are opened wide, the rest is the egress of a real
+ * connection.
+ */
+function contextFor(
+  provider: RmmProvider,
+  world: RunningWorld,
+  secrets: Record<string, unknown>,
+  { said, asked, signal }: Pick<Session, 'said' | 'asked' | 'signal'>
+) {
   const log = recordingLog(said)
   const egress = createEgress({
     hosts: hostsOf(provider, world.config),
@@ -100,11 +130,11 @@ function contextFor (provider: RmmProvider, world: RunningWorld, secrets: Record
     secrets: structuredClone(secrets),
     log,
     signal,
-    fetch (url, options) {
+    fetch(url, options) {
       asked.push(hostOf(url))
       return egress.fetch(url, options)
     },
-    webSocket (url, options) {
+    webSocket(url, options) {
       asked.push(hostOf(url))
       return egress.webSocket(url, options)
     }
@@ -112,37 +142,55 @@ function contextFor (provider: RmmProvider, world: RunningWorld, secrets: Record
   return { context, close: egress.close }
 }
 
-function recordingLog (said: string[]): ProviderLog {
-  const line = (fields: object, message: string) => { said.push(`${message} ${show(fields)}`) }
+function recordingLog(said: string[]): ProviderLog {
+  const line = (fields: object, message: string) => {
+    said.push(`${message} ${show(fields)}`)
+  }
   return { debug: line, info: line, warn: line }
 }
 
-function listenToConsole (said: string[]): () => void {
+function listenToConsole(said: string[]): () => void {
   const names = ['debug', 'error', 'info', 'log', 'warn'] as const
   const originals = names.map(name => console[name])
-  for (const name of names) console[name] = (...parts: unknown[]) => { said.push(parts.map(show).join(' ')) }
-  return () => names.forEach((name, index) => { console[name] = originals[index]! })
+  for (const name of names)
+    console[name] = (...parts: unknown[]) => {
+      said.push(parts.map(show).join(' '))
+    }
+  return () =>
+    names.forEach((name, index) => {
+      console[name] = originals[index]!
+    })
 }
 
 /** Everything in a value, causes and hidden depths included. */
-export function show (value: unknown): string {
+export function show(value: unknown): string {
   return typeof value === 'string' ? value : inspect(value, { depth: 12, maxArrayLength: null, maxStringLength: null })
 }
 
 /** Every text in a value, at any depth. */
-export function texts (value: unknown): string[] {
+export function texts(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   return value !== null && typeof value === 'object' ? Object.values(value).flatMap(texts) : []
 }
 
-export function resourceOf (subject: Subject, name: ResourceName): Resource<unknown, AnyRecord> {
+export function resourceOf(subject: Subject, name: ResourceName): Resource<unknown, AnyRecord> {
   const resource = subject.provider.resources[name]
   assert(resource, `the provider has no resource '${name}'`)
   return resource as Resource<unknown, AnyRecord>
 }
 
 /** Pages of one read, at most `count` of them. Checkpoints come back as the database would give them. */
-export async function read (subject: Subject, name: ResourceName, client: unknown, { from = null, count = Infinity, signal, known }: { from?: Checkpoint | null, count?: number, signal: AbortSignal, known?: KnownRevisions }): Promise<AnyPage[]> {
+export async function read(
+  subject: Subject,
+  name: ResourceName,
+  client: unknown,
+  {
+    from = null,
+    count = Infinity,
+    signal,
+    known
+  }: { from?: Checkpoint | null; count?: number; signal: AbortSignal; known?: KnownRevisions }
+): Promise<AnyPage[]> {
   const pages: AnyPage[] = []
   for await (const page of resourceOf(subject, name).pull(client, from, signal, known)) {
     pages.push({ ...page, checkpoint: stored(page.checkpoint) })
@@ -151,23 +199,24 @@ export async function read (subject: Subject, name: ResourceName, client: unknow
   return pages
 }
 
-function stored (checkpoint: Checkpoint | null | undefined): Checkpoint | null {
+function stored(checkpoint: Checkpoint | null | undefined): Checkpoint | null {
   if (checkpoint == null) return null
   const copy = JSON.parse(JSON.stringify(checkpoint)) as Checkpoint
   assert.deepEqual(copy, checkpoint, 'a checkpoint must survive being stored as JSON')
   return copy
 }
 
-export const idsOf = (pages: AnyPage[]): string[] => pages.flatMap(page => page.records.map(record => record.externalId))
+export const idsOf = (pages: AnyPage[]): string[] =>
+  pages.flatMap(page => page.records.map(record => record.externalId))
 
-export function expectedOf (session: Session, name: ResourceName): string[] {
+export function expectedOf(session: Session, name: ResourceName): string[] {
   const expected = session.world.expected[name]
   assert(expected, `the world must tell the expected ids of '${name}'`)
   return [...expected].sort()
 }
 
 /** What a promise was rejected with; fails where it was not. */
-export async function rejection (promise: Promise<unknown>, message: string): Promise<unknown> {
+export async function rejection(promise: Promise<unknown>, message: string): Promise<unknown> {
   try {
     await promise
   } catch (error) {

@@ -12,18 +12,18 @@ export interface Traffic {
   sent: Sent[]
   /** Every 429 that carried a wait. `waitMs` is what it asked for. */
   throttled: Array<Sent & { waitMs: number }>
-  stop (): void
+  stop(): void
 }
 
 const ports: Record<string, string> = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443' }
 
-export function hostOf (url: string | URL): string {
+export function hostOf(url: string | URL): string {
   const { hostname, port, protocol } = new URL(url)
   return `${hostname}:${port || ports[protocol] || '0'}`
 }
 
 /** Sees every HTTP request this process makes, whichever client makes it: also one that goes around the egress. */
-export function watchTraffic (): Traffic {
+export function watchTraffic(): Traffic {
   const sent: Sent[] = []
   const throttled: Traffic['throttled'] = []
   const onUndici = (message: unknown) => {
@@ -31,22 +31,33 @@ export function watchTraffic (): Traffic {
     sent.push({ host: hostOf(request.origin), at: Date.now() })
   }
   const onHeaders = (message: unknown) => {
-    const { request, response } = message as { request: { origin: string | URL }, response: { statusCode: number, headers: Array<Buffer | string> } }
+    const { request, response } = message as {
+      request: { origin: string | URL }
+      response: { statusCode: number; headers: Array<Buffer | string> }
+    }
     if (response.statusCode !== 429) return
     const names = response.headers.map(String)
     const value = names[names.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'retry-after') + 1]
-    if (value !== undefined && /^\d+$/.test(value)) throttled.push({ host: hostOf(request.origin), at: Date.now(), waitMs: Number(value) * 1000 })
+    if (value !== undefined && /^\d+$/.test(value))
+      throttled.push({ host: hostOf(request.origin), at: Date.now(), waitMs: Number(value) * 1000 })
   }
   const onNode = (message: unknown) => {
     const { request } = message as { request: ClientRequest }
-    sent.push({ host: hostOf(`${request.protocol}//${String(request.getHeader('host') ?? request.host)}`), at: Date.now() })
+    sent.push({
+      host: hostOf(`${request.protocol}//${String(request.getHeader('host') ?? request.host)}`),
+      at: Date.now()
+    })
   }
-  const subscriptions = [['undici:request:create', onUndici], ['undici:request:headers', onHeaders], ['http.client.request.start', onNode]] as const
+  const subscriptions = [
+    ['undici:request:create', onUndici],
+    ['undici:request:headers', onHeaders],
+    ['http.client.request.start', onNode]
+  ] as const
   for (const [name, listener] of subscriptions) channel(name).subscribe(listener)
   return {
     sent,
     throttled,
-    stop () {
+    stop() {
       for (const [name, listener] of subscriptions) channel(name).unsubscribe(listener)
     }
   }

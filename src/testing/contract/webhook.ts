@@ -8,14 +8,17 @@ const previous = 'contract-secret-previous-77ab03'
 const stranger = 'contract-secret-of-a-stranger-1d'
 
 /** The rules of inbound requests. No server is needed: a request is headers and bytes. */
-export function webhookCases ({ provider, world }: Subject): ContractCase[] {
+export function webhookCases({ provider, world }: Subject): ContractCase[] {
   const { webhook } = provider
-  const rule = (text: string, use: (webhook: ProviderWebhook, request: (secret: string) => WebhookRequest) => void): ContractCase => {
+  const rule = (
+    text: string,
+    use: (webhook: ProviderWebhook, request: (secret: string) => WebhookRequest) => void
+  ): ContractCase => {
     const name = `webhook: ${text}`
     if (!webhook) return { name, skip: 'the provider has no webhook', run: async () => {} }
     return {
       name,
-      async run () {
+      async run() {
         const ways = Object.values(world.webhooks ?? {})
         assert(ways.length > 0, 'the provider has a webhook, so the world must supply webhooks')
         for (const request of ways) use(webhook, request)
@@ -32,7 +35,11 @@ export function webhookCases ({ provider, world }: Subject): ContractCase[] {
     }),
     rule('old and new secret both pass in a rotation', (hook, request) => {
       assert.equal(hook.verify(request(current), [current, previous]), true, 'the new secret must pass')
-      assert.equal(hook.verify(request(previous), [current, previous]), true, 'the old secret must pass while it is listed')
+      assert.equal(
+        hook.verify(request(previous), [current, previous]),
+        true,
+        'the old secret must pass while it is listed'
+      )
       assert.equal(hook.verify(request(previous), [current]), false, 'the old secret must not pass once it is gone')
     }),
     rule('an event has one id, however often it is delivered', (hook, request) => {
@@ -44,25 +51,39 @@ export function webhookCases ({ provider, world }: Subject): ContractCase[] {
     }),
     rule('a body that cannot be read throws', (hook, request) => {
       for (const body of ['{"event', '[]', 'null', '"text"', '']) {
-        assert.throws(() => hook.parse({ ...request(current), rawBody: Buffer.from(body) }), `the body ${JSON.stringify(body)} must throw`)
+        assert.throws(
+          () => hook.parse({ ...request(current), rawBody: Buffer.from(body) }),
+          `the body ${JSON.stringify(body)} must throw`
+        )
       }
     })
   ]
 }
 
-function badSignatures (hook: ProviderWebhook, request: (secret: string) => WebhookRequest) {
+function badSignatures(hook: ProviderWebhook, request: (secret: string) => WebhookRequest) {
   const good = request(current)
   assert.equal(hook.verify(copy(good), [current]), true, 'a good signature must pass')
-  const bad: Array<[what: string, request: WebhookRequest]> = [['another secret', request(stranger)], ['an empty secret', request('')]]
-  const proofs = [hook.setup.signatureHeader, hook.setup.secretHeader].flatMap(name => name && good.headers[name.toLowerCase()] !== undefined ? [name.toLowerCase()] : [])
+  const bad: Array<[what: string, request: WebhookRequest]> = [
+    ['another secret', request(stranger)],
+    ['an empty secret', request('')]
+  ]
+  const proofs = [hook.setup.signatureHeader, hook.setup.secretHeader].flatMap(name =>
+    name && good.headers[name.toLowerCase()] !== undefined ? [name.toLowerCase()] : []
+  )
   assert(proofs.length > 0, 'the request must carry one of the headers that setup names, in lower case')
   for (const name of proofs) {
     const value = good.headers[name]!
     const altered: Array<[string, string | undefined]> = [
-      ['no proof', undefined], ['an empty proof', ''], ['a longer proof', `${value}0`], ['a shorter proof', value.slice(0, -1)], ['another proof of the same length', flip(value)],
-      ['a proof in another alphabet', 'é'.repeat(value.length)], ['only its prefix', value.replace(/=.*/, '=')]
+      ['no proof', undefined],
+      ['an empty proof', ''],
+      ['a longer proof', `${value}0`],
+      ['a shorter proof', value.slice(0, -1)],
+      ['another proof of the same length', flip(value)],
+      ['a proof in another alphabet', 'é'.repeat(value.length)],
+      ['only its prefix', value.replace(/=.*/, '=')]
     ]
-    for (const [what, proof] of altered) if (proof !== value) bad.push([what, { ...good, headers: { ...good.headers, [name]: proof } }])
+    for (const [what, proof] of altered)
+      if (proof !== value) bad.push([what, { ...good, headers: { ...good.headers, [name]: proof } }])
   }
   if (hook.setup.signatureHeader && proofs.includes(hook.setup.signatureHeader.toLowerCase())) {
     bad.push(['another body', { ...good, rawBody: Buffer.concat([good.rawBody, Buffer.from(' ')]) }])
@@ -80,4 +101,7 @@ function badSignatures (hook: ProviderWebhook, request: (secret: string) => Webh
 
 const flip = (value: string): string => value.slice(0, -1) + (value.endsWith('0') ? '1' : '0')
 
-const copy = ({ headers, rawBody }: WebhookRequest): WebhookRequest => ({ headers: { ...headers }, rawBody: Buffer.from(rawBody) })
+const copy = ({ headers, rawBody }: WebhookRequest): WebhookRequest => ({
+  headers: { ...headers },
+  rawBody: Buffer.from(rawBody)
+})

@@ -13,10 +13,13 @@ export type ContractFault = 'server-error-mid-list' | 'empty-page' | 'repeated-c
 /** What a provider's author supplies: a platform of their own to test against, and what is in it. */
 export interface ContractWorld {
   /** A fresh, running platform. Called once per case. */
-  start (): Promise<RunningWorld>
+  start(): Promise<RunningWorld>
   /** True, or the reason why this platform cannot fail in that way; the reason is what the skipped case shows. */
-  plays (fault: ContractFault, resource: ResourceName): true | string
-  /** Needed where the provider has a webhook: every way in by its name, each a request as the platform would send it, proved by the secret. */
+  plays(fault: ContractFault, resource: ResourceName): true | string
+  /**
+   * Needed where the provider has a webhook: every way in by its name, each a request as the platform would send it,
+   * proved by the secret.
+   */
   webhooks?: Record<string, (secret: string) => WebhookRequest>
 }
 
@@ -26,19 +29,22 @@ export interface RunningWorld {
   secrets: Record<string, unknown>
   /** Well-formed, and refused by the platform. */
   badSecrets: Record<string, unknown>
-  /** Every external id by resource, for each resource the provider has. Enough for at least two pages where the platform has pages. */
+  /**
+   * Every external id by resource, for each resource the provider has. Enough for at least two pages where the
+   * platform has pages.
+   */
   expected: Partial<Record<ResourceName, string[]>>
   /** An id the platform does not know but would accept as one. Default: a made-up text. */
   unknownId?: string
   /** Values that must not be seen in logs, errors and replies. Default: every text in `secrets` and `badSecrets`. */
   sensitive?: string[]
   /** Requests (or, on a socket, questions) that arrived so far. */
-  requests (): number
+  requests(): number
   /** The platform's `host:port`, one or more. */
-  hosts (): string[]
+  hosts(): string[]
   /** Called only for faults that `plays` allows. */
-  fail? (fault: ContractFault, resource: ResourceName): void
-  close (): Promise<void>
+  fail?(fault: ContractFault, resource: ResourceName): void
+  close(): Promise<void>
 }
 
 /** One behaviour. `skip` carries the reason where it cannot be played; `run` then does nothing. */
@@ -46,5 +52,5 @@ export interface ContractCase {
   name: string
   skip?: string
   /** Throws `AssertionError` where the provider breaks the rule. */
-  run (): Promise<void>
+  run(): Promise<void>
 }

@@ -4,19 +4,19 @@ import type { Source } from './types.ts'
 export interface Collection<T extends { id: string }> {
   /** Records that exist now. */
   readonly size: number
-  get (id: string): T | undefined
-  has (id: string): boolean
+  get(id: string): T | undefined
+  has(id: string): boolean
   /** Replaces the record or appends it. */
-  set (record: T): void
+  set(record: T): void
   /** False where there was nothing to delete. */
-  delete (id: string): boolean
+  delete(id: string): boolean
   /** Where the id is or was in the list, -1 for an id that was never there. */
-  positionOf (id: string): number
-  records (): Generator<T>
-  ids (): Generator<string>
-  page (query: PageQuery<T>): { data: T[], has_more: boolean }
+  positionOf(id: string): number
+  records(): Generator<T>
+  ids(): Generator<string>
+  page(query: PageQuery<T>): { data: T[]; has_more: boolean }
   /** Group of every existing record, made without the records where the source can. */
-  groupIds (): Generator<string | null>
+  groupIds(): Generator<string | null>
 }
 
 export interface PageQuery<T> {
@@ -28,13 +28,13 @@ export interface PageQuery<T> {
   where?: ((record: T) => boolean) | undefined
 }
 
-export function sourceOf<T extends { id: string }> (records: Source<T> | T[]): Source<T> {
+export function sourceOf<T extends { id: string }>(records: Source<T> | T[]): Source<T> {
   if (!Array.isArray(records)) return records
   const indexes = new Map(records.map((record, index) => [record.id, index]))
   return { count: records.length, at: index => records[index]!, indexOf: id => indexes.get(id) ?? -1 }
 }
 
-export function collection<T extends { id: string, group_id?: string | null }> (source: Source<T>): Collection<T> {
+export function collection<T extends { id: string; group_id?: string | null }>(source: Source<T>): Collection<T> {
   const changed = new Map<string, T | null>()
   const changedAt = new Map<number, string>()
   const appended: string[] = []
@@ -43,15 +43,15 @@ export function collection<T extends { id: string, group_id?: string | null }> (
 
   const positionOf = (id: string) => {
     const index = source.indexOf(id)
-    return index >= 0 ? index : appendedAt.get(id) ?? -1
+    return index >= 0 ? index : (appendedAt.get(id) ?? -1)
   }
   const at = (position: number): T | null => {
     const id = position < source.count ? changedAt.get(position) : appended[position - source.count]
-    return id === undefined ? source.at(position) : changed.get(id) ?? null
+    return id === undefined ? source.at(position) : (changed.get(id) ?? null)
   }
   const get = (id: string) => {
     const position = positionOf(id)
-    return position < 0 ? undefined : at(position) ?? undefined
+    return position < 0 ? undefined : (at(position) ?? undefined)
   }
   const put = (id: string, record: T | null) => {
     changed.set(id, record)
@@ -60,7 +60,7 @@ export function collection<T extends { id: string, group_id?: string | null }> (
   }
   const end = () => source.count + appended.length
 
-  function * records () {
+  function* records() {
     for (let position = 0; position < end(); position++) {
       const record = at(position)
       if (record) yield record
@@ -68,15 +68,17 @@ export function collection<T extends { id: string, group_id?: string | null }> (
   }
 
   return {
-    get size () { return size },
+    get size() {
+      return size
+    },
     get,
     has: id => get(id) !== undefined,
     positionOf,
     records,
-    * ids () {
+    *ids() {
       for (const record of records()) yield record.id
     },
-    set (record) {
+    set(record) {
       if (positionOf(record.id) < 0) {
         appendedAt.set(record.id, end())
         appended.push(record.id)
@@ -84,17 +86,21 @@ export function collection<T extends { id: string, group_id?: string | null }> (
       } else if (!get(record.id)) size++
       put(record.id, record)
     },
-    delete (id) {
+    delete(id) {
       if (!get(id)) return false
       put(id, null)
       size--
       return true
     },
-    page ({ limit, after = -1, before, where }) {
+    page({ limit, after = -1, before, where }) {
       const step = before === undefined ? 1 : -1
       const data: T[] = []
       // One record more than asked for tells whether there is a next page.
-      for (let position = before === undefined ? after + 1 : before - 1; position >= 0 && position < end() && data.length <= limit; position += step) {
+      for (
+        let position = before === undefined ? after + 1 : before - 1;
+        position >= 0 && position < end() && data.length <= limit;
+        position += step
+      ) {
         const record = at(position)
         if (record && (!where || where(record))) data.push(record)
       }
@@ -102,7 +108,7 @@ export function collection<T extends { id: string, group_id?: string | null }> (
       if (has_more) data.pop()
       return { data: step === 1 ? data : data.reverse(), has_more }
     },
-    * groupIds () {
+    *groupIds() {
       for (let position = 0; position < end(); position++) {
         if (source.groupIdOf && position < source.count && !changedAt.has(position)) yield source.groupIdOf(position)
         else {

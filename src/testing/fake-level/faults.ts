@@ -1,4 +1,6 @@
-/** One request as the fake server sees it. `path` is decoded from nothing: it is the path as sent, without the query. */
+/**
+ * One request as the fake server sees it. `path` is decoded from nothing: it is the path as sent, without the query.
+ */
 export interface FakeRequest {
   method: string
   path: string
@@ -13,13 +15,25 @@ export interface FakeRequest {
  * - `missing-last-id`: `has_more: true`, and the last record has no id;
  * - `cursor-deleted`: the page is true, then its last record is deleted;
  * - `rate-limited`: 429 with `retryAfter`;
- * - `html`: 200 with a page of HTML; `truncated`: 200 with half of the JSON; `cut-body`: the connection dies in the body;
- * - `slow-body`: half of the body, the rest after `delayMs`; `no-answer`: nothing at all; `reset`: the connection dies at once;
+ * - `html`: 200 with a page of HTML; `truncated`: 200 with half of the JSON; `cut-body`: the connection dies in the
+ * body;
+ * - `slow-body`: half of the body, the rest after `delayMs`; `no-answer`: nothing at all; `reset`: the connection
+ * dies at once;
  * - `redirect`: 302 to `location`.
  */
 export type FaultKind =
-  'empty-page' | 'repeated-cursor' | 'missing-last-id' | 'cursor-deleted' | 'rate-limited' | 'html' | 'truncated' | 'cut-body' |
-  'slow-body' | 'no-answer' | 'reset' | 'redirect'
+  | 'empty-page'
+  | 'repeated-cursor'
+  | 'missing-last-id'
+  | 'cursor-deleted'
+  | 'rate-limited'
+  | 'html'
+  | 'truncated'
+  | 'cut-body'
+  | 'slow-body'
+  | 'no-answer'
+  | 'reset'
+  | 'redirect'
 
 export interface FaultOptions {
   /** Path prefix or pattern. Default: every path. */
@@ -34,7 +48,10 @@ export interface FaultOptions {
   /** Give this or `kind`. */
   status?: number
   kind?: FaultKind
-  /** Seconds, a time (sent as an HTTP date), any text, or null for no header. Default 1. Goes with `rate-limited` and `status`. */
+  /**
+   * Seconds, a time (sent as an HTTP date), any text, or null for no header. Default 1. Goes with `rate-limited` and
+   * `status`.
+   */
   retryAfter?: number | Date | string | null
   /** Milliseconds of `slow-body`. Default 60,000. */
   delayMs?: number
@@ -45,28 +62,36 @@ export interface FaultOptions {
 export interface Fault {
   /** Requests that failed so far. */
   readonly hits: number
-  clear (): void
+  clear(): void
 }
 
 export interface Faults {
   /** Throws `TypeError` where neither `status` nor `kind` is given. */
-  add (options: FaultOptions): Fault
-  clear (): void
+  add(options: FaultOptions): Fault
+  clear(): void
   /** The first fault that wants this request, and counts it. */
-  take (request: FakeRequest): FaultOptions | undefined
+  take(request: FakeRequest): FaultOptions | undefined
 }
 
-export function createFaults (): Faults {
-  const active = new Set<{ options: FaultOptions, passed: number, hits: number }>()
+export function createFaults(): Faults {
+  const active = new Set<{ options: FaultOptions; passed: number; hits: number }>()
   return {
-    add (options) {
-      if ((options.status === undefined) === (options.kind === undefined)) throw new TypeError('a fault needs either status or kind')
+    add(options) {
+      if ((options.status === undefined) === (options.kind === undefined))
+        throw new TypeError('a fault needs either status or kind')
       const fault = { options, passed: 0, hits: 0 }
       active.add(fault)
-      return { get hits () { return fault.hits }, clear: () => { active.delete(fault) } }
+      return {
+        get hits() {
+          return fault.hits
+        },
+        clear: () => {
+          active.delete(fault)
+        }
+      }
     },
     clear: () => active.clear(),
-    take (request) {
+    take(request) {
       for (const fault of active) {
         if (!matches(fault.options, request)) continue
         if (fault.passed < (fault.options.after ?? 0)) fault.passed++
@@ -80,16 +105,21 @@ export function createFaults (): Faults {
   }
 }
 
-function matches ({ path, method, query }: FaultOptions, request: FakeRequest): boolean {
+function matches({ path, method, query }: FaultOptions, request: FakeRequest): boolean {
   if (method !== undefined && method !== request.method) return false
   if (typeof path === 'string' ? !request.path.startsWith(path) : path && !path.test(request.path)) return false
   return Object.entries(query ?? {}).every(([name, value]) => request.query.get(name) === value)
 }
 
 /** `Retry-After` as the fault wants it. */
-export function retryAfter ({ retryAfter = 1 }: FaultOptions): Record<string, string> {
+export function retryAfter({ retryAfter = 1 }: FaultOptions): Record<string, string> {
   if (retryAfter === null) return {}
   return { 'retry-after': retryAfter instanceof Date ? retryAfter.toUTCString() : String(retryAfter) }
 }
 
-export const pageFaults: ReadonlySet<FaultKind | undefined> = new Set<FaultKind>(['empty-page', 'repeated-cursor', 'missing-last-id', 'cursor-deleted'])
+export const pageFaults: ReadonlySet<FaultKind | undefined> = new Set<FaultKind>([
+  'empty-page',
+  'repeated-cursor',
+  'missing-last-id',
+  'cursor-deleted'
+])

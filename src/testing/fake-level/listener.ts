@@ -18,24 +18,32 @@ export interface ListenerOptions {
   apiKey: string
   readOnlyKey: string
   latencyMs: number
-  now (): Date
+  now(): Date
   faults: Faults
   context: RouteContext
   signal: AbortSignal
 }
 
 /** The server's request handler: log, latency, faults, key, route, answer; in this order. */
-export function listener (options: ListenerOptions) {
+export function listener(options: ListenerOptions) {
   const requests: LoggedRequest[] = []
   let inFlight = 0
   let maxInFlight = 0
 
-  async function answer (request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? '/', 'http://fake')
     const seen = { method: request.method ?? 'GET', path: url.pathname, query: url.searchParams }
-    const entry: LoggedRequest = { method: seen.method, path: seen.path, query: Object.fromEntries(seen.query), status: null, time: options.now() }
+    const entry: LoggedRequest = {
+      method: seen.method,
+      path: seen.path,
+      query: Object.fromEntries(seen.query),
+      status: null,
+      time: options.now()
+    }
     requests.push(entry)
-    response.once('finish', () => { entry.status = response.statusCode })
+    response.once('finish', () => {
+      entry.status = response.statusCode
+    })
     const body = await readBody(request)
     if (options.latencyMs > 0) await wait(options.latencyMs, undefined, { signal: options.signal })
     const fault = options.faults.take(seen)
@@ -48,20 +56,23 @@ export function listener (options: ListenerOptions) {
   return {
     requests,
     maxInFlight: () => maxInFlight,
-    onRequest (request: IncomingMessage, response: ServerResponse): void {
+    onRequest(request: IncomingMessage, response: ServerResponse): void {
       maxInFlight = Math.max(maxInFlight, ++inFlight)
-      response.once('close', () => { inFlight-- })
+      response.once('close', () => {
+        inFlight--
+      })
       answer(request, response).catch(error => {
         // The peer went away or the server is closing; anything else is a bug of the fake and must be seen.
         if (options.signal.aborted || request.socket.destroyed) response.destroy()
-        else if (!response.headersSent) response.writeHead(500).end(JSON.stringify({ error: `fake Level: ${String(error)}` }))
+        else if (!response.headersSent)
+          response.writeHead(500).end(JSON.stringify({ error: `fake Level: ${String(error)}` }))
         else response.destroy()
       })
     }
   }
 }
 
-function respond (options: ListenerOptions, request: IncomingMessage, seen: FakeRequest, text: string): Answer {
+function respond(options: ListenerOptions, request: IncomingMessage, seen: FakeRequest, text: string): Answer {
   const key = request.headers.authorization
   if (key !== options.apiKey && key !== options.readOnlyKey) return failure(401, 'Access denied')
   const found = findRoute(seen.method, seen.path)
@@ -73,41 +84,67 @@ function respond (options: ListenerOptions, request: IncomingMessage, seen: Fake
   } catch {
     return failure(400, 'Invalid JSON')
   }
-  if (body === null || typeof body !== 'object' || Array.isArray(body)) return failure(400, 'The body must be an object')
+  if (body === null || typeof body !== 'object' || Array.isArray(body))
+    return failure(400, 'The body must be an object')
   return found.route.handle({ ...seen, id: found.id, body: body as Record<string, unknown> }, options.context)
 }
 
 /** Plays the faults that need no true answer. False = it needs one. */
-function playInstead (fault: FaultOptions, request: IncomingMessage, response: ServerResponse): boolean {
+function playInstead(fault: FaultOptions, request: IncomingMessage, response: ServerResponse): boolean {
   if (fault.status !== undefined || fault.kind === 'rate-limited') {
     const status = fault.status ?? 429
     const limited = status === 429 || fault.retryAfter !== undefined
     response.writeHead(status, { 'content-type': 'application/json', ...(limited ? retryAfter(fault) : {}) })
     response.end(JSON.stringify({ error: status === 429 ? 'Too many requests' : `Status ${status}` }))
   } else if (fault.kind === 'reset') request.socket.resetAndDestroy()
-  else if (fault.kind === 'redirect') response.writeHead(302, { location: fault.location ?? 'https://elsewhere.example/' }).end()
-  else if (fault.kind === 'html') response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Maintenance</title><p>Back soon')
+  else if (fault.kind === 'redirect')
+    response.writeHead(302, { location: fault.location ?? 'https://elsewhere.example/' }).end()
+  else if (fault.kind === 'html')
+    response
+      .writeHead(200, { 'content-type': 'text/html' })
+      .end('<!doctype html><title>Maintenance</title><p>Back soon')
   else return fault.kind === 'no-answer'
   return true
 }
 
 /** Lies about a page. Answers that are no page stay as they are. */
-function shape (fault: FaultOptions | undefined, answer: Answer, seen: FakeRequest, state: RouteContext['state']): Answer {
+function shape(
+  fault: FaultOptions | undefined,
+  answer: Answer,
+  seen: FakeRequest,
+  state: RouteContext['state']
+): Answer {
   if (!fault || !pageFaults.has(fault.kind) || answer.status !== 200) return answer
   const page = answer.body as { data?: Array<{ id: string }> }
   const last = page.data?.at(-1)
   if (!page.data) return answer
   if (fault.kind === 'cursor-deleted') {
-    const list = /^\/v2\/(groups|devices|alerts|updates|tags)$/.exec(seen.path)?.[1] as 'groups' | 'devices' | 'alerts' | 'updates' | 'tags' | undefined
+    const list = /^\/v2\/(groups|devices|alerts|updates|tags)$/.exec(seen.path)?.[1] as
+      | 'groups'
+      | 'devices'
+      | 'alerts'
+      | 'updates'
+      | 'tags'
+      | undefined
     if (list && last) state[list].delete(last.id)
     state.moved()
     return answer
   }
-  const data = fault.kind === 'empty-page' ? [] : fault.kind === 'missing-last-id' ? page.data.map(record => record === last ? { ...record, id: undefined } : record) : page.data
+  const data =
+    fault.kind === 'empty-page'
+      ? []
+      : fault.kind === 'missing-last-id'
+        ? page.data.map(record => (record === last ? { ...record, id: undefined } : record))
+        : page.data
   return { status: 200, body: { data, has_more: true } }
 }
 
-async function write (response: ServerResponse, { status, body }: Answer, fault: FaultOptions | undefined, signal: AbortSignal): Promise<void> {
+async function write(
+  response: ServerResponse,
+  { status, body }: Answer,
+  fault: FaultOptions | undefined,
+  signal: AbortSignal
+): Promise<void> {
   if (body === undefined) {
     response.writeHead(status).end()
     return
@@ -124,13 +161,13 @@ async function write (response: ServerResponse, { status, body }: Answer, fault:
   } else response.end(whole)
 }
 
-async function readBody (request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks).toString()
 }
 
-function without (query: URLSearchParams, name: string): URLSearchParams {
+function without(query: URLSearchParams, name: string): URLSearchParams {
   const copy = new URLSearchParams(query)
   copy.delete(name)
   return copy

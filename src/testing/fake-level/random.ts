@@ -2,7 +2,7 @@
  * A stream of numbers from 0 up to 1, the same for the same parts. Every record has a stream of its own,
  * so that record 99,999 can be made without making those before it.
  */
-export function random (...parts: number[]): () => number {
+export function random(...parts: number[]): () => number {
   let state = 0x2545f491
   for (const part of parts) {
     state = Math.imul(state ^ (part + 0x9e3779b9), 0x85ebca6b)
@@ -17,6 +17,6 @@ export function random (...parts: number[]): () => number {
   }
 }
 
-export const pick = <T> (next: () => number, values: readonly T[]): T => values[Math.floor(next() * values.length)]!
+export const pick = <T>(next: () => number, values: readonly T[]): T => values[Math.floor(next() * values.length)]!
 
 export const chance = (next: () => number, share: number): boolean => next() < share

@@ -18,7 +18,12 @@ export interface Call extends FakeRequest {
 export interface RouteContext extends Mutations {
   state: State
   /** Answers with a page of `records` shown by `view`. Cursors are checked here. */
-  list<T extends { id: string }> (call: Call, records: Collection<T> | T[], view: (record: T) => unknown, where?: (record: T) => boolean): Answer
+  list<T extends { id: string }>(
+    call: Call,
+    records: Collection<T> | T[],
+    view: (record: T) => unknown,
+    where?: (record: T) => boolean
+  ): Answer
 }
 
 export interface Route {
@@ -26,11 +31,11 @@ export interface Route {
   pattern: RegExp
   /** Needs a key that may write. */
   write: boolean
-  handle (call: Call, context: RouteContext): Answer
+  handle(call: Call, context: RouteContext): Answer
 }
 
 /** `/v2/devices/{id}` → a route; `{…}` is one path segment. */
-export function route (method: string, path: string, handle: Route['handle']): Route {
+export function route(method: string, path: string, handle: Route['handle']): Route {
   return { method, pattern: new RegExp(`^${path.replace(/\{\w+\}/, '([^/]+)')}$`), write: method !== 'GET', handle }
 }
 

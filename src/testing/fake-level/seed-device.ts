@@ -12,11 +12,25 @@ const makers: Array<[maker: string, models: string[]]> = [
   ['VMware, Inc.', ['VMware Virtual Platform']],
   ['Apple Inc.', ['Mac14,2', 'Macmini9,1']]
 ]
-const windows = ['Microsoft Windows 11 Pro', 'Microsoft Windows 10 Enterprise', 'Microsoft Windows Server 2022 Standard']
-const systems: Record<string, string[]> = { Windows: windows, Mac: ['macOS 15.1 Sequoia'], Linux: ['Ubuntu 24.04 LTS', 'Debian GNU/Linux 12'] }
+const windows = [
+  'Microsoft Windows 11 Pro',
+  'Microsoft Windows 10 Enterprise',
+  'Microsoft Windows Server 2022 Standard'
+]
+const systems: Record<string, string[]> = {
+  Windows: windows,
+  Mac: ['macOS 15.1 Sequoia'],
+  Linux: ['Ubuntu 24.04 LTS', 'Debian GNU/Linux 12']
+}
 
 /** One device with everything Level can include; one in sixteen is as sparse as Level allows. */
-export function deviceAt (seed: number, index: number, groupId: string | null, tagNames: string[], broken: boolean): LevelDevice {
+export function deviceAt(
+  seed: number,
+  index: number,
+  groupId: string | null,
+  tagNames: string[],
+  broken: boolean
+): LevelDevice {
   const next = random(seed, 6, index)
   const id = levelId('Device', 100001 + index)
   const platform = pick(next, ['Windows', 'Windows', 'Windows', 'Windows', 'Mac', 'Linux'])
@@ -35,15 +49,30 @@ export function deviceAt (seed: number, index: number, groupId: string | null, t
   }
 }
 
-function sparseDevice (id: string, hostname: string, groupId: string | null, platform: string): LevelDevice {
+function sparseDevice(id: string, hostname: string, groupId: string | null, platform: string): LevelDevice {
   return {
-    id, hostname, nickname: null, role: null, group_id: groupId, tags: [], flag: null, maintenance_mode: false, online: false,
-    serial_number: null, total_memory: null, cpu_cores: null, last_reboot_time: null, platform
+    id,
+    hostname,
+    nickname: null,
+    role: null,
+    group_id: groupId,
+    tags: [],
+    flag: null,
+    maintenance_mode: false,
+    online: false,
+    serial_number: null,
+    total_memory: null,
+    cpu_cores: null,
+    last_reboot_time: null,
+    platform
   }
 }
 
-/** Each kind is a wrong type that a client was, or will be, surprised by. The id stays: without it paging itself would break. */
-function brokenDevice (next: Next, id: string, groupId: string | null): LevelDevice {
+/**
+ * Each kind is a wrong type that a client was, or will be, surprised by. The id stays: without it paging itself would
+ * break.
+ */
+function brokenDevice(next: Next, id: string, groupId: string | null): LevelDevice {
   return {
     id,
     group_id: groupId,
@@ -56,13 +85,27 @@ function brokenDevice (next: Next, id: string, groupId: string | null): LevelDev
   }
 }
 
-function identity (next: Next, { id, hostname, groupId, tagNames, os, index }: { id: string, hostname: string, groupId: string | null, tagNames: string[], os: string, index: number }) {
+function identity(
+  next: Next,
+  {
+    id,
+    hostname,
+    groupId,
+    tagNames,
+    os,
+    index
+  }: { id: string; hostname: string; groupId: string | null; tagNames: string[]; os: string; index: number }
+) {
   const [manufacturer, models] = pick(next, makers)
   return {
     id,
     hostname,
     nickname: chance(next, 0.2) ? `${pick(next, ['Reception', 'Back room', 'Till', 'Büro'])} ${index + 1}` : null,
-    role: os.includes('Server') ? pick(next, ['server', 'domain_controller']) : chance(next, 0.7) ? 'workstation' : null,
+    role: os.includes('Server')
+      ? pick(next, ['server', 'domain_controller'])
+      : chance(next, 0.7)
+        ? 'workstation'
+        : null,
     group_id: groupId,
     tags: tagNames.filter(() => chance(next, 0.12)),
     flag: chance(next, 0.1) ? pick(next, ['red', 'yellow', 'green']) : null,
@@ -72,11 +115,13 @@ function identity (next: Next, { id, hostname, groupId, tagNames, os, index }: {
     model: pick(next, models),
     architecture: pick(next, ['x86_64', 'arm64']),
     // One in twelve carries a filler that many boards share.
-    serial_number: chance(next, 1 / 12) ? pick(next, ['To be filled by O.E.M.', 'Default string', '0', 'None', null]) : `SN${(index * 7919 + 100000).toString(36).toUpperCase()}`
+    serial_number: chance(next, 1 / 12)
+      ? pick(next, ['To be filled by O.E.M.', 'Default string', '0', 'None', null])
+      : `SN${(index * 7919 + 100000).toString(36).toUpperCase()}`
   }
 }
 
-function condition (next: Next, online: boolean) {
+function condition(next: Next, online: boolean) {
   const lastSeen = online ? seenAt - Math.floor(next() * 60_000) : seenAt - Math.floor(next() * 30 * 86_400_000)
   return {
     online,
@@ -94,7 +139,7 @@ function condition (next: Next, online: boolean) {
   }
 }
 
-function operatingSystem (next: Next, os: string) {
+function operatingSystem(next: Next, os: string) {
   const asNumber = chance(next, 0.3)
   return {
     full_operating_system: os,
@@ -106,33 +151,73 @@ function operatingSystem (next: Next, os: string) {
   }
 }
 
-function hardware (next: Next, index: number, platform: string) {
+function hardware(next: Next, index: number, platform: string) {
   const disk = pick(next, [256060514304, 512110190592, 1000204886016])
-  const address = `192.0.2.${1 + index % 250}`
-  const mac = (prefix: string) => `${prefix}:${[16, 8, 0].map(shift => (index >> shift & 255).toString(16).padStart(2, '0')).join(':')}`
+  const address = `192.0.2.${1 + (index % 250)}`
+  const mac = (prefix: string) =>
+    `${prefix}:${[16, 8, 0].map(shift => ((index >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`
   const dns = chance(next, 0.4) ? ['192.0.2.1', '192.0.2.2'] : '192.0.2.1'
   return {
-    cpus: [{ model: pick(next, ['Intel Core i5-13500T', 'AMD Ryzen 5 PRO 5650U', 'Apple M2']), clock_speed: 1600, cores: pick(next, [4, 6, 8]) }],
-    memory: [{ location: 'DIMM1', manufacturer: 'Hynix', memory_type: 'DDR5', clock_speed: 4800, size: 16 * gib, serial_number: `0000${index.toString(16)}`, part_number: 'HMA-EX-1', form_factor: 'SODIMM' }],
+    cpus: [
+      {
+        model: pick(next, ['Intel Core i5-13500T', 'AMD Ryzen 5 PRO 5650U', 'Apple M2']),
+        clock_speed: 1600,
+        cores: pick(next, [4, 6, 8])
+      }
+    ],
+    memory: [
+      {
+        location: 'DIMM1',
+        manufacturer: 'Hynix',
+        memory_type: 'DDR5',
+        clock_speed: 4800,
+        size: 16 * gib,
+        serial_number: `0000${index.toString(16)}`,
+        part_number: 'HMA-EX-1',
+        form_factor: 'SODIMM'
+      }
+    ],
     disks: [{ disk_type: 'SSD', model: 'PC801 NVMe', serial_number: `SSD-${index}`, size: disk }],
-    disk_partitions: [{
-      label: platform === 'Windows' ? 'OS' : null,
-      mount_point: platform === 'Windows' ? 'C:' : '/',
-      encrypted: chance(next, 0.6),
-      primary: true,
-      size: disk - 1_704_288_256,
-      free_space: Math.floor(disk * next() * 0.9),
-      file_system: platform === 'Windows' ? 'NTFS' : 'ext4'
-    }],
+    disk_partitions: [
+      {
+        label: platform === 'Windows' ? 'OS' : null,
+        mount_point: platform === 'Windows' ? 'C:' : '/',
+        encrypted: chance(next, 0.6),
+        primary: true,
+        size: disk - 1_704_288_256,
+        free_space: Math.floor(disk * next() * 0.9),
+        file_system: platform === 'Windows' ? 'NTFS' : 'ext4'
+      }
+    ],
     network_interfaces: [
-      { description: 'Hyper-V Virtual Ethernet Adapter', interface: 'vEthernet', label: null, mac_address: mac('00:15:5d'), ip_addresses: ['172.20.0.1'], gateway: null, domain: null, dhcp_server: null, dns_servers: null },
-      { description: 'Intel I219-LM', interface: 'Ethernet', label: 'Ethernet', mac_address: mac('a4:bb:6d'), ip_addresses: ['fe80::1', `10.0.${index >> 8 & 255}.${index & 255}`, address], gateway: '192.0.2.1', domain: 'harbour.example', dhcp_server: '192.0.2.1', dns_servers: dns }
+      {
+        description: 'Hyper-V Virtual Ethernet Adapter',
+        interface: 'vEthernet',
+        label: null,
+        mac_address: mac('00:15:5d'),
+        ip_addresses: ['172.20.0.1'],
+        gateway: null,
+        domain: null,
+        dhcp_server: null,
+        dns_servers: null
+      },
+      {
+        description: 'Intel I219-LM',
+        interface: 'Ethernet',
+        label: 'Ethernet',
+        mac_address: mac('a4:bb:6d'),
+        ip_addresses: ['fe80::1', `10.0.${(index >> 8) & 255}.${index & 255}`, address],
+        gateway: '192.0.2.1',
+        domain: 'harbour.example',
+        dhcp_server: '192.0.2.1',
+        dns_servers: dns
+      }
     ],
     motherboard: chance(next, 0.8) ? { manufacturer: 'Dell Inc.', model: '0W3XYZ', bios_version: '1.21.0' } : null
   }
 }
 
-function security (next: Next) {
+function security(next: Next) {
   const score = Math.floor(next() * 101)
   return {
     score,

@@ -1,6 +1,16 @@
 import { deviceAt } from './seed-device.ts'
 import { chance, pick, random } from './random.ts'
-import { type LevelAlert, type LevelDevice, type LevelGroup, levelId, levelNumber, type LevelTag, type LevelUpdate, type LevelWorld, type Source } from './types.ts'
+import {
+  type LevelAlert,
+  type LevelDevice,
+  type LevelGroup,
+  levelId,
+  levelNumber,
+  type LevelTag,
+  type LevelUpdate,
+  type LevelWorld,
+  type Source
+} from './types.ts'
 
 export interface SeedOptions {
   /** Default 25. 100,000 is fine: records are made when they are read. */
@@ -30,14 +40,15 @@ export interface SeededWorld extends LevelWorld {
 const tagNames = ['vip', 'win11', 'server', 'kiosk', 'field', 'loaner', 'backup', 'do-not-reboot']
 
 /** Makes an account of any size; see `SeedOptions`. Throws `RangeError` on a count that is none. */
-export function seedLevel (options: SeedOptions = {}): SeededWorld {
+export function seedLevel(options: SeedOptions = {}): SeededWorld {
   const devices = options.devices ?? 25
   const groups = options.groups ?? Math.max(1, Math.ceil(devices / 10))
   const alerts = options.alerts ?? Math.ceil(devices / 10)
   const updatesPerDevice = options.updatesPerDevice ?? 2
   const broken = Math.min(options.broken ?? 0, devices)
   for (const [name, count] of Object.entries({ devices, groups, alerts, updatesPerDevice, broken })) {
-    if (!Number.isInteger(count) || count < 0) throw new RangeError(`seedLevel: '${name}' must be a whole number from 0, got ${count}`)
+    if (!Number.isInteger(count) || count < 0)
+      throw new RangeError(`seedLevel: '${name}' must be a whole number from 0, got ${count}`)
   }
   const seed = options.seed ?? 1
   const every = broken > 0 ? Math.floor(devices / broken) : 0
@@ -51,8 +62,12 @@ export function seedLevel (options: SeedOptions = {}): SeededWorld {
   return {
     groups: numbered('Group', firstGroup, groups, index => groupAt(seed, index)),
     devices: { ...numbered('Device', firstDevice, devices, device), groupIdOf },
-    alerts: numbered('Alert', firstAlert, devices === 0 ? 0 : alerts, index => alertAt(seed, index, device(Math.floor(random(seed, 3, index)() * devices)))),
-    updates: numbered('Update', firstUpdate, devices * updatesPerDevice, index => updateAt(seed, index, device(Math.floor(index / updatesPerDevice)))),
+    alerts: numbered('Alert', firstAlert, devices === 0 ? 0 : alerts, index =>
+      alertAt(seed, index, device(Math.floor(random(seed, 3, index)() * devices)))
+    ),
+    updates: numbered('Update', firstUpdate, devices * updatesPerDevice, index =>
+      updateAt(seed, index, device(Math.floor(index / updatesPerDevice)))
+    ),
     tags: tagNames.map((name, index) => ({ id: levelId('Tag', index + 1), name })),
     brokenIds: Array.from({ length: broken }, (_, index) => levelId('Device', firstDevice + (index + 1) * every - 1))
   }
@@ -66,24 +81,57 @@ const firstUpdate = 33000001
 
 const groupId = (index: number) => levelId('Group', firstGroup + index)
 
-function numbered<T extends { id: string }> (type: string, first: number, count: number, at: (index: number) => T): Source<T> {
+function numbered<T extends { id: string }>(
+  type: string,
+  first: number,
+  count: number,
+  at: (index: number) => T
+): Source<T> {
   return {
     count,
     at,
-    indexOf (id) {
+    indexOf(id) {
       const index = levelNumber(type, id) - first
       return index >= 0 && index < count ? index : -1
     }
   }
 }
 
-const clientNames = ['Harbour', 'Northgate', 'Elm Street', 'Riverside', 'Kestrel', 'Old Mill', 'Summit', 'Juniper', 'Castle', 'Beacon', 'Fairview', 'Orchard', 'Müller', 'Saint-Étienne', 'O\'Brien']
-const trades = ['Dental', 'Accounting', 'Legal', 'Logistics', 'Veterinary', 'Architects', 'Bakery', 'Pharmacy', 'Engineering', 'School', 'Print & Copy']
+const clientNames = [
+  'Harbour',
+  'Northgate',
+  'Elm Street',
+  'Riverside',
+  'Kestrel',
+  'Old Mill',
+  'Summit',
+  'Juniper',
+  'Castle',
+  'Beacon',
+  'Fairview',
+  'Orchard',
+  'Müller',
+  'Saint-Étienne',
+  "O'Brien"
+]
+const trades = [
+  'Dental',
+  'Accounting',
+  'Legal',
+  'Logistics',
+  'Veterinary',
+  'Architects',
+  'Bakery',
+  'Pharmacy',
+  'Engineering',
+  'School',
+  'Print & Copy'
+]
 const sites = ['Head office', 'Quayside', 'Warehouse', 'North branch', 'High Street', 'Clinic', 'Home workers']
 const rooms = ['Reception', 'Servers', 'Back office', 'Floor 2', 'Workshop', 'Meeting rooms']
 
 /** Blocks of seven: one client, its two sites, two departments in each. */
-function groupAt (seed: number, index: number): LevelGroup {
+function groupAt(seed: number, index: number): LevelGroup {
   const next = random(seed, 1, index)
   const place = index % 7
   const block = Math.floor(index / 7)
@@ -94,7 +142,7 @@ function groupAt (seed: number, index: number): LevelGroup {
     return { id, name: repeat === 0 ? name : `${name} ${repeat + 1}`, parent_id: null }
   }
   if (place <= 2) return { id, name: `${pick(next, sites)} ${place}`, parent_id: groupId(block * 7) }
-  return { id, name: `${pick(next, rooms)} ${place % 2 + 1}`, parent_id: groupId(block * 7 + (place <= 4 ? 1 : 2)) }
+  return { id, name: `${pick(next, rooms)} ${(place % 2) + 1}`, parent_id: groupId(block * 7 + (place <= 4 ? 1 : 2)) }
 }
 
 const monitors: Array<[name: string, description: string, severity: string]> = [
@@ -108,7 +156,7 @@ const monitors: Array<[name: string, description: string, severity: string]> = [
 const day = 24 * 60 * 60 * 1000
 const now = Date.UTC(2026, 10, 21, 14, 0, 0)
 
-function alertAt (seed: number, index: number, device: LevelDevice): LevelAlert {
+function alertAt(seed: number, index: number, device: LevelDevice): LevelAlert {
   const next = random(seed, 4, index)
   const [name, description, severity] = pick(next, monitors)
   const startedAt = now - Math.floor(next() * 20 * day)
@@ -127,7 +175,7 @@ function alertAt (seed: number, index: number, device: LevelDevice): LevelAlert 
   }
 }
 
-function updateAt (seed: number, index: number, device: LevelDevice): LevelUpdate {
+function updateAt(seed: number, index: number, device: LevelDevice): LevelUpdate {
   const next = random(seed, 5, index)
   const kb = `KB${5000000 + Math.floor(next() * 99999)}`
   const installed = chance(next, 0.125)

@@ -51,21 +51,44 @@ export interface LevelUpdate {
   [field: string]: unknown
 }
 
-export interface LevelTag { id: string, name: string }
-export interface LevelCustomField { id: string, name: string, reference: string, admin_only: boolean }
+export interface LevelTag {
+  id: string
+  name: string
+}
+export interface LevelCustomField {
+  id: string
+  name: string
+  reference: string
+  admin_only: boolean
+}
 /** `assigned_to_id` null = account-wide. */
-export interface LevelCustomFieldValue { custom_field_id: string, assigned_to_id: string | null, value: string | null }
-export interface LevelAutomation { id: string, name: string, description: string | null, group_id: string | null }
-export interface LevelAutomationRun { id: string, automation_id: string, device_id: string | null, status: string, [field: string]: unknown }
+export interface LevelCustomFieldValue {
+  custom_field_id: string
+  assigned_to_id: string | null
+  value: string | null
+}
+export interface LevelAutomation {
+  id: string
+  name: string
+  description: string | null
+  group_id: string | null
+}
+export interface LevelAutomationRun {
+  id: string
+  automation_id: string
+  device_id: string | null
+  status: string
+  [field: string]: unknown
+}
 
 /** A list whose records may be made on demand. `at` gives a fresh, equal record for every index below `count`. */
 export interface Source<T> {
   count: number
-  at (index: number): T
+  at(index: number): T
   /** -1 where the id is not of this source. */
-  indexOf (id: string): number
+  indexOf(id: string): number
   /** `at(index).group_id` without making the whole record. */
-  groupIdOf? (index: number): string | null
+  groupIdOf?(index: number): string | null
 }
 
 /** What an account holds at the start; a plain array will do for everything. */
@@ -81,12 +104,12 @@ export interface LevelWorld {
 }
 
 /** Level API: observed ids are base64 of a `gid://level/…` string; padded ones need encoding in a path. */
-export function levelId (type: string, number: number): string {
+export function levelId(type: string, number: number): string {
   return Buffer.from(`gid://level/${type}/${number}`).toString('base64')
 }
 
 /** The number in an id made by `levelId`, or -1. */
-export function levelNumber (type: string, id: string): number {
+export function levelNumber(type: string, id: string): number {
   const match = /^gid:\/\/level\/(\w+)\/(\d+)$/.exec(Buffer.from(id, 'base64').toString())
   return match?.[1] === type && levelId(type, Number(match[2])) === id ? Number(match[2]) : -1
 }

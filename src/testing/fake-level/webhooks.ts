@@ -10,7 +10,7 @@ export interface LevelEvent {
   event_id: string
   /** ISO 8601 UTC. */
   occurred_at: string
-  data: { id: string, [field: string]: unknown }
+  data: { id: string; [field: string]: unknown }
 }
 
 export interface WebhookOptions {
@@ -28,7 +28,10 @@ export interface SendOptions {
   signWith?: 'current' | 'previous' | 'wrong' | 'none'
 }
 
-export interface Attempt { status: number | null, error: string | null }
+export interface Attempt {
+  status: number | null
+  error: string | null
+}
 
 export interface LevelDelivery {
   url: string
@@ -40,42 +43,68 @@ export interface LevelDelivery {
 
 export interface FakeWebhooks {
   /** Set up by hand on the platform. Returns its removal. */
-  add (options: WebhookOptions): () => void
-  /** Completes the event and delivers it to every webhook that wants it, with retries. Resolves when all gave an answer or gave up. */
-  send (event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>, options?: SendOptions): Promise<LevelDelivery[]>
-  /** Delivers the events in the opposite order, each one settled before the next; `occurred_at` stays in the given order. */
-  sendReversed (events: Array<Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>>, options?: SendOptions): Promise<LevelDelivery[]>
-  /** What the button in the platform's Requests tab does: the same event again, with the same id. Throws `RangeError` for an unknown id. */
-  rerun (eventId: string, options?: SendOptions): Promise<LevelDelivery[]>
+  add(options: WebhookOptions): () => void
+  /**
+   * Completes the event and delivers it to every webhook that wants it, with retries. Resolves when all gave an
+   * answer or gave up.
+   */
+  send(
+    event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>,
+    options?: SendOptions
+  ): Promise<LevelDelivery[]>
+  /**
+   * Delivers the events in the opposite order, each one settled before the next; `occurred_at` stays in the given
+   * order.
+   */
+  sendReversed(
+    events: Array<Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>>,
+    options?: SendOptions
+  ): Promise<LevelDelivery[]>
+  /**
+   * What the button in the platform's Requests tab does: the same event again, with the same id. Throws `RangeError`
+   * for an unknown id.
+   */
+  rerun(eventId: string, options?: SendOptions): Promise<LevelDelivery[]>
   /** All deliveries so far, finished or not. */
   readonly deliveries: readonly LevelDelivery[]
   /** Resolves when nothing is on its way any more. */
-  idle (): Promise<void>
+  idle(): Promise<void>
 }
 
 /** Level API: `sha256=` and the hex HMAC-SHA256 of the exact body. */
-export function signLevel (secret: string, rawBody: string | Buffer): string {
+export function signLevel(secret: string, rawBody: string | Buffer): string {
   return `sha256=${createHmac('sha256', secret).update(rawBody).digest('hex')}`
 }
 
 /** A webhook as it arrives: what `fake.webhooks.send` would post. Without a secret it is unsigned. */
-export function levelWebhookRequest (event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>, secret?: string): { headers: Record<string, string>, rawBody: Buffer } {
+export function levelWebhookRequest(
+  event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>,
+  secret?: string
+): { headers: Record<string, string>; rawBody: Buffer } {
   return requestOf(complete(event, new Date()), secret)
 }
 
-function requestOf (event: LevelEvent, secret: string | undefined) {
+function requestOf(event: LevelEvent, secret: string | undefined) {
   const rawBody = Buffer.from(JSON.stringify(event))
   return {
-    headers: { 'content-type': 'application/json', ...(secret === undefined ? {} : { 'x-level-signature': signLevel(secret, rawBody) }) },
+    headers: {
+      'content-type': 'application/json',
+      ...(secret === undefined ? {} : { 'x-level-signature': signLevel(secret, rawBody) })
+    },
     rawBody
   }
 }
 
-function complete (event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>, now: Date): LevelEvent {
-  return { event_type: event.event_type, event_id: event.event_id ?? randomUUID(), occurred_at: event.occurred_at ?? now.toISOString(), data: event.data }
+function complete(event: Partial<LevelEvent> & Pick<LevelEvent, 'event_type' | 'data'>, now: Date): LevelEvent {
+  return {
+    event_type: event.event_type,
+    event_id: event.event_id ?? randomUUID(),
+    occurred_at: event.occurred_at ?? now.toISOString(),
+    data: event.data
+  }
 }
 
-function secretFor (webhook: WebhookOptions, signWith: SendOptions['signWith'] = 'current'): string | undefined {
+function secretFor(webhook: WebhookOptions, signWith: SendOptions['signWith'] = 'current'): string | undefined {
   if (signWith === 'none') return undefined
   if (signWith === 'wrong') return 'a secret nobody knows'
   if (signWith === 'current') return webhook.secret
@@ -87,13 +116,25 @@ function secretFor (webhook: WebhookOptions, signWith: SendOptions['signWith'] =
  * Level API: up to three attempts in all, about two minutes and 1 to 60 s of jitter apart; here `retryDelayMs` apart.
  * The counted success (any 2xx) and the time-out (5 s) are assumptions.
  */
-export function createWebhooks ({ retryDelayMs, now, signal }: { retryDelayMs: number, now: () => Date, signal: AbortSignal }): FakeWebhooks {
+export function createWebhooks({
+  retryDelayMs,
+  now,
+  signal
+}: {
+  retryDelayMs: number
+  now: () => Date
+  signal: AbortSignal
+}): FakeWebhooks {
   const webhooks = new Set<WebhookOptions>()
   const sent = new Map<string, LevelEvent>()
   const deliveries: LevelDelivery[] = []
   const underway = new Set<Promise<LevelDelivery>>()
 
-  async function attempts (webhook: WebhookOptions, delivery: LevelDelivery, options: SendOptions): Promise<LevelDelivery> {
+  async function attempts(
+    webhook: WebhookOptions,
+    delivery: LevelDelivery,
+    options: SendOptions
+  ): Promise<LevelDelivery> {
     const { headers, rawBody } = requestOf(delivery.event, secretFor(webhook, options.signWith))
     for (let attempt = 1; attempt <= 3 && !signal.aborted; attempt++) {
       if (attempt > 1) await wait(retryDelayMs, undefined, { signal, ref: false }).catch(() => {})
@@ -106,56 +147,74 @@ export function createWebhooks ({ retryDelayMs, now, signal }: { retryDelayMs: n
     return delivery
   }
 
-  async function deliver (event: LevelEvent, options: SendOptions = {}): Promise<LevelDelivery[]> {
+  async function deliver(event: LevelEvent, options: SendOptions = {}): Promise<LevelDelivery[]> {
     sent.set(event.event_id, event)
     const wanted = [...webhooks].filter(webhook => webhook.events?.includes(event.event_type) ?? true)
-    return Promise.all(wanted.map(async webhook => {
-      const delivery: LevelDelivery = { url: webhook.url, event, attempts: [], delivered: false }
-      deliveries.push(delivery)
-      const work = attempts(webhook, delivery, options)
-      underway.add(work)
-      try {
-        return await work
-      } finally {
-        underway.delete(work)
-      }
-    }))
+    return Promise.all(
+      wanted.map(async webhook => {
+        const delivery: LevelDelivery = { url: webhook.url, event, attempts: [], delivered: false }
+        deliveries.push(delivery)
+        const work = attempts(webhook, delivery, options)
+        underway.add(work)
+        try {
+          return await work
+        } finally {
+          underway.delete(work)
+        }
+      })
+    )
   }
 
   return {
-    add (options) {
+    add(options) {
       webhooks.add(options)
-      return () => { webhooks.delete(options) }
+      return () => {
+        webhooks.delete(options)
+      }
     },
     send: async (event, options) => deliver(complete(event, now()), options),
-    async sendReversed (events, options) {
+    async sendReversed(events, options) {
       const first = now().getTime()
       const completed = events.map((event, index) => complete(event, new Date(first + index * 1000)))
       const results: LevelDelivery[] = []
-      for (const event of completed.reverse()) results.push(...await deliver(event, options))
+      for (const event of completed.reverse()) results.push(...(await deliver(event, options)))
       return results
     },
-    async rerun (eventId, options) {
+    async rerun(eventId, options) {
       const event = sent.get(eventId)
       if (!event) throw new RangeError(`no event ${eventId} was sent`)
       return deliver(event, options)
     },
     deliveries,
-    async idle () {
+    async idle() {
       while (underway.size > 0) await Promise.allSettled(underway)
     }
   }
 }
 
 /** One request on a connection of its own, so that nothing keeps the receiver's server open. */
-function post (url: string, headers: Record<string, string>, rawBody: Buffer, signal: AbortSignal): Promise<Attempt> {
+function post(url: string, headers: Record<string, string>, rawBody: Buffer, signal: AbortSignal): Promise<Attempt> {
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
   return new Promise(resolve => {
     const failed = (error: Error) => resolve({ status: null, error: error.message })
     try {
-      open(url, { method: 'POST', agent: false, signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]), headers: { ...headers, 'content-length': rawBody.length } }, response => {
-        response.resume().on('end', () => resolve({ status: response.statusCode ?? null, error: null })).on('error', failed)
-      }).on('error', failed).end(rawBody)
+      open(
+        url,
+        {
+          method: 'POST',
+          agent: false,
+          signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]),
+          headers: { ...headers, 'content-length': rawBody.length }
+        },
+        response => {
+          response
+            .resume()
+            .on('end', () => resolve({ status: response.statusCode ?? null, error: null }))
+            .on('error', failed)
+        }
+      )
+        .on('error', failed)
+        .end(rawBody)
     } catch (error) {
       failed(error as Error)
     }

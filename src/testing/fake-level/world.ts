@@ -1,7 +1,16 @@
 import { collection, type Collection, sourceOf } from './collection.ts'
 import { levelId } from './types.ts'
 import type {
-  LevelAlert, LevelAutomation, LevelAutomationRun, LevelCustomField, LevelCustomFieldValue, LevelDevice, LevelGroup, LevelTag, LevelUpdate, LevelWorld
+  LevelAlert,
+  LevelAutomation,
+  LevelAutomationRun,
+  LevelCustomField,
+  LevelCustomFieldValue,
+  LevelDevice,
+  LevelGroup,
+  LevelTag,
+  LevelUpdate,
+  LevelWorld
 } from './types.ts'
 
 /** The account behind the server: what is in it now, and how the platform shows it. */
@@ -15,17 +24,17 @@ export interface State {
   values: LevelCustomFieldValue[]
   automations: Collection<LevelAutomation>
   runs: Map<string, LevelAutomationRun>
-  now (): Date
-  newId (type: string): string
+  now(): Date
+  newId(type: string): string
   /** To be called after every change of a group or of where a device is. */
-  moved (): void
+  moved(): void
   /** The group and everything below it. Survives cycles. */
-  subtree (groupId: string): Set<string>
-  groupView (group: LevelGroup, single?: boolean): Record<string, unknown>
+  subtree(groupId: string): Set<string>
+  groupView(group: LevelGroup, single?: boolean): Record<string, unknown>
   /** Keys of `include` that are off are absent. */
-  deviceView (device: LevelDevice, include: ReadonlySet<string>): Record<string, unknown>
-  tagView (tag: LevelTag): Record<string, unknown>
-  automationView (automation: LevelAutomation): Record<string, unknown>
+  deviceView(device: LevelDevice, include: ReadonlySet<string>): Record<string, unknown>
+  tagView(tag: LevelTag): Record<string, unknown>
+  automationView(automation: LevelAutomation): Record<string, unknown>
 }
 
 /** Query flag → the keys it adds. */
@@ -41,14 +50,14 @@ export const includes: Record<string, string[]> = {
 }
 const includable = new Set(Object.values(includes).flat())
 
-export function createState (world: LevelWorld, now: () => Date): State {
+export function createState(world: LevelWorld, now: () => Date): State {
   const groups = collection(sourceOf(world.groups ?? []))
   const devices = collection(sourceOf(world.devices ?? []))
   let tree: Tree | undefined
   let nextId = 900001
-  const current = () => tree ??= treeOf(groups, devices)
+  const current = () => (tree ??= treeOf(groups, devices))
   const subtree = (groupId: string) => current().subtree(groupId)
-  const nameOf = (groupId: string | null | undefined) => groupId == null ? null : groups.get(groupId)?.name ?? null
+  const nameOf = (groupId: string | null | undefined) => (groupId == null ? null : (groups.get(groupId)?.name ?? null))
   return {
     groups,
     devices,
@@ -56,24 +65,31 @@ export function createState (world: LevelWorld, now: () => Date): State {
     updates: collection(sourceOf(world.updates ?? [])),
     tags: collection(sourceOf(world.tags ?? [])),
     customFields: collection(sourceOf(world.customFields ?? [])),
-    values: [...world.customFieldValues ?? []],
+    values: [...(world.customFieldValues ?? [])],
     automations: collection(sourceOf(world.automations ?? [])),
     runs: new Map(),
     now,
     newId: type => levelId(type, nextId++),
-    moved: () => { tree = undefined },
+    moved: () => {
+      tree = undefined
+    },
     subtree,
-    groupView (group, single = false) {
+    groupView(group, single = false) {
       const { id, parent_id, name, custom_fields } = group
       const { children, counts } = current()
       let descendants = 0
       for (const below of subtree(id)) descendants += counts.get(below) ?? 0
       return {
-        id, parent_id, child_ids: children.get(id) ?? [], name, device_count: counts.get(id) ?? 0, descendent_device_count: descendants,
+        id,
+        parent_id,
+        child_ids: children.get(id) ?? [],
+        name,
+        device_count: counts.get(id) ?? 0,
+        descendent_device_count: descendants,
         ...(single && custom_fields ? { custom_fields } : {})
       }
     },
-    deviceView (device, include) {
+    deviceView(device, include) {
       const view: Record<string, unknown> = {}
       for (const [key, value] of Object.entries(device)) {
         if (!includable.has(key) || include.has(key)) view[key] = value
@@ -81,7 +97,7 @@ export function createState (world: LevelWorld, now: () => Date): State {
       // Sparse devices and older copies of the API have no group_name.
       return 'manufacturer' in device ? { ...view, group_name: nameOf(device.group_id) } : view
     },
-    tagView (tag) {
+    tagView(tag) {
       let count = 0
       for (const device of devices.records()) if (Array.isArray(device.tags) && device.tags.includes(tag.name)) count++
       return { ...tag, device_count: count }
@@ -94,10 +110,10 @@ interface Tree {
   children: Map<string, string[]>
   /** Direct members. */
   counts: Map<string, number>
-  subtree (groupId: string): Set<string>
+  subtree(groupId: string): Set<string>
 }
 
-function treeOf (groups: State['groups'], devices: State['devices']): Tree {
+function treeOf(groups: State['groups'], devices: State['devices']): Tree {
   const children = new Map<string, string[]>()
   for (const { id, parent_id } of groups.records()) {
     if (parent_id === null) continue
@@ -110,7 +126,7 @@ function treeOf (groups: State['groups'], devices: State['devices']): Tree {
   return {
     children,
     counts,
-    subtree (groupId) {
+    subtree(groupId) {
       const seen = new Set([groupId])
       for (const id of seen) for (const child of children.get(id) ?? []) seen.add(child)
       return seen

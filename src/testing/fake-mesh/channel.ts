@@ -7,17 +7,17 @@ import { rights, type FakeMeshAccount, type MeshDoc } from './world.ts'
 
 /** What is used of the package `ws`. */
 interface Peer {
-  send (text: string): void
-  close (): void
-  terminate (): void
-  on (event: 'message', listener: (data: Buffer) => void): void
-  on (event: 'close' | 'error', listener: () => void): void
+  send(text: string): void
+  close(): void
+  terminate(): void
+  on(event: 'message', listener: (data: Buffer) => void): void
+  on(event: 'close' | 'error', listener: () => void): void
 }
 interface UpgradeServer {
-  handleUpgrade (request: IncomingMessage, socket: Duplex, head: Buffer, done: (peer: Peer) => void): void
+  handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, done: (peer: Peer) => void): void
 }
 
-async function upgradeServer (): Promise<UpgradeServer> {
+async function upgradeServer(): Promise<UpgradeServer> {
   try {
     const { WebSocketServer } = await import('ws')
     return new WebSocketServer({ noServer: true }) as unknown as UpgradeServer
@@ -27,7 +27,17 @@ async function upgradeServer (): Promise<UpgradeServer> {
 }
 
 const listActions = new Set(['meshes', 'nodes', 'getDeviceDetails'])
-const readActions = new Set(['meshes', 'nodes', 'getDeviceDetails', 'getsysinfo', 'getnetworkinfo', 'lastconnect', 'lastconnects', 'ping', 'events'])
+const readActions = new Set([
+  'meshes',
+  'nodes',
+  'getDeviceDetails',
+  'getsysinfo',
+  'getnetworkinfo',
+  'lastconnect',
+  'lastconnects',
+  'ping',
+  'events'
+])
 /** How long the real server leaves a socket open after it refused the log-in. */
 const refusedHangMs = 30_000
 
@@ -43,7 +53,13 @@ export class ControlChannel {
   private readonly path: string
   private readonly upgrades: UpgradeServer
 
-  private constructor (fake: FakeMeshCentral, options: FakeMeshOptions, tokens: LoginTokens, path: string, upgrades: UpgradeServer) {
+  private constructor(
+    fake: FakeMeshCentral,
+    options: FakeMeshOptions,
+    tokens: LoginTokens,
+    path: string,
+    upgrades: UpgradeServer
+  ) {
     this.fake = fake
     this.options = options
     this.tokens = tokens
@@ -51,19 +67,27 @@ export class ControlChannel {
     this.upgrades = upgrades
   }
 
-  static async create (fake: FakeMeshCentral, options: FakeMeshOptions, tokens: LoginTokens, path: string): Promise<ControlChannel> {
+  static async create(
+    fake: FakeMeshCentral,
+    options: FakeMeshOptions,
+    tokens: LoginTokens,
+    path: string
+  ): Promise<ControlChannel> {
     return new ControlChannel(fake, options, tokens, path, await upgradeServer())
   }
 
-  upgrade (request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.upgrades.handleUpgrade(request, socket, head, peer => { this.welcome(request, peer) })
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.upgrades.handleUpgrade(request, socket, head, peer => {
+      this.welcome(request, peer)
+    })
   }
 
-  publish (event: MeshDoc): void {
-    for (const session of this.sessions) if (mayReceive(this.fake.world, session, event)) session.send({ action: 'event', event })
+  publish(event: MeshDoc): void {
+    for (const session of this.sessions)
+      if (mayReceive(this.fake.world, session, event)) session.send({ action: 'event', event })
   }
 
-  private welcome (request: IncomingMessage, peer: Peer): void {
+  private welcome(request: IncomingMessage, peer: Peer): void {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://fake')
     const { peers, options } = this
     peers.add(peer)
@@ -74,28 +98,38 @@ export class ControlChannel {
       peer.close()
       return
     }
-    const send = (frame: MeshDoc) => { if (peers.has(peer)) peer.send(JSON.stringify(frame)) }
+    const send = (frame: MeshDoc) => {
+      if (peers.has(peer)) peer.send(JSON.stringify(frame))
+    }
     const who = this.admit(searchParams.get('key'), request.headers['x-meshauth'] as string | undefined)
     if (isFrame(who)) {
       this.fake.counts.refusals++
       send(who)
       setTimeout(() => peer.close(), refusedHangMs).unref()
     } else {
-      this.serve(peer, { account: who, send, drop: () => peer.terminate(), page: { skip: 0, limit: options.maxDeviceView ?? 0, visible: null } })
+      this.serve(peer, {
+        account: who,
+        send,
+        drop: () => peer.terminate(),
+        page: { skip: 0, limit: options.maxDeviceView ?? 0, visible: null }
+      })
     }
   }
 
-  private admit (key: string | null, header: string | undefined): FakeMeshAccount | MeshDoc {
+  private admit(key: string | null, header: string | undefined): FakeMeshAccount | MeshDoc {
     const { loginKey, maxSessions } = this.options
     if (this.refusal) return this.refusal
     if (loginKey !== undefined && key !== loginKey) return { action: 'close', cause: 'noauth', msg: 'nokey' }
     const who = logIn(header, this.fake.world, this.tokens)
     if (isFrame(who)) return who
-    if (who.siteadmin !== rights.all && (who.siteadmin & 128) !== 0) return { action: 'close', cause: 'notools', msg: 'notools' }
-    return maxSessions !== undefined && this.sessions.size >= maxSessions ? { action: 'stopped', msg: 'Session count exceed' } : who
+    if (who.siteadmin !== rights.all && (who.siteadmin & 128) !== 0)
+      return { action: 'close', cause: 'notools', msg: 'notools' }
+    return maxSessions !== undefined && this.sessions.size >= maxSessions
+      ? { action: 'stopped', msg: 'Session count exceed' }
+      : who
   }
 
-  private serve (peer: Peer, session: MeshSession): void {
+  private serve(peer: Peer, session: MeshSession): void {
     const { fake, sessions } = this
     sessions.add(session)
     fake.counts.logins++
@@ -103,12 +137,18 @@ export class ControlChannel {
     session.send({ action: 'serverinfo', serverinfo: serverinfo(fake.world, session.account, this.options) })
     session.send({ action: 'userinfo', userinfo: fake.world.userDoc(session.account) })
     session.send({ action: 'traceinfo', traceSources: [] })
-    peer.on('message', data => { this.receive(session, data.toString('utf8')) })
+    peer.on('message', data => {
+      this.receive(session, data.toString('utf8'))
+    })
   }
 
-  private receive (session: MeshSession, text: string): void {
+  private receive(session: MeshSession, text: string): void {
     let command: MeshDoc
-    try { command = JSON.parse(text) as MeshDoc } catch { return }
+    try {
+      command = JSON.parse(text) as MeshDoc
+    } catch {
+      return
+    }
     const action = command?.['action']
     if (typeof action !== 'string') return
     const { fake, options } = this
@@ -118,10 +158,17 @@ export class ControlChannel {
     if (!readActions.has(action)) counts.writes++
     if (this.silent.has(action) || fake.intercept?.(command, session)) return
     handlers[action]?.(command, {
-      world: fake.world, session, baseUrl: new URL(this.path, fake.url).href, maxDeviceView: options.maxDeviceView ?? null, guestSharing: options.guestSharing !== false,
+      world: fake.world,
+      session,
+      baseUrl: new URL(this.path, fake.url).href,
+      maxDeviceView: options.maxDeviceView ?? null,
+      guestSharing: options.guestSharing !== false,
       // Two kinds of delay: answers of requests sent together come in another order.
-      later: work => { if (Math.random() < 0.5) setImmediate(work); else setTimeout(work, 1) },
-      crash (why) {
+      later: work => {
+        if (Math.random() < 0.5) setImmediate(work)
+        else setTimeout(work, 1)
+      },
+      crash(why) {
         fake.crashed = why
         void fake.stop()
       }

@@ -15,26 +15,45 @@ export type { FakeMeshAccount, FakeMeshGroup, FakeMeshNode, MeshDoc } from './wo
 
 type Server = ReturnType<typeof createServer>
 
-async function listenOn (server: Server, port: number): Promise<number> {
+async function listenOn(server: Server, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
   return (server.address() as AddressInfo).port
 }
 
-function httpServer (options: FakeMeshOptions, path: string, channel: ControlChannel): Server {
+function httpServer(options: FakeMeshOptions, path: string, channel: ControlChannel): Server {
   const answer = (request: IncomingMessage, response: ServerResponse) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://fake')
-    const found = pathname === `${path}health.ashx` && (options.loginKey === undefined || searchParams.get('key') === options.loginKey)
+    const found =
+      pathname === `${path}health.ashx` &&
+      (options.loginKey === undefined || searchParams.get('key') === options.loginKey)
     response.writeHead(found ? 200 : 404, { 'content-type': 'text/html' }).end(found ? 'ok' : 'not found')
   }
   const server = options.tls ? createTlsServer(options.tls, answer) : createServer(answer)
-  return server.on('upgrade', (request, socket, head) => { channel.upgrade(request, socket, head) })
+  return server.on('upgrade', (request, socket, head) => {
+    channel.upgrade(request, socket, head)
+  })
 }
 
 /** The accounts, what they see, and a login token of the integration's account. */
-function makeWorld (options: FakeMeshOptions) {
-  const { domain = '', username = 'sync', password = 'mesh-test-password', siteadmin = rights.all, manageAllDeviceGroups = true, groups = 3, devices = 12, twoFactor } = options
+function makeWorld(options: FakeMeshOptions) {
+  const {
+    domain = '',
+    username = 'sync',
+    password = 'mesh-test-password',
+    siteadmin = rights.all,
+    manageAllDeviceGroups = true,
+    groups = 3,
+    devices = 12,
+    twoFactor
+  } = options
   const world = new MeshWorld(domain)
-  const account = world.addAccount({ name: username, password, siteadmin, manager: manageAllDeviceGroups, ...(twoFactor === undefined ? {} : { twoFactor }) })
+  const account = world.addAccount({
+    name: username,
+    password,
+    siteadmin,
+    manager: manageAllDeviceGroups,
+    ...(twoFactor === undefined ? {} : { twoFactor })
+  })
   const other = world.addAccount({ name: 'otheradmin', password: 'other-password', siteadmin: rights.all })
   seedMesh(world, { groups, devices, owner: account })
   const loginToken = { username: `~t:${randomBytes(8).toString('hex')}`, password: randomBytes(10).toString('hex') }
@@ -42,11 +61,11 @@ function makeWorld (options: FakeMeshOptions) {
 }
 
 /**
- * A MeshCentral server to test against: control channel with header log-in, groups, nodes, inventory, pushes and links, with the
- * habits of the real one (answers without ids, in any order or not at all, refusals that keep the socket open, soft deletes).
- * Needs the package `ws`; throws where it is not installed.
+ * A MeshCentral server to test against: control channel with header log-in, groups, nodes, inventory, pushes and
+ * links, with the habits of the real one (answers without ids, in any order or not at all, refusals that keep the
+ * socket open, soft deletes). Needs the package `ws`; throws where it is not installed.
  */
-export async function startFakeMeshCentral (options: FakeMeshOptions = {}): Promise<FakeMeshCentral> {
+export async function startFakeMeshCentral(options: FakeMeshOptions = {}): Promise<FakeMeshCentral> {
   const made = makeWorld(options)
   const { world, account, loginToken } = made
   const path = world.domain === '' ? '/' : `/${world.domain}/`
@@ -54,25 +73,33 @@ export async function startFakeMeshCentral (options: FakeMeshOptions = {}): Prom
   let server: Server
   const fake: FakeMeshCentral = {
     ...made,
-    get url () { return `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}${options.loginKey === undefined ? '' : `/?key=${options.loginKey}`}` },
-    get port () { return port },
+    get url() {
+      return `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}${options.loginKey === undefined ? '' : `/?key=${options.loginKey}`}`
+    },
+    get port() {
+      return port
+    },
     counts: { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} },
     crashed: null,
     intercept: null,
-    resetCounts () { fake.counts = { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} } },
+    resetCounts() {
+      fake.counts = { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} }
+    },
     sockets: () => channel.peers.size,
-    refuseLogins (frame) { channel.refusal = frame },
-    silence (action) {
+    refuseLogins(frame) {
+      channel.refusal = frame
+    },
+    silence(action) {
       if (action === null) channel.silent.clear()
       else channel.silent.add(action)
     },
-    broadcast (frame) {
+    broadcast(frame) {
       for (const peer of channel.peers) peer.send(typeof frame === 'string' ? frame : JSON.stringify(frame))
     },
-    dropConnections () {
+    dropConnections() {
       for (const peer of channel.peers) peer.terminate()
     },
-    async stop () {
+    async stop() {
       channel.sessions.clear()
       world.connected.clear()
       await new Promise<void>(resolve => {
@@ -81,11 +108,11 @@ export async function startFakeMeshCentral (options: FakeMeshOptions = {}): Prom
         server.closeAllConnections()
       })
     },
-    async start () {
+    async start() {
       server = httpServer(options, path, channel)
-      port = await listenOn(server, port === 0 ? options.port ?? 0 : port)
+      port = await listenOn(server, port === 0 ? (options.port ?? 0) : port)
     },
-    migrate () {
+    migrate() {
       world.agentCertHash = randomBytes(48).toString('base64')
       world.loseDatabase()
       fake.dropConnections()

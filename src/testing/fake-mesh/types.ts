@@ -6,7 +6,10 @@ export interface FakeMeshOptions {
   port?: number
   /** Default '' as on the real server. */
   domain?: string
-  /** The integration's account. Default `sync` / `mesh-test-password`, full site administrator in `manageAllDeviceGroups`. */
+  /**
+   * The integration's account. Default `sync` / `mesh-test-password`, full site administrator in
+   * `manageAllDeviceGroups`.
+   */
   username?: string
   password?: string
   siteadmin?: number
@@ -27,7 +30,7 @@ export interface FakeMeshOptions {
   /** Added to the clock the server tells. */
   skewMs?: number
   /** PEM; the server then speaks https and wss. */
-  tls?: { key: string, cert: string }
+  tls?: { key: string; cert: string }
 }
 
 /** Counts since the start; set `counts.… = 0` or call `resetCounts` to begin anew. */
@@ -51,32 +54,35 @@ export interface FakeMeshCentral {
   username: string
   password: string
   /** A login token of the same account: needs no 2FA code. */
-  loginToken: { username: string, password: string }
+  loginToken: { username: string; password: string }
   /** The integration's account. */
   account: FakeMeshAccount
   /** Another administrator, who works on the same server. */
   other: FakeMeshAccount
   world: MeshWorld
   counts: MeshCounts
-  resetCounts (): void
+  resetCounts(): void
   /** Why the server died of an input; null while it lives. */
   crashed: string | null
   /** Sockets that are open. */
-  sockets (): number
-  /** The next log-ins are refused with this frame, e.g. `{ action: 'close', cause: 'banned', msg: 'banned-1' }`; null takes it back. */
-  refuseLogins (frame: MeshDoc | null): void
+  sockets(): number
+  /**
+   * The next log-ins are refused with this frame, e.g. `{ action: 'close', cause: 'banned', msg: 'banned-1' }`; null
+   * takes it back.
+   */
+  refuseLogins(frame: MeshDoc | null): void
   /** Frames of this action get no answer any more; null takes it back for all. */
-  silence (action: string | null): void
+  silence(action: string | null): void
   /** Called for every frame received; true = swallowed. */
   intercept: ((command: MeshDoc, session: MeshSession) => boolean) | null
   /** Sends any frame to every session. */
-  broadcast (frame: MeshDoc | string): void
+  broadcast(frame: MeshDoc | string): void
   /** Sockets die without a word, the server stays. */
-  dropConnections (): void
+  dropConnections(): void
   /** Not there until `start` is called; the state stays, agents are away. */
-  stop (): Promise<void>
-  start (): Promise<void>
+  stop(): Promise<void>
+  start(): Promise<void>
   /** Another installation at the same address: other certificate, no groups, no nodes. */
-  migrate (): void
-  close (): Promise<void>
+  migrate(): void
+  close(): Promise<void>
 }

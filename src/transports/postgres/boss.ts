@@ -7,15 +7,24 @@ export const runQueue = 'rmm-sync'
 /** Where pg-boss puts the jobs it has given up on. */
 export const deadQueue = 'rmm-sync-dead'
 
-/** Where the queue lives: exactly one of `orm`, `pool`, `connectionString`, `boss`. It must be the database of the plugin's own `orm`. */
+/**
+ * Where the queue lives: exactly one of `orm`, `pool`, `connectionString`, `boss`. It must be the database of the
+ * plugin's own `orm`.
+ */
 export interface PostgresTransportOptions {
   /** A MikroORM on @mikro-orm/postgresql; its connection pool is shared, never closed. */
-  orm?: { em: { getConnection (): object } }
+  orm?: { em: { getConnection(): object } }
   /** A `pg` Pool of the host; shared, never closed. */
-  pool?: { query (text: string, values?: unknown[]): Promise<{ rows: unknown[] }> }
-  /** pg-boss opens (and closes) a small pool of its own, and is told of new jobs by LISTEN/NOTIFY instead of asking for them. */
+  pool?: { query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> }
+  /**
+   * pg-boss opens (and closes) a small pool of its own, and is told of new jobs by LISTEN/NOTIFY instead of asking
+   * for them.
+   */
   connectionString?: string
-  /** The host's pg-boss, started here if it is not running yet, never stopped. Its schema and its supervision stay the host's. */
+  /**
+   * The host's pg-boss, started here if it is not running yet, never stopped. Its schema and its supervision stay the
+   * host's.
+   */
   boss?: PgBoss
   /** Schema of pg-boss's tables. One per installation of this plugin. @default 'rmm_queue' */
   schema?: string
@@ -43,67 +52,123 @@ export const startToCloseSeconds = 3_600
 const connectTimeoutMs = 5_000
 const ownPoolSize = 4
 
-function refuse (option: string, value: unknown, fix: string): never {
+function refuse(option: string, value: unknown, fix: string): never {
   throw new OptionError(`postgresTransport: option '${option}' is ${JSON.stringify(value)}: ${fix}`)
 }
 
 /** Throws `RMM_ERR_OPTION`; everything pg-boss would refuse later with an assertion of its own is refused here. */
-export function checkPostgresOptions (options: PostgresTransportOptions): PostgresSettings {
-  const known = ['orm', 'pool', 'connectionString', 'boss', 'schema', 'migrate', 'heartbeatSeconds', 'refreshSeconds', 'monitorSeconds', 'pollSeconds']
+export function checkPostgresOptions(options: PostgresTransportOptions): PostgresSettings {
+  const known = [
+    'orm',
+    'pool',
+    'connectionString',
+    'boss',
+    'schema',
+    'migrate',
+    'heartbeatSeconds',
+    'refreshSeconds',
+    'monitorSeconds',
+    'pollSeconds'
+  ]
   const unknown = Object.keys(options).find(key => !known.includes(key))
-  if (unknown !== undefined) throw new OptionError(`postgresTransport: option '${unknown}' is unknown; it knows ${known.join(', ')}`)
+  if (unknown !== undefined)
+    throw new OptionError(`postgresTransport: option '${unknown}' is unknown; it knows ${known.join(', ')}`)
   const places = (['orm', 'pool', 'connectionString', 'boss'] as const).filter(name => options[name] !== undefined)
-  if (places.length !== 1) throw new OptionError(`postgresTransport: pass exactly one of orm, pool, connectionString and boss (${places.length === 0 ? 'none was passed' : `${places.join(' and ')} were`})`)
+  if (places.length !== 1)
+    throw new OptionError(
+      `postgresTransport: pass exactly one of orm, pool, connectionString and boss (${places.length === 0 ? 'none was passed' : `${places.join(' and ')} were`})`
+    )
   const foreign = (['schema', 'migrate', 'monitorSeconds'] as const).find(name => options[name] !== undefined)
-  if (options.boss !== undefined && foreign !== undefined) refuse(foreign, options[foreign], 'a pg-boss of the host has its own; set it there')
-  if (options.schema !== undefined && !/^[a-z_][a-z0-9_]{0,49}$/.test(options.schema)) refuse('schema', options.schema, 'it must be a lower-case PostgreSQL name (letters, digits, _)')
+  if (options.boss !== undefined && foreign !== undefined)
+    refuse(foreign, options[foreign], 'a pg-boss of the host has its own; set it there')
+  if (options.schema !== undefined && !/^[a-z_][a-z0-9_]{0,49}$/.test(options.schema))
+    refuse('schema', options.schema, 'it must be a lower-case PostgreSQL name (letters, digits, _)')
   const heartbeatSeconds = number(options, 'heartbeatSeconds', 30, 10, 3_600)
   const refreshSeconds = number(options, 'refreshSeconds', Math.floor(heartbeatSeconds / 3), 1, heartbeatSeconds - 1)
-  return { heartbeatSeconds, refreshSeconds, monitorSeconds: number(options, 'monitorSeconds', 5, 1, 3_600), pollSeconds: number(options, 'pollSeconds', 2, 0.5, 3_600) }
+  return {
+    heartbeatSeconds,
+    refreshSeconds,
+    monitorSeconds: number(options, 'monitorSeconds', 5, 1, 3_600),
+    pollSeconds: number(options, 'pollSeconds', 2, 0.5, 3_600)
+  }
 }
 
-function number (options: PostgresTransportOptions, name: 'heartbeatSeconds' | 'refreshSeconds' | 'monitorSeconds' | 'pollSeconds', fallback: number, min: number, max: number): number {
+function number(
+  options: PostgresTransportOptions,
+  name: 'heartbeatSeconds' | 'refreshSeconds' | 'monitorSeconds' | 'pollSeconds',
+  fallback: number,
+  min: number,
+  max: number
+): number {
   const value = options[name] ?? fallback
-  if (typeof value !== 'number' || !(value >= min && value <= max)) refuse(name, value, `it must be a number of seconds from ${min} to ${max}`)
+  if (typeof value !== 'number' || !(value >= min && value <= max))
+    refuse(name, value, `it must be a number of seconds from ${min} to ${max}`)
   return value
 }
 
 /** MikroORM's own Kysely, or the reason why it has none that fits. */
-function kyselyOf (orm: NonNullable<PostgresTransportOptions['orm']>): KyselyTransactionLike & { executeQuery: unknown } {
-  const connection = orm.em.getConnection() as { getClient? (): KyselyTransactionLike }
+function kyselyOf(
+  orm: NonNullable<PostgresTransportOptions['orm']>
+): KyselyTransactionLike & { executeQuery: unknown } {
+  const connection = orm.em.getConnection() as { getClient?(): KyselyTransactionLike }
   if (typeof connection.getClient !== 'function' || /pglite/i.test(connection.constructor.name)) {
-    throw new OptionError("postgresTransport: option 'orm' must be a MikroORM on @mikro-orm/postgresql; PGlite lives in one process, use the transport 'direct' there")
+    throw new OptionError(
+      "postgresTransport: option 'orm' must be a MikroORM on @mikro-orm/postgresql; PGlite lives in one process, use the transport 'direct' there"
+    )
   }
   return connection.getClient()
 }
 
 export interface BossSource {
-  /** The running pg-boss with both queues; tried anew on every call until it once came up. Throws what PostgreSQL said. */
-  started (): Promise<PgBoss>
-  fromKysely (trx: KyselyTransactionLike): Db
-  stop (): Promise<void>
+  /**
+   * The running pg-boss with both queues; tried anew on every call until it once came up. Throws what PostgreSQL
+   * said.
+   */
+  started(): Promise<PgBoss>
+  fromKysely(trx: KyselyTransactionLike): Db
+  stop(): Promise<void>
 }
 
-/** Loads pg-boss and prepares to start it. Throws `RMM_ERR_OPTION` when it is not installed, or cannot work over the given `orm`. */
-export async function openBoss (options: PostgresTransportOptions, settings: PostgresSettings, context: TransportContext): Promise<BossSource> {
+/**
+ * Loads pg-boss and prepares to start it. Throws `RMM_ERR_OPTION` when it is not installed, or cannot work over the
+ * given `orm`.
+ */
+export async function openBoss(
+  options: PostgresTransportOptions,
+  settings: PostgresSettings,
+  context: TransportContext
+): Promise<BossSource> {
   const pgBoss = await loadPeer('postgres', 'pg-boss@12', () => import('pg-boss'))
   const onError = (err: unknown): void => context.log.warn({ err }, 'the queue reported an error')
   // An 'error' event that nobody listens to ends the process.
   options.boss?.on('error', onError)
   let running: Promise<PgBoss> | undefined
 
-  const database: ConstructorOptions = options.pool !== undefined ? { db: overPool(options.pool) }
-    : options.orm !== undefined ? { db: pgBoss.fromKysely(kyselyOf(options.orm)) }
-      : { connectionString: options.connectionString ?? '', max: ownPoolSize, connectionTimeoutMillis: connectTimeoutMs, useListenNotify: true, application_name: 'fastify-rmm-sync' }
+  const database: ConstructorOptions =
+    options.pool !== undefined
+      ? { db: overPool(options.pool) }
+      : options.orm !== undefined
+        ? { db: pgBoss.fromKysely(kyselyOf(options.orm)) }
+        : {
+            connectionString: options.connectionString ?? '',
+            max: ownPoolSize,
+            connectionTimeoutMillis: connectTimeoutMs,
+            useListenNotify: true,
+            application_name: 'fastify-rmm-sync'
+          }
 
-  function make (): PgBoss {
+  function make(): PgBoss {
     return new pgBoss.PgBoss({
-      ...database, schema: options.schema ?? 'rmm_queue', migrate: options.migrate ?? true, schedule: false,
-      superviseIntervalSeconds: settings.monitorSeconds, monitorIntervalSeconds: settings.monitorSeconds
+      ...database,
+      schema: options.schema ?? 'rmm_queue',
+      migrate: options.migrate ?? true,
+      schedule: false,
+      superviseIntervalSeconds: settings.monitorSeconds,
+      monitorIntervalSeconds: settings.monitorSeconds
     }).on('error', onError)
   }
 
-  async function start (): Promise<PgBoss> {
+  async function start(): Promise<PgBoss> {
     const boss = options.boss ?? make()
     try {
       await boss.start()
@@ -118,12 +183,13 @@ export async function openBoss (options: PostgresTransportOptions, settings: Pos
   }
 
   return {
-    started: () => running ??= start().catch(error => {
-      running = undefined
-      throw error
-    }),
+    started: () =>
+      (running ??= start().catch(error => {
+        running = undefined
+        throw error
+      })),
     fromKysely: pgBoss.fromKysely,
-    async stop () {
+    async stop() {
       const boss = await running?.catch(() => undefined)
       options.boss?.off('error', onError)
       if (options.boss === undefined) await boss?.stop({ graceful: false })
@@ -131,18 +197,30 @@ export async function openBoss (options: PostgresTransportOptions, settings: Pos
   }
 }
 
-function overPool (pool: NonNullable<PostgresTransportOptions['pool']>): Db {
+function overPool(pool: NonNullable<PostgresTransportOptions['pool']>): Db {
   return { executeSql: async (text, values) => ({ rows: (await pool.query(text, values)).rows }) }
 }
 
 /** Safe in any number of processes at once, and brings the options of an earlier version up to date. */
-async function prepareQueues (boss: PgBoss, settings: PostgresSettings, maxAttempts: number): Promise<void> {
+async function prepareQueues(boss: PgBoss, settings: PostgresSettings, maxAttempts: number): Promise<void> {
   // Ending a run is a small write: it is repeated until the database takes it.
-  const dead = { retryLimit: 20, retryDelay: 5, retryBackoff: true, retryDelayMax: 300, deleteAfterSeconds: 3_600, notify: true }
+  const dead = {
+    retryLimit: 20,
+    retryDelay: 5,
+    retryBackoff: true,
+    retryDelayMax: 300,
+    deleteAfterSeconds: 3_600,
+    notify: true
+  }
   const runs = {
-    deadLetter: deadQueue, retryLimit: Math.max(0, maxAttempts - 1), retryDelay: 1, expireInSeconds: startToCloseSeconds, heartbeatSeconds: settings.heartbeatSeconds,
+    deadLetter: deadQueue,
+    retryLimit: Math.max(0, maxAttempts - 1),
+    retryDelay: 1,
+    expireInSeconds: startToCloseSeconds,
+    heartbeatSeconds: settings.heartbeatSeconds,
     // What happened is in the run's own row; the queue need not remember it.
-    deleteAfterSeconds: 3_600, notify: true
+    deleteAfterSeconds: 3_600,
+    notify: true
   }
   await boss.createQueue(deadQueue, dead)
   await boss.updateQueue(deadQueue, dead)

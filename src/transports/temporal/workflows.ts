@@ -1,18 +1,38 @@
 import {
-  ActivityCancellationType, ActivityFailure, CancelledFailure, CancellationScope, continueAsNew, proxyActivities, proxyLocalActivities, sleep, TimeoutFailure, workflowInfo
+  ActivityCancellationType,
+  ActivityFailure,
+  CancelledFailure,
+  CancellationScope,
+  continueAsNew,
+  proxyActivities,
+  proxyLocalActivities,
+  sleep,
+  TimeoutFailure,
+  workflowInfo
 } from '@temporalio/workflow'
 import type { DeviceSyncResult } from '../../types.ts'
 import type { DeviceHandle } from '../../services/sync/index.ts'
 import type { Outcome, SyncActivities, SyncInput } from './activities.ts'
 
-// Deterministic: nothing but @temporalio/workflow is imported here, and every name in this file is part of the history of running workflows.
+// Deterministic: nothing but @temporalio/workflow is imported here, and every name in this file is part of the
+// history of running workflows.
 
-// Small and quick, so they do not wait for a slot behind syncs that take hours. Ending a run is repeated until the database takes it.
-const { rmmSettle } = proxyLocalActivities<SyncActivities>({ startToCloseTimeout: '30 s', retry: { initialInterval: '1 s', maximumInterval: '1 min' } })
-const { rmmSyncDevice } = proxyLocalActivities<SyncActivities>({ startToCloseTimeout: '1 min', retry: { maximumAttempts: 2 } })
+// Small and quick, so they do not wait for a slot behind syncs that take hours. Ending a run is repeated until the
+// database takes it.
+const { rmmSettle } = proxyLocalActivities<SyncActivities>({
+  startToCloseTimeout: '30 s',
+  retry: { initialInterval: '1 s', maximumInterval: '1 min' }
+})
+const { rmmSyncDevice } = proxyLocalActivities<SyncActivities>({
+  startToCloseTimeout: '1 min',
+  retry: { maximumAttempts: 2 }
+})
 
-/** Executes one run, segment by segment, to its end. The run's own row in PostgreSQL holds what was done; this decides when it goes on. */
-export async function rmmSync (input: SyncInput): Promise<Outcome> {
+/**
+ * Executes one run, segment by segment, to its end. The run's own row in PostgreSQL holds what was done; this decides
+ * when it goes on.
+ */
+export async function rmmSync(input: SyncInput): Promise<Outcome> {
   let outcome: Outcome | 'continue'
   try {
     outcome = await untilEnd(input)
@@ -24,7 +44,7 @@ export async function rmmSync (input: SyncInput): Promise<Outcome> {
   return outcome === 'continue' ? await continueAsNew<typeof rmmSync>(input) : outcome
 }
 
-async function untilEnd (input: SyncInput): Promise<Outcome | 'continue'> {
+async function untilEnd(input: SyncInput): Promise<Outcome | 'continue'> {
   while (!workflowInfo().continueAsNewSuggested) {
     const outcome = await segment(input)
     // The segment handed its run back because of the cancel; that it returned normally must not start another.
@@ -36,12 +56,12 @@ async function untilEnd (input: SyncInput): Promise<Outcome | 'continue'> {
 }
 
 /**
- * One segment, with as many attempts as workers may die of it. Not every attempt that the server counts has begun: a process that froze still
- * has requests for work open, and is given some. Those are given again.
+ * One segment, with as many attempts as workers may die of it. Not every attempt that the server counts has begun: a
+ * process that froze still has requests for work open, and is given some. Those are given again.
  */
-async function segment (input: SyncInput): Promise<Outcome> {
+async function segment(input: SyncInput): Promise<Outcome> {
   const { startToCloseMs, heartbeatMs, maxAttempts } = input.limits
-  for (let begun = 0; ;) {
+  for (let begun = 0; ; ) {
     const { rmmRunSegment } = proxyActivities<SyncActivities>({
       startToCloseTimeout: startToCloseMs,
       heartbeatTimeout: heartbeatMs,
@@ -58,14 +78,17 @@ async function segment (input: SyncInput): Promise<Outcome> {
   }
 }
 
-/** How many attempts told that they began (their heartbeat counts them), where the server gave up because the last one was silent; null elsewhere. */
-function begunBefore (error: unknown): number | null {
+/**
+ * How many attempts told that they began (their heartbeat counts them), where the server gave up because the last one
+ * was silent; null elsewhere.
+ */
+function begunBefore(error: unknown): number | null {
   const cause = error instanceof ActivityFailure ? error.cause : undefined
   if (!(cause instanceof TimeoutFailure) || cause.timeoutType !== 'HEARTBEAT') return null
   return typeof cause.lastHeartbeatDetails === 'number' ? cause.lastHeartbeatDetails : 0
 }
 
 /** Reads one device again where the runs are executed. */
-export async function rmmDeviceSync (device: DeviceHandle): Promise<DeviceSyncResult> {
+export async function rmmDeviceSync(device: DeviceHandle): Promise<DeviceSyncResult> {
   return await rmmSyncDevice(device)
 }

@@ -2,7 +2,15 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useId, useRef } from 'preact/hooks'
 
 /** A question that has to be answered first. Escape closes it; the focus goes back to where it was. */
-export function Dialog ({ title, onClose, children }: { title: string, onClose: () => void, children: ComponentChildren }) {
+export function Dialog({
+  title,
+  onClose,
+  children
+}: {
+  title: string
+  onClose: () => void
+  children: ComponentChildren
+}) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
   useEffect(() => {
@@ -12,7 +20,14 @@ export function Dialog ({ title, onClose, children }: { title: string, onClose: 
     return () => before?.focus?.()
   }, [])
   return (
-    <dialog ref={dialog} aria-labelledby={id} onCancel={event => { event.preventDefault(); onClose() }}>
+    <dialog
+      ref={dialog}
+      aria-labelledby={id}
+      onCancel={event => {
+        event.preventDefault()
+        onClose()
+      }}
+    >
       <h2 id={id}>{title}</h2>
       {children}
     </dialog>

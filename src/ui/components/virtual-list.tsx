@@ -18,7 +18,7 @@ const overscan = 6
  * A long list of which only the visible rows exist. The row that has the focus stays, wherever one scrolls, so that
  * the focus is not lost; rows around the window exist, so that Tab reaches them.
  */
-export function VirtualList<T> ({ label, items, keyOf, levelOf, rowHeight: heightAt, children }: VirtualListProps<T>) {
+export function VirtualList<T>({ label, items, keyOf, levelOf, rowHeight: heightAt, children }: VirtualListProps<T>) {
   const box = useRef<HTMLDivElement>(null)
   const [view, setView] = useState({ top: 0, height: 600, width: 800 })
   const [focused, setFocused] = useState<string | null>(null)
@@ -39,7 +39,8 @@ export function VirtualList<T> ({ label, items, keyOf, levelOf, rowHeight: heigh
   if (held >= 0 && (held < first || held >= last)) indexes.push(held)
   return (
     <div
-      ref={box} class='virtual'
+      ref={box}
+      class='virtual'
       onScroll={measure}
       onFocusIn={event => setFocused((event.target as HTMLElement).closest('li')?.dataset['key'] ?? null)}
     >
@@ -49,7 +50,14 @@ export function VirtualList<T> ({ label, items, keyOf, levelOf, rowHeight: heigh
           const key = keyOf(item)
           return (
             // biome-ignore lint/a11y/useAriaPropsSupportedByRole: ARIA 1.2 has aria-level on list items
-            <li key={key} data-key={key} aria-level={levelOf(item)} aria-posinset={index + 1} aria-setsize={items.length} style={{ top: `${index * rowHeight}px`, height: `${rowHeight}px` }}>
+            <li
+              key={key}
+              data-key={key}
+              aria-level={levelOf(item)}
+              aria-posinset={index + 1}
+              aria-setsize={items.length}
+              style={{ top: `${index * rowHeight}px`, height: `${rowHeight}px` }}
+            >
               {children(item)}
             </li>
           )

@@ -12,7 +12,7 @@ export interface ClientPickerProps {
 const limit = 20
 
 /** Finds one client among thousands by typing: the server searches, the keyboard chooses. */
-export function ClientPicker ({ label, clientRef, onPick }: ClientPickerProps) {
+export function ClientPicker({ label, clientRef, onPick }: ClientPickerProps) {
   const { t } = useUi()
   const { names } = useContext(ClientsContext)
   const [text, setText] = useState<string | null>(null)
@@ -21,7 +21,7 @@ export function ClientPicker ({ label, clientRef, onPick }: ClientPickerProps) {
   const id = useId()
   const found = useClients(useSettled(text, 150))
   const open = text !== null
-  const chosen = clientRef === null ? '' : names.get(clientRef) ?? clientRef
+  const chosen = clientRef === null ? '' : (names.get(clientRef) ?? clientRef)
   const options = open ? found.items : []
   const close = () => setText(null)
   const pick = (client: Client) => {
@@ -45,42 +45,86 @@ export function ClientPicker ({ label, clientRef, onPick }: ClientPickerProps) {
   return (
     <div class='picker'>
       <input
-        ref={input} type='text' role='combobox' aria-label={label} aria-expanded={open} aria-controls={open ? `${id}-list` : undefined} aria-autocomplete='list'
-        aria-activedescendant={active ? `${id}-${at}` : undefined} aria-invalid={clientRef === null && !open ? true : undefined}
-        placeholder={t('clientSearch')} autocomplete='off' spellcheck={false} title={chosen} value={text ?? chosen}
-        onInput={event => { setText(event.currentTarget.value); setAt(0) }}
-        onClick={event => { if (!open) { setText(''); event.currentTarget.select() } }}
-        onKeyDown={onKeyDown} onBlur={close}
+        ref={input}
+        type='text'
+        role='combobox'
+        aria-label={label}
+        aria-expanded={open}
+        aria-controls={open ? `${id}-list` : undefined}
+        aria-autocomplete='list'
+        aria-activedescendant={active ? `${id}-${at}` : undefined}
+        aria-invalid={clientRef === null && !open ? true : undefined}
+        placeholder={t('clientSearch')}
+        autocomplete='off'
+        spellcheck={false}
+        title={chosen}
+        value={text ?? chosen}
+        onInput={event => {
+          setText(event.currentTarget.value)
+          setAt(0)
+        }}
+        onClick={event => {
+          if (!open) {
+            setText('')
+            event.currentTarget.select()
+          }
+        }}
+        onKeyDown={onKeyDown}
+        onBlur={close}
       />
       {open && (
         <Popup anchor={input}>
           <div id={`${id}-list`} class='options' role='listbox' aria-label={label} tabIndex={-1}>
             {options.map((client, index) => (
               <div
-                key={client.id} id={`${id}-${index}`} role='option' tabIndex={-1} aria-selected={index === at} class={client.id === clientRef ? 'chosen' : undefined}
-                onPointerDown={event => event.preventDefault()} onClick={() => pick(client)} onKeyDown={onKeyDown}
+                key={client.id}
+                id={`${id}-${index}`}
+                role='option'
+                tabIndex={-1}
+                aria-selected={index === at}
+                class={client.id === clientRef ? 'chosen' : undefined}
+                onPointerDown={event => event.preventDefault()}
+                onClick={() => pick(client)}
+                onKeyDown={onKeyDown}
               >
                 {client.name}
               </div>
             ))}
           </div>
-          <p class='muted' role='status'>{found.failed ? t('clientFailed') : found.loading ? t('loading') : options.length === 0 ? t('clientNone') : found.more ? t('clientMore') : ''}</p>
+          <p class='muted' role='status'>
+            {found.failed
+              ? t('clientFailed')
+              : found.loading
+                ? t('loading')
+                : options.length === 0
+                  ? t('clientNone')
+                  : found.more
+                    ? t('clientMore')
+                    : ''}
+          </p>
         </Popup>
       )}
     </div>
   )
 }
 
-function useClients (query: string | null) {
+function useClients(query: string | null) {
   const { api } = useUi()
-  const [state, setState] = useState<{ items: Client[], more: boolean, loading: boolean, failed: boolean }>({ items: [], more: false, loading: true, failed: false })
+  const [state, setState] = useState<{ items: Client[]; more: boolean; loading: boolean; failed: boolean }>({
+    items: [],
+    more: false,
+    loading: true,
+    failed: false
+  })
   useEffect(() => {
     if (query === null) return setState({ items: [], more: false, loading: true, failed: false })
     const leaving = new AbortController()
     setState(before => ({ ...before, loading: true }))
     api.get<List<Client>>('clients', { q: query.trim(), limit }, leaving.signal).then(
       page => setState({ items: page.items, more: page.nextCursor !== null, loading: false, failed: false }),
-      () => { if (!leaving.signal.aborted) setState({ items: [], more: false, loading: false, failed: true }) }
+      () => {
+        if (!leaving.signal.aborted) setState({ items: [], more: false, loading: false, failed: true })
+      }
     )
     return () => leaving.abort()
   }, [query, api])
@@ -88,7 +132,7 @@ function useClients (query: string | null) {
 }
 
 /** Above everything else, below its input: a scrolling list around it cannot cut it off. */
-function Popup ({ anchor, children }: { anchor: { current: HTMLElement | null }, children: preact.ComponentChildren }) {
+function Popup({ anchor, children }: { anchor: { current: HTMLElement | null }; children: preact.ComponentChildren }) {
   const box = useRef<HTMLDivElement>(null)
   useEffect(() => {
     const popup = box.current!
@@ -109,5 +153,9 @@ function Popup ({ anchor, children }: { anchor: { current: HTMLElement | null },
       removeEventListener('resize', settle)
     }
   }, [anchor])
-  return <div ref={box} popover='manual' class='popup'>{children}</div>
+  return (
+    <div ref={box} popover='manual' class='popup'>
+      {children}
+    </div>
+  )
 }

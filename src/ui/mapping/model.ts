@@ -1,8 +1,13 @@
 import { type Placement, placeAll } from '../../services/model/tree.ts'
 import type { MappingMode, Organization } from '../../types.ts'
 
-/** What the operator wants an organization to be, not saved yet. A mapped one without client is still being filled in. */
-export interface Choice { mode: MappingMode, clientRef: string | null }
+/**
+ * What the operator wants an organization to be, not saved yet. A mapped one without client is still being filled in.
+ */
+export interface Choice {
+  mode: MappingMode
+  clientRef: string | null
+}
 export type Draft = ReadonlyMap<string, Choice>
 
 export interface Node {
@@ -12,13 +17,18 @@ export interface Node {
   depth: number
 }
 
-/** The tree as the list shows it: parents before their children, names in the reader's order; cycles and lost parents are survived. */
-export function treeOf (organizations: Organization[], locale: string): Node[] {
+/**
+ * The tree as the list shows it: parents before their children, names in the reader's order; cycles and lost parents
+ * are survived.
+ */
+export function treeOf(organizations: Organization[], locale: string): Node[] {
   const compare = new Intl.Collator(locale, { numeric: true }).compare
   const present = organizations.filter(({ removedAt }) => removedAt === null)
   const sorted = present.toSorted((a, b) => compare(a.name, b.name) || compare(a.id, b.id))
   const known = new Map(present.map(organization => [organization.externalId, organization]))
-  const below = Map.groupBy(sorted, ({ parentExternalId }) => parentExternalId !== null && known.has(parentExternalId) ? parentExternalId : null)
+  const below = Map.groupBy(sorted, ({ parentExternalId }) =>
+    parentExternalId !== null && known.has(parentExternalId) ? parentExternalId : null
+  )
   const nodes: Node[] = []
   const seen = new Set<string>()
   const add = (organization: Organization, parent: Node | null) => {
@@ -39,21 +49,34 @@ export function treeOf (organizations: Organization[], locale: string): Node[] {
   return nodes
 }
 
-export const choiceOf = (organization: Organization, draft: Draft): Choice => draft.get(organization.id) ?? organization.mapping
+export const choiceOf = (organization: Organization, draft: Draft): Choice =>
+  draft.get(organization.id) ?? organization.mapping
 
 /** Whether a choice differs from what is stored. */
-export const differs = ({ mapping }: Organization, { mode, clientRef }: Choice) => mapping.mode !== mode || (mode === 'mapped' && mapping.clientRef !== clientRef)
+export const differs = ({ mapping }: Organization, { mode, clientRef }: Choice) =>
+  mapping.mode !== mode || (mode === 'mapped' && mapping.clientRef !== clientRef)
 
 /** The engine's own rule, so that the preview cannot tell another story than the save. By external id. */
-export function place (organizations: Organization[], draft: Draft): Map<string, Placement> {
-  return placeAll(organizations.map(organization => ({
-    externalId: organization.externalId, parentExternalId: organization.parentExternalId, name: organization.name,
-    ...choiceOf(organization, draft), autoSync: organization.autoSync, removed: organization.removedAt !== null
-  })))
+export function place(organizations: Organization[], draft: Draft): Map<string, Placement> {
+  return placeAll(
+    organizations.map(organization => ({
+      externalId: organization.externalId,
+      parentExternalId: organization.parentExternalId,
+      name: organization.name,
+      ...choiceOf(organization, draft),
+      autoSync: organization.autoSync,
+      removed: organization.removedAt !== null
+    }))
+  )
 }
 
 /** Devices, by what happens to them. */
-export interface Effect { gained: number, moved: number, lost: number, held: number }
+export interface Effect {
+  gained: number
+  moved: number
+  lost: number
+  held: number
+}
 const nothing = (): Effect => ({ gained: 0, moved: 0, lost: 0, held: 0 })
 export const touched = ({ gained, moved, lost, held }: Effect) => gained + moved + lost + held
 
@@ -63,16 +86,25 @@ export interface Effects {
   by: Map<string, Effect>
 }
 
-const clientOf = ({ assignment, effectiveClientRef }: Placement) => assignment === 'mapped' ? effectiveClientRef : null
+const clientOf = ({ assignment, effectiveClientRef }: Placement) =>
+  assignment === 'mapped' ? effectiveClientRef : null
 
-/** What saving the draft does to how many devices, overall and by the choice that does it: the nearest changed one above. */
-export function effectsOf (nodes: Node[], draft: Draft, before: Map<string, Placement>, after: Map<string, Placement>): Effects {
+/**
+ * What saving the draft does to how many devices, overall and by the choice that does it: the nearest changed one
+ * above.
+ */
+export function effectsOf(
+  nodes: Node[],
+  draft: Draft,
+  before: Map<string, Placement>,
+  after: Map<string, Placement>
+): Effects {
   const effects: Effects = { total: nothing(), by: new Map() }
   if (draft.size === 0) return effects
   const cause = new Map<Node, string | null>()
   for (const node of nodes) {
     const { id, externalId, deviceCount } = node.organization
-    const because = draft.has(id) ? id : node.parent === null ? null : cause.get(node.parent) ?? null
+    const because = draft.has(id) ? id : node.parent === null ? null : (cause.get(node.parent) ?? null)
     cause.set(node, because)
     const kind = change(before.get(externalId)!, after.get(externalId)!)
     if (kind === null || because === null || deviceCount === 0) continue
@@ -84,9 +116,10 @@ export function effectsOf (nodes: Node[], draft: Draft, before: Map<string, Plac
   return effects
 }
 
-function change (before: Placement, after: Placement): keyof Effect | null {
+function change(before: Placement, after: Placement): keyof Effect | null {
   const [from, to] = [clientOf(before), clientOf(after)]
-  if (after.assignment === 'held') return before.assignment === 'held' && before.effectiveClientRef === after.effectiveClientRef ? null : 'held'
+  if (after.assignment === 'held')
+    return before.assignment === 'held' && before.effectiveClientRef === after.effectiveClientRef ? null : 'held'
   // What a group with sync off holds is not known here; its devices may come from any client.
   if (before.assignment === 'held') return to === null ? 'lost' : 'moved'
   if (from === to) return null
@@ -94,10 +127,14 @@ function change (before: Placement, after: Placement): keyof Effect | null {
 }
 
 export type Shown = 'all' | 'open' | 'changed'
-export interface Filter { query: string, shown: Shown, collapsed: ReadonlySet<string> }
+export interface Filter {
+  query: string
+  shown: Shown
+  collapsed: ReadonlySet<string>
+}
 
 /** The rows to show: matches with everything above them, or the tree without what is collapsed. */
-export function rowsOf (nodes: Node[], { query, shown, collapsed }: Filter, matches: (node: Node) => boolean): Node[] {
+export function rowsOf(nodes: Node[], { query, shown, collapsed }: Filter, matches: (node: Node) => boolean): Node[] {
   if (query === '' && shown === 'all') {
     const hidden = new Set<Node>()
     return nodes.filter(node => {

@@ -5,9 +5,12 @@ import { Field, submitting } from '../components/field.tsx'
 import { check, filled, initial, locate, SchemaFields, type Values, type Wrong } from '../components/schema-form.tsx'
 import { useDoing, useProviders, useUi, useUnsaved } from '../context.ts'
 
-interface Connected { connection: Connection, webhook: WebhookSecret | null }
+interface Connected {
+  connection: Connection
+  webhook: WebhookSecret | null
+}
 
-export function ConnectPage ({ providerId }: { providerId: string }) {
+export function ConnectPage({ providerId }: { providerId: string }) {
   const { t } = useUi()
   const provider = useProviders().get(providerId)
   const [made, setMade] = useState<Connected | null>(null)
@@ -21,23 +24,38 @@ export function ConnectPage ({ providerId }: { providerId: string }) {
 }
 
 /** The state of a form over a provider's two schemas, and where its errors belong. */
-export function useCredentials (provider: ProviderInfo, stored: Values, error: unknown) {
+export function useCredentials(provider: ProviderInfo, stored: Values, error: unknown) {
   const { t } = useUi()
   const [config, setConfig] = useState(() => initial(provider.configSchema, stored))
   const [secrets, setSecrets] = useState(() => initial(provider.secretSchema))
-  const [wrong, setWrong] = useState<{ config: Wrong, secrets: Wrong }>({ config: {}, secrets: {} })
-  const remote = useMemo(() => locate(error, [['config', provider.configSchema], ['secrets', provider.secretSchema]]), [error, provider])
+  const [wrong, setWrong] = useState<{ config: Wrong; secrets: Wrong }>({ config: {}, secrets: {} })
+  const remote = useMemo(
+    () =>
+      locate(error, [
+        ['config', provider.configSchema],
+        ['secrets', provider.secretSchema]
+      ]),
+    [error, provider]
+  )
   const shown = useMemo(() => {
-    const of = (part: 'config' | 'secrets'): Wrong => remote?.part === part ? { ...wrong[part], [remote.name]: remote.message } : wrong[part]
+    const of = (part: 'config' | 'secrets'): Wrong =>
+      remote?.part === part ? { ...wrong[part], [remote.name]: remote.message } : wrong[part]
     return { config: of('config'), secrets: of('secrets') }
   }, [remote, wrong])
   return {
-    config, setConfig, secrets, setSecrets, wrong: shown,
+    config,
+    setConfig,
+    secrets,
+    setSecrets,
+    wrong: shown,
     /** True where the error is shown at its field already. */
     located: remote !== null,
     /** Checks what can be checked here; false where something is wrong. */
-    ready (): boolean {
-      const found = { config: check(provider.configSchema, config, t), secrets: check(provider.secretSchema, secrets, t) }
+    ready(): boolean {
+      const found = {
+        config: check(provider.configSchema, config, t),
+        secrets: check(provider.secretSchema, secrets, t)
+      }
       setWrong(found)
       return Object.keys(found.config).length + Object.keys(found.secrets).length === 0
     },
@@ -46,7 +64,7 @@ export function useCredentials (provider: ProviderInfo, stored: Values, error: u
   }
 }
 
-function ConnectForm ({ provider, onDone }: { provider: ProviderInfo, onDone: (made: Connected) => void }) {
+function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (made: Connected) => void }) {
   const { api, t, router } = useUi()
   const doing = useDoing()
   const [name, setName] = useState(provider.name)
@@ -55,26 +73,58 @@ function ConnectForm ({ provider, onDone }: { provider: ProviderInfo, onDone: (m
   useUnsaved(touched)
   const submit = () => {
     if (!form.ready()) return
-    void doing.run(async () => onDone(await api.send('POST', 'connections', { provider: provider.id, name: name.trim() || provider.name, ...form.body() })))
+    void doing.run(async () =>
+      onDone(
+        await api.send('POST', 'connections', {
+          provider: provider.id,
+          name: name.trim() || provider.name,
+          ...form.body()
+        })
+      )
+    )
   }
   return (
     <form class='card narrow' noValidate onSubmit={submitting(submit)} onInput={() => setTouched(true)}>
       <p class='muted'>{t('connectIntro')}</p>
       <Field label={t('connectionName')} help={t('connectionNameHelp')}>
-        {props => <input {...props} type='text' maxLength={200} autocomplete='off' value={name} onInput={event => setName(event.currentTarget.value)} />}
+        {props => (
+          <input
+            {...props}
+            type='text'
+            maxLength={200}
+            autocomplete='off'
+            value={name}
+            onInput={event => setName(event.currentTarget.value)}
+          />
+        )}
       </Field>
-      <SchemaFields schema={provider.configSchema} values={form.config} wrong={form.wrong.config} onChange={form.setConfig} />
-      <SchemaFields schema={provider.secretSchema} values={form.secrets} wrong={form.wrong.secrets} secret onChange={form.setSecrets} />
+      <SchemaFields
+        schema={provider.configSchema}
+        values={form.config}
+        wrong={form.wrong.config}
+        onChange={form.setConfig}
+      />
+      <SchemaFields
+        schema={provider.secretSchema}
+        values={form.secrets}
+        wrong={form.wrong.secrets}
+        secret
+        onChange={form.setSecrets}
+      />
       {!form.located && <Problem error={doing.error} retry={submit} />}
       <div class='row'>
-        <button type='submit' class='primary' disabled={doing.busy}>{t(doing.busy ? 'connecting' : 'connect')}</button>
-        <button type='button' onClick={() => router.go('')}>{t('cancel')}</button>
+        <button type='submit' class='primary' disabled={doing.busy}>
+          {t(doing.busy ? 'connecting' : 'connect')}
+        </button>
+        <button type='button' onClick={() => router.go('')}>
+          {t('cancel')}
+        </button>
       </div>
     </form>
   )
 }
 
-function Done ({ made: { connection, webhook } }: { made: Connected }) {
+function Done({ made: { connection, webhook } }: { made: Connected }) {
   const { t } = useUi()
   return (
     <div class='card narrow'>
@@ -93,8 +143,14 @@ function Done ({ made: { connection, webhook } }: { made: Connected }) {
         <li>{t('stepMap')}</li>
       </ol>
       <div class='row'>
-        <Link class='button primary' to={`connections/${connection.id}/sync`}>{t('openSync')}</Link>
-        {webhook && <Link class='button' to={`connections/${connection.id}/webhook`}>{t('webhookSteps')}</Link>}
+        <Link class='button primary' to={`connections/${connection.id}/sync`}>
+          {t('openSync')}
+        </Link>
+        {webhook && (
+          <Link class='button' to={`connections/${connection.id}/webhook`}>
+            {t('webhookSteps')}
+          </Link>
+        )}
       </div>
     </div>
   )

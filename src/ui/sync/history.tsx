@@ -16,12 +16,14 @@ export interface HistoryProps {
   onForce: (run: Run) => void
 }
 
-export function History ({ connectionId, turn, active, onForce }: HistoryProps) {
+export function History({ connectionId, turn, active, onForce }: HistoryProps) {
   const { t, fmt } = useUi()
   const runs = usePaged<Run>(`connections/${encodeURIComponent(connectionId)}/runs`, { limit: 20 })
   const [open, setOpen] = useState<string | null>(null)
   const [confirming, setConfirming] = useState<Run | null>(null)
-  useEffect(() => { if (turn > 0) runs.reload() }, [turn])
+  useEffect(() => {
+    if (turn > 0) runs.reload()
+  }, [turn])
   // Only the latest state of the account can be confirmed.
   const held = runs.items[0]?.error?.code === 'RMM_ERR_MASS_REMOVAL' && !active ? runs.items[0] : null
   const columns = [t('started'), t('status'), t('outcome'), t('duration'), t('actions')]
@@ -29,8 +31,13 @@ export function History ({ connectionId, turn, active, onForce }: HistoryProps) 
     <Card title={t('history')}>
       {held && (
         <div class='notice warn' role='status'>
-          <div><strong>{t('removalTitle')}</strong><p>{held.error!.message}</p></div>
-          <button type='button' onClick={() => setConfirming(held)}>{t('removalConfirm')}</button>
+          <div>
+            <strong>{t('removalTitle')}</strong>
+            <p>{held.error!.message}</p>
+          </div>
+          <button type='button' onClick={() => setConfirming(held)}>
+            {t('removalConfirm')}
+          </button>
         </div>
       )}
       <PagedFrame list={runs} empty={t('historyNone')}>
@@ -40,13 +47,42 @@ export function History ({ connectionId, turn, active, onForce }: HistoryProps) 
             const shown = open === run.id
             return [
               <tr key={run.id}>
-                <Cell of={t('started')}><Time at={started} /><span class='muted small block'>{t(`trigger_${run.trigger}`)} · {t(run.mode)}</span></Cell>
-                <Cell of={t('status')}><Badge tone={runTones[run.status]}>{t(`run_${run.status}`)}</Badge></Cell>
-                <Cell of={t('outcome')} wide>{run.error?.message ?? run.summary ?? ''}</Cell>
-                <Cell of={t('duration')}>{run.finishedAt && run.startedAt ? fmt.duration((Date.parse(run.finishedAt) - Date.parse(run.startedAt)) / 1000) : ''}</Cell>
-                <Cell of={t('actions')}><button type='button' class='quiet' aria-expanded={shown} aria-label={`${t(shown ? 'hideDetails' : 'detailsOf', { time: fmt.time(started) })}`} onClick={() => setOpen(shown ? null : run.id)}>{t(shown ? 'hideDetails' : 'details')}</button></Cell>
+                <Cell of={t('started')}>
+                  <Time at={started} />
+                  <span class='muted small block'>
+                    {t(`trigger_${run.trigger}`)} · {t(run.mode)}
+                  </span>
+                </Cell>
+                <Cell of={t('status')}>
+                  <Badge tone={runTones[run.status]}>{t(`run_${run.status}`)}</Badge>
+                </Cell>
+                <Cell of={t('outcome')} wide>
+                  {run.error?.message ?? run.summary ?? ''}
+                </Cell>
+                <Cell of={t('duration')}>
+                  {run.finishedAt && run.startedAt
+                    ? fmt.duration((Date.parse(run.finishedAt) - Date.parse(run.startedAt)) / 1000)
+                    : ''}
+                </Cell>
+                <Cell of={t('actions')}>
+                  <button
+                    type='button'
+                    class='quiet'
+                    aria-expanded={shown}
+                    aria-label={`${t(shown ? 'hideDetails' : 'detailsOf', { time: fmt.time(started) })}`}
+                    onClick={() => setOpen(shown ? null : run.id)}
+                  >
+                    {t(shown ? 'hideDetails' : 'details')}
+                  </button>
+                </Cell>
               </tr>,
-              shown && <tr key={`${run.id} details`} class='details'><td colSpan={columns.length}><RunDetails run={run} /></td></tr>
+              shown && (
+                <tr key={`${run.id} details`} class='details'>
+                  <td colSpan={columns.length}>
+                    <RunDetails run={run} />
+                  </td>
+                </tr>
+              )
             ]
           })}
         </Table>
@@ -56,8 +92,19 @@ export function History ({ connectionId, turn, active, onForce }: HistoryProps) 
           <p>{confirming.error!.message}</p>
           <p>{t('removalText')}</p>
           <div class='row end'>
-            <button type='button' onClick={() => setConfirming(null)}>{t('cancel')}</button>
-            <button type='button' class='danger' onClick={() => { onForce(confirming); setConfirming(null) }}>{t('removalAction')}</button>
+            <button type='button' onClick={() => setConfirming(null)}>
+              {t('cancel')}
+            </button>
+            <button
+              type='button'
+              class='danger'
+              onClick={() => {
+                onForce(confirming)
+                setConfirming(null)
+              }}
+            >
+              {t('removalAction')}
+            </button>
           </div>
         </Dialog>
       )}
@@ -68,25 +115,42 @@ export function History ({ connectionId, turn, active, onForce }: HistoryProps) 
 const outcomes = ['failed', 'held', 'ambiguous', 'skipped'] as const
 const itemTones: Record<RunItem['outcome'], Tone> = { failed: 'bad', held: 'warn', ambiguous: 'warn', skipped: 'plain' }
 
-function RunDetails ({ run }: { run: Run }) {
+function RunDetails({ run }: { run: Run }) {
   const { t } = useUi()
   const [outcome, setOutcome] = useState<RunItem['outcome'] | ''>('')
-  const items = usePaged<RunItem>(`runs/${encodeURIComponent(run.id)}/items`, { limit: 50, outcome: outcome || undefined })
+  const items = usePaged<RunItem>(`runs/${encodeURIComponent(run.id)}/items`, {
+    limit: 50,
+    outcome: outcome || undefined
+  })
   return (
     <div>
       <Totals run={run} />
       {run.error && run.summary && <Notice>{run.summary}</Notice>}
       <h3>{t('itemsTitle')}</h3>
       {(items.items.length > 0 || outcome !== '') && (
-        <Select label={t('outcome')} value={outcome} onChange={setOutcome} options={[['', t('all')], ...outcomes.map((name): [RunItem['outcome'], string] => [name, t(`item_${name}`)])]} />
+        <Select
+          label={t('outcome')}
+          value={outcome}
+          onChange={setOutcome}
+          options={[['', t('all')], ...outcomes.map((name): [RunItem['outcome'], string] => [name, t(`item_${name}`)])]}
+        />
       )}
       <PagedFrame list={items} empty={<Empty>{t('itemsNone')}</Empty>}>
         <Table label={t('itemsTitle')} columns={[t('record'), t('outcome'), t('reason')]}>
           {items.items.map((item, index) => (
             <tr key={`${item.resource} ${item.externalId} ${index}`}>
-              <Cell of={t('record')} wide>{item.resource in { organizations: 1, devices: 1, updates: 1, alerts: 1 } ? t(`resource_${item.resource as 'devices'}`) : item.resource} <code>{item.externalId ?? ''}</code></Cell>
-              <Cell of={t('outcome')}><Badge tone={itemTones[item.outcome]}>{t(`item_${item.outcome}`)}</Badge></Cell>
-              <Cell of={t('reason')} wide>{item.reason}</Cell>
+              <Cell of={t('record')} wide>
+                {item.resource in { organizations: 1, devices: 1, updates: 1, alerts: 1 }
+                  ? t(`resource_${item.resource as 'devices'}`)
+                  : item.resource}{' '}
+                <code>{item.externalId ?? ''}</code>
+              </Cell>
+              <Cell of={t('outcome')}>
+                <Badge tone={itemTones[item.outcome]}>{t(`item_${item.outcome}`)}</Badge>
+              </Cell>
+              <Cell of={t('reason')} wide>
+                {item.reason}
+              </Cell>
             </tr>
           ))}
         </Table>

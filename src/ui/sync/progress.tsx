@@ -4,17 +4,33 @@ import { Badge, Card, Facts, Loading, Notice, Problem, type Tone } from '../comp
 import { Cell, Table } from '../components/list.tsx'
 import { useDoing, useUi } from '../context.ts'
 
-export interface Watched { run: Run | null, lost: boolean, error: unknown, retry: () => void }
+export interface Watched {
+  run: Run | null
+  lost: boolean
+  error: unknown
+  retry: () => void
+}
 
-export const runTones: Record<Run['status'], Tone> = { queued: 'plain', running: 'plain', succeeded: 'ok', failed: 'bad', interrupted: 'warn', cancelled: 'warn' }
+export const runTones: Record<Run['status'], Tone> = {
+  queued: 'plain',
+  running: 'plain',
+  succeeded: 'ok',
+  failed: 'bad',
+  interrupted: 'warn',
+  cancelled: 'warn'
+}
 
 /** Whether nothing more comes of it. */
 export const ended = (run: Run) => run.status === 'succeeded' || run.status === 'failed' || run.status === 'cancelled'
 
 /** A run as it changes, from the server's event stream. `onEnd` is called once, with its final state. */
-export function useWatched (runId: string | null, onEnd: (run: Run) => void): Watched {
+export function useWatched(runId: string | null, onEnd: (run: Run) => void): Watched {
   const { api } = useUi()
-  const [state, setState] = useState<{ run: Run | null, lost: boolean, error: unknown }>({ run: null, lost: false, error: undefined })
+  const [state, setState] = useState<{ run: Run | null; lost: boolean; error: unknown }>({
+    run: null,
+    lost: false,
+    error: undefined
+  })
   const [turn, setTurn] = useState(0)
   const finish = useRef(onEnd)
   finish.current = onEnd
@@ -23,26 +39,64 @@ export function useWatched (runId: string | null, onEnd: (run: Run) => void): Wa
     const leaving = new AbortController()
     let latest: Run | null = null
     setState({ run: null, lost: false, error: undefined })
-    api.watch(runId, run => {
-      latest = run
-      setState(before => ({ ...before, run }))
-    }, lost => setState(before => before.lost === lost ? before : { ...before, lost }), leaving.signal).then(
-      () => { if (!leaving.signal.aborted && latest !== null) finish.current(latest) },
-      error => { if (!leaving.signal.aborted) setState(before => ({ ...before, error })) }
-    )
+    api
+      .watch(
+        runId,
+        run => {
+          latest = run
+          setState(before => ({ ...before, run }))
+        },
+        lost => setState(before => (before.lost === lost ? before : { ...before, lost })),
+        leaving.signal
+      )
+      .then(
+        () => {
+          if (!leaving.signal.aborted && latest !== null) finish.current(latest)
+        },
+        error => {
+          if (!leaving.signal.aborted) setState(before => ({ ...before, error }))
+        }
+      )
     return () => leaving.abort()
   }, [api, runId, turn])
   return { ...state, retry: () => setTurn(turn => turn + 1) }
 }
 
-export function RunProgress ({ watched: { run, lost, error, retry } }: { watched: Watched }) {
+export function RunProgress({ watched: { run, lost, error, retry } }: { watched: Watched }) {
   const { api, t, fmt } = useUi()
   const doing = useDoing()
-  const cancel = () => void doing.run(async () => { await api.send('POST', `runs/${encodeURIComponent(run!.id)}/cancel`) })
-  if (run === null) return <Card title={t('progress')}>{error ? <Problem error={error} retry={retry} /> : lost ? <Notice tone='warn' title={t('streamLost')} /> : <Loading />}</Card>
+  const cancel = () =>
+    void doing.run(async () => {
+      await api.send('POST', `runs/${encodeURIComponent(run!.id)}/cancel`)
+    })
+  if (run === null)
+    return (
+      <Card title={t('progress')}>
+        {error ? (
+          <Problem error={error} retry={retry} />
+        ) : lost ? (
+          <Notice tone='warn' title={t('streamLost')} />
+        ) : (
+          <Loading />
+        )}
+      </Card>
+    )
   const active = !ended(run)
   return (
-    <Card title={<>{t('progress')} <Badge tone={runTones[run.status]}>{t(`run_${run.status}`)}</Badge></>} actions={active && <button type='button' disabled={doing.busy} onClick={cancel}>{t(doing.busy ? 'cancelling' : 'cancelSync')}</button>}>
+    <Card
+      title={
+        <>
+          {t('progress')} <Badge tone={runTones[run.status]}>{t(`run_${run.status}`)}</Badge>
+        </>
+      }
+      actions={
+        active && (
+          <button type='button' disabled={doing.busy} onClick={cancel}>
+            {t(doing.busy ? 'cancelling' : 'cancelSync')}
+          </button>
+        )
+      }
+    >
       {error !== undefined && <Problem error={error} retry={retry} />}
       {lost && active && <Notice tone='warn' title={t('streamLost')} />}
       <Problem error={doing.error} retry={doing.retry} />
@@ -52,7 +106,13 @@ export function RunProgress ({ watched: { run, lost, error, retry } }: { watched
             <Cell of={t('syncRead')}>{t(`resource_${resource}`)}</Cell>
             <Cell of={t('pages')}>{fmt.number(pages)}</Cell>
             <Cell of={t('records')}>{fmt.number(processed)}</Cell>
-            <Cell of={t('state')}>{complete ? <Badge tone='ok'>{t('complete')}</Badge> : <Badge>{t(active && pages > 0 ? 'reading' : active ? 'waiting' : 'none')}</Badge>}</Cell>
+            <Cell of={t('state')}>
+              {complete ? (
+                <Badge tone='ok'>{t('complete')}</Badge>
+              ) : (
+                <Badge>{t(active && pages > 0 ? 'reading' : active ? 'waiting' : 'none')}</Badge>
+              )}
+            </Cell>
           </tr>
         ))}
       </Table>
@@ -63,13 +123,17 @@ export function RunProgress ({ watched: { run, lost, error, retry } }: { watched
   )
 }
 
-export function Totals ({ run: { totals } }: { run: Run }) {
+export function Totals({ run: { totals } }: { run: Run }) {
   const { t, fmt } = useUi()
   return (
     <Facts
       items={[
-        [t('totalCreated'), fmt.number(totals.created)], [t('totalUpdated'), fmt.number(totals.updated)], [t('totalUnchanged'), fmt.number(totals.unchanged)],
-        [t('totalRemoved'), fmt.number(totals.removed)], [t('totalUnmapped'), fmt.number(totals.unmapped)], [t('totalFailed'), fmt.number(totals.failed)]
+        [t('totalCreated'), fmt.number(totals.created)],
+        [t('totalUpdated'), fmt.number(totals.updated)],
+        [t('totalUnchanged'), fmt.number(totals.unchanged)],
+        [t('totalRemoved'), fmt.number(totals.removed)],
+        [t('totalUnmapped'), fmt.number(totals.unmapped)],
+        [t('totalFailed'), fmt.number(totals.failed)]
       ]}
     />
   )

@@ -1,5 +1,13 @@
 import { level } from '../../../src/providers/level/index.ts'
-import { type ContractFault, type ContractWorld, type FaultOptions, levelId, levelWebhookRequest, seedLevel, startFakeLevel } from '../../../src/testing/index.ts'
+import {
+  type ContractFault,
+  type ContractWorld,
+  type FaultOptions,
+  levelId,
+  levelWebhookRequest,
+  seedLevel,
+  startFakeLevel
+} from '../../../src/testing/index.ts'
 import type { ResourceName } from '../../../src/types.ts'
 
 const lists: Record<ResourceName, RegExp> = {
@@ -17,12 +25,16 @@ const faults: Record<ContractFault, FaultOptions> = {
   redirect: { kind: 'redirect', times: Infinity }
 }
 
-const native = (secret: string) => levelWebhookRequest({
-  event_type: 'device_updated',
-  event_id: '9b2f0d3a-1111-4222-8333-444455556666',
-  occurred_at: '2026-11-21T14:40:32.000Z',
-  data: { id: levelId('Device', 100001) }
-}, secret)
+const native = (secret: string) =>
+  levelWebhookRequest(
+    {
+      event_type: 'device_updated',
+      event_id: '9b2f0d3a-1111-4222-8333-444455556666',
+      occurred_at: '2026-11-21T14:40:32.000Z',
+      data: { id: levelId('Device', 100001) }
+    },
+    secret
+  )
 
 const automationBody = {
   event: 'alert.triggered',
@@ -39,17 +51,29 @@ const automation = (secret: string) => ({
   rawBody: Buffer.from(JSON.stringify(automationBody))
 })
 
-export const subject = () => ({ provider: level({ allowPrivateNetwork: true }), world: levelWorld(undefined, { native, automation }) })
+export const subject = () => ({
+  provider: level({ allowPrivateNetwork: true }),
+  world: levelWorld(undefined, { native, automation })
+})
 
 /** A small account on a fake Level whose pages hold five records at most. */
-export function levelWorld (plays: ContractWorld['plays'] = () => true, webhooks: ContractWorld['webhooks'] = { native }): ContractWorld {
+export function levelWorld(
+  plays: ContractWorld['plays'] = () => true,
+  webhooks: ContractWorld['webhooks'] = { native }
+): ContractWorld {
   return {
     plays,
     webhooks,
-    async start () {
+    async start() {
       const account = seedLevel({ devices: 13, groups: 11, alerts: 12, updatesPerDevice: 1 })
       // The answers take a moment, so that "before the request" and "after the answer" are different times.
-      const fake = await startFakeLevel({ world: account, maxLimit: 5, latencyMs: 4, apiKey: 'level-contract-key-4f81c0', readOnlyKey: 'level-contract-read-only-key-77aa' })
+      const fake = await startFakeLevel({
+        world: account,
+        maxLimit: 5,
+        latencyMs: 4,
+        apiKey: 'level-contract-key-4f81c0',
+        readOnlyKey: 'level-contract-read-only-key-77aa'
+      })
       return {
         config: { baseUrl: fake.url },
         secrets: { apiKey: fake.apiKey },
@@ -63,7 +87,7 @@ export function levelWorld (plays: ContractWorld['plays'] = () => true, webhooks
         unknownId: levelId('Device', 999999999),
         requests: () => fake.requests.length,
         hosts: () => [`127.0.0.1:${fake.port}`],
-        fail (fault, resource) {
+        fail(fault, resource) {
           fake.heal()
           fake.fail({ path: lists[resource], after: 1, ...faults[fault] })
         },

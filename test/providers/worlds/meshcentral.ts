@@ -5,15 +5,17 @@ import type { ContractWorld } from '../../../src/testing/index.ts'
 export const subject = () => ({ provider: meshcentral({ allowPrivateNetwork: true }), world: meshWorld() })
 
 /** More devices than the provider reads in one page. */
-export function meshWorld (): ContractWorld {
+export function meshWorld(): ContractWorld {
   return {
-    plays (fault, resource) {
-      if (fault === 'server-error-mid-list') return resource === 'devices' ? true : 'MeshCentral gives all device groups in one frame, there is no middle'
-      if (fault === 'rate-limited') return 'MeshCentral has no 429; its way to say "later" refuses the log-in, see meshcentral.test.ts'
+    plays(fault, resource) {
+      if (fault === 'server-error-mid-list')
+        return resource === 'devices' ? true : 'MeshCentral gives all device groups in one frame, there is no middle'
+      if (fault === 'rate-limited')
+        return 'MeshCentral has no 429; its way to say "later" refuses the log-in, see meshcentral.test.ts'
       if (fault === 'redirect') return 'a WebSocket that is open cannot be redirected'
       return 'MeshCentral has no cursors'
     },
-    async start () {
+    async start() {
       const password = 'mesh-contract-password-5d21'
       const fake = await startFakeMeshCentral({ username: 'contract-sync', password, groups: 4, devices: 450 })
       return {
@@ -25,7 +27,7 @@ export function meshWorld (): ContractWorld {
         unknownId: `node//${'A'.repeat(64)}`,
         requests: () => Object.values(fake.counts.actions).reduce((sum, count) => sum + count, 0),
         hosts: () => [`127.0.0.1:${fake.port}`],
-        fail () {
+        fail() {
           let details = 0
           fake.intercept = ({ action }) => {
             if (action !== 'getsysinfo' || ++details <= 250) return false

@@ -7,13 +7,14 @@ import { connectMesh, database, fakeMesh, groupsOn, meshHost } from '../mesh-hos
 
 const makeClients = () => ['Acme', 'Globex', 'Initech'].map((name, n) => ({ id: `c${n + 1}`, name }))
 
-async function setUp (t: Parameters<typeof meshHost>[0], options: Parameters<typeof meshHost>[1] = {}) {
+async function setUp(t: Parameters<typeof meshHost>[0], options: Parameters<typeof meshHost>[1] = {}) {
   const clients = makeClients()
   const fake = await fakeMesh(t)
   const host = await meshHost(t, { clients, ...options })
   const id = await connectMesh(host, fake)
   const status = async () => await host.call('t1', 'GET', `/connections/${id}/device-groups/status`)
-  const syncAll = async (body: object = {}) => (await host.call('t1', 'POST', `/connections/${id}/device-groups/sync-all`, body)).body
+  const syncAll = async (body: object = {}) =>
+    (await host.call('t1', 'POST', `/connections/${id}/device-groups/sync-all`, body)).body
   return { clients, fake, host, id, status, syncAll }
 }
 
@@ -26,7 +27,11 @@ t.test('status asks the platform: what was deleted and renamed there shows at on
   t.match(await status(), { status: 200, body: { success: true, source: 'platform', message: null, needsSync: 0 } })
   fake.world.removeGroup(results[0].groupId)
   fake.world.changeGroup(results[1].groupId, { name: 'Called otherwise' })
-  t.match((await status()).body, { source: 'platform', needsSync: 2, clients: [{ groupExists: false }, { groupName: 'Called otherwise', drift: /renamed on the platform/ }] })
+  t.match((await status()).body, {
+    source: 'platform',
+    needsSync: 2,
+    clients: [{ groupExists: false }, { groupName: 'Called otherwise', drift: /renamed on the platform/ }]
+  })
 })
 
 t.test('a platform that is down: status tells what is stored, and that it does', async t => {
@@ -40,8 +45,15 @@ t.test('a platform that is down: status tells what is stored, and that it does',
   clients[0]!.name = 'Acme International'
   clients.push({ id: 'new', name: 'Hooli' })
   t.match((await status()).body, {
-    source: 'stored', totalClients: 4, needsSync: 2,
-    clients: [{ drift: /renamed from "Acme" to "Acme International"/, groupExists: true }, { drift: null }, {}, { clientRef: 'new', hasGroup: false, groupExists: false, needsSync: true }]
+    source: 'stored',
+    totalClients: 4,
+    needsSync: 2,
+    clients: [
+      { drift: /renamed from "Acme" to "Acme International"/, groupExists: true },
+      { drift: null },
+      {},
+      { clientRef: 'new', hasGroup: false, groupExists: false, needsSync: true }
+    ]
   })
   await fake.start()
   t.match((await status()).body, { source: 'platform', message: null })
@@ -59,9 +71,30 @@ t.test('what is stored includes what the last sync and the last sync-all have se
   const live = await status()
   await fake.stop()
   const stored = await status()
-  t.match(stored.body, { source: 'stored', clients: [{ groupName: 'Called otherwise', drift: /renamed on the platform/ }, { hasGroup: true, groupExists: false, needsSync: true }, { linkedDevices: 1, needsSync: false }] })
-  t.strictSame(stored.body.clients.map(({ clientRef, groupExists, needsSync, groupName, linkedDevices }: any) => ({ clientRef, groupExists, needsSync, groupName, linkedDevices })),
-    live.body.clients.map(({ clientRef, groupExists, needsSync, groupName, linkedDevices }: any) => ({ clientRef, groupExists, needsSync, groupName, linkedDevices })))
+  t.match(stored.body, {
+    source: 'stored',
+    clients: [
+      { groupName: 'Called otherwise', drift: /renamed on the platform/ },
+      { hasGroup: true, groupExists: false, needsSync: true },
+      { linkedDevices: 1, needsSync: false }
+    ]
+  })
+  t.strictSame(
+    stored.body.clients.map(({ clientRef, groupExists, needsSync, groupName, linkedDevices }: any) => ({
+      clientRef,
+      groupExists,
+      needsSync,
+      groupName,
+      linkedDevices
+    })),
+    live.body.clients.map(({ clientRef, groupExists, needsSync, groupName, linkedDevices }: any) => ({
+      clientRef,
+      groupExists,
+      needsSync,
+      groupName,
+      linkedDevices
+    }))
+  )
   await host.app.close()
 })
 
@@ -71,14 +104,22 @@ t.test('a group that we renamed has its new name in the inventory at once, and n
   t.equal((await syncNow(host, id)).status, 'succeeded')
   clients[0]!.name = 'Acme International'
   t.match(await syncAll({ rename: true }), { renamed: 1 })
-  const names = async () => (await host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items.map(({ name, path }: any) => [name, path])
+  const names = async () =>
+    (await host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items.map(({ name, path }: any) => [
+      name,
+      path
+    ])
   t.strictSame((await names())[0], ['Acme International Devices', 'Acme International Devices'])
   await fake.stop()
   t.match((await status()).body, { source: 'stored', needsSync: 0 })
   await fake.start()
   fake.world.changeGroup(results[0].groupId, { name: 'Acme Devices' })
   t.equal((await syncNow(host, id)).status, 'succeeded')
-  t.strictSame((await names())[0], ['Acme Devices', 'Acme Devices'], 'renamed back on the platform, the next sync sees it')
+  t.strictSame(
+    (await names())[0],
+    ['Acme Devices', 'Acme Devices'],
+    'renamed back on the platform, the next sync sees it'
+  )
 })
 
 t.test('a refused password: status says so, and a page that is opened again does not try it again', async t => {
@@ -87,12 +128,22 @@ t.test('a refused password: status says so, and a page that is opened again does
   const { password } = fake
   fake.account.password = 'changed'
   t.match(await status(), { status: 200, body: { source: 'stored', message: /user name or password/, needsSync: 0 } })
-  t.match((await host.call('t1', 'GET', `/connections/${id}`)).body, { status: 'error', statusReason: /user name or password/ })
+  t.match((await host.call('t1', 'GET', `/connections/${id}`)).body, {
+    status: 'error',
+    statusReason: /user name or password/
+  })
   const tried = fake.counts.refusals
   t.match((await status()).body, { source: 'stored', message: /user name or password/ })
   t.equal(fake.counts.refusals, tried)
   fake.account.password = 'another'
-  t.equal((await host.call('t1', 'PATCH', `/connections/${id}`, { secrets: { username: fake.username, password: 'another' } })).status, 200)
+  t.equal(
+    (
+      await host.call('t1', 'PATCH', `/connections/${id}`, {
+        secrets: { username: fake.username, password: 'another' }
+      })
+    ).status,
+    200
+  )
   t.match((await status()).body, { source: 'platform' }, 'new secrets are tried')
   fake.account.password = password
   t.match((await status()).body, { source: 'stored' })
@@ -105,30 +156,45 @@ t.test('a disconnected connection still shows its groups', async t => {
   const { host, id, status, syncAll } = await setUp(t)
   await syncAll()
   t.equal((await host.call('t1', 'DELETE', `/connections/${id}`)).status, 204)
-  t.match(await status(), { status: 200, body: { source: 'stored', message: /disconnected/, needsSync: 0, clients: [{ groupExists: true }] } })
+  t.match(await status(), {
+    status: 200,
+    body: { source: 'stored', message: /disconnected/, needsSync: 0, clients: [{ groupExists: true }] }
+  })
 })
 
-t.test('a platform that hangs holds up no page: a silent server, one that does not answer the list, a black hole', async t => {
-  const { fake, host, id, status, syncAll } = await setUp(t, { engine: { interactiveMs: 20_000 }, mesh: { requestTimeoutMs: 60_000 } })
-  await syncAll()
-  const quick = async (why: string) => {
-    const began = Date.now()
-    t.match(await status(), { status: 200, body: { source: 'stored', message: /did not answer in time/, needsSync: 0 } }, why)
-    t.ok(Date.now() - began < 6_000, `${why}: within ${Date.now() - began} ms`)
+t.test(
+  'a platform that hangs holds up no page: a silent server, one that does not answer the list, a black hole',
+  async t => {
+    const { fake, host, id, status, syncAll } = await setUp(t, {
+      engine: { interactiveMs: 20_000 },
+      mesh: { requestTimeoutMs: 60_000 }
+    })
+    await syncAll()
+    const quick = async (why: string) => {
+      const began = Date.now()
+      t.match(
+        await status(),
+        { status: 200, body: { source: 'stored', message: /did not answer in time/, needsSync: 0 } },
+        why
+      )
+      t.ok(Date.now() - began < 6_000, `${why}: within ${Date.now() - began} ms`)
+    }
+    fake.silence('meshes')
+    await quick('the list')
+    fake.silence(null)
+    fake.refuseLogins({ action: 'traceinfo' })
+    await quick('the log-in')
+    const hole = createServer(() => {}).listen(0, '127.0.0.1')
+    await once(hole, 'listening')
+    const { db, t: tables } = await database(host)
+    const { port } = hole.address() as { port: number }
+    await sql`update ${tables.connection} set config = ${JSON.stringify({ url: `http://127.0.0.1:${port}` })}::jsonb where id = ${id}`.execute(
+      db
+    )
+    await quick('the black hole')
+    hole.close()
   }
-  fake.silence('meshes')
-  await quick('the list')
-  fake.silence(null)
-  fake.refuseLogins({ action: 'traceinfo' })
-  await quick('the log-in')
-  const hole = createServer(() => {}).listen(0, '127.0.0.1')
-  await once(hole, 'listening')
-  const { db, t: tables } = await database(host)
-  const { port } = hole.address() as { port: number }
-  await sql`update ${tables.connection} set config = ${JSON.stringify({ url: `http://127.0.0.1:${port}` })}::jsonb where id = ${id}`.execute(db)
-  await quick('the black hole')
-  hole.close()
-})
+)
 
 t.test('ten open pages are one log-in; who asks after a change is told of it', async t => {
   const { fake, host, status, syncAll, clients, id } = await setUp(t)
@@ -152,7 +218,11 @@ t.test('ten open pages are one log-in; who asks after a change is told of it', a
   t.equal((await host.call('t1', 'POST', `/connections/${id}/device-groups/ensure/new`)).body.created, true)
   t.match((await status()).body, { needsSync: 0, totalClients: 4 }, 'not the list of before')
   release()
-  t.match((await slow).body.clients[3], { hasGroup: false, drift: null }, 'who has waited since before sees how it was, not a group that is missing')
+  t.match(
+    (await slow).body.clients[3],
+    { hasGroup: false, drift: null },
+    'who has waited since before sees how it was, not a group that is missing'
+  )
   t.equal(groupsOn(fake).size, 4)
 })
 

@@ -22,7 +22,7 @@ const pem = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, im
 type Test = import('tap').Test
 
 /** A loopback server that counts connections and requests. */
-async function serve (t: Test, listener: RequestListener, tls?: { cert: string, key: string }) {
+async function serve(t: Test, listener: RequestListener, tls?: { cert: string; key: string }) {
   const server = tls ? createTlsServer(tls, listener) : createServer(listener)
   const seen = { connections: 0, requests: 0, sockets: new Set<Socket>() }
   server.on('connection', socket => {
@@ -30,7 +30,9 @@ async function serve (t: Test, listener: RequestListener, tls?: { cert: string, 
     seen.sockets.add(socket)
     socket.on('error', () => {})
   })
-  server.on('request', () => { seen.requests++ })
+  server.on('request', () => {
+    seen.requests++
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(async () => {
@@ -43,9 +45,11 @@ async function serve (t: Test, listener: RequestListener, tls?: { cert: string, 
 }
 
 /** An egress for tests, with everything it logged. */
-function egressFor (t: Test, hosts: string[], options: Partial<EgressOptions> = {}) {
+function egressFor(t: Test, hosts: string[], options: Partial<EgressOptions> = {}) {
   const lines: string[] = []
-  const line = (fields: object, message: string) => { lines.push(JSON.stringify({ ...fields, message })) }
+  const line = (fields: object, message: string) => {
+    lines.push(JSON.stringify({ ...fields, message }))
+  }
   const controller = new AbortController()
   const egress = createEgress({
     hosts,
@@ -60,13 +64,19 @@ function egressFor (t: Test, hosts: string[], options: Partial<EgressOptions> = 
   return { ...egress, lines, controller }
 }
 
-async function failure (promise: Promise<unknown>): Promise<ProviderError> {
-  const error = await promise.then(() => { throw new Error('should have failed') }, (error: unknown) => error)
+async function failure(promise: Promise<unknown>): Promise<ProviderError> {
+  const error = await promise.then(
+    () => {
+      throw new Error('should have failed')
+    },
+    (error: unknown) => error
+  )
   if (!(error instanceof ProviderError)) throw error
   return error
 }
 
-const everything = (error: ProviderError) => `${error.message} ${error.stack} ${JSON.stringify(error)} ${String(error.cause)} ${JSON.stringify(error.cause)}`
+const everything = (error: ProviderError) =>
+  `${error.message} ${error.stack} ${JSON.stringify(error)} ${String(error.cause)} ${JSON.stringify(error.cause)}`
 const json = (response: ServerResponse, body: unknown, status = 200, headers = {}) => {
   response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(JSON.stringify(body))
@@ -82,7 +92,9 @@ const answerWith = (statuses: Array<[number, Record<string, string>?]>) => {
 t.test('answers', async t => {
   t.test('every status below 500 but 429 and redirects is the provider’s to judge', async t => {
     for (const status of [200, 201, 304, 400, 401, 403, 404, 422]) {
-      const { url, host, seen } = await serve(t, (_request, response) => { response.writeHead(status, { 'x-a': ['1', '2'] }).end() })
+      const { url, host, seen } = await serve(t, (_request, response) => {
+        response.writeHead(status, { 'x-a': ['1', '2'] }).end()
+      })
       const response = await egressFor(t, [host]).fetch(`${url}/v2`)
       t.match(response, { status, headers: { 'x-a': '1, 2' } })
       t.equal(seen.requests, 1)
@@ -97,7 +109,11 @@ t.test('answers', async t => {
       got = { method: request.method, key: request.headers['authorization'], body }
       json(response, { ok: true })
     })
-    const response = await egressFor(t, [host]).fetch(`${url}/x`, { method: 'PATCH', headers: { authorization: secret }, body: '{"a":1}' })
+    const response = await egressFor(t, [host]).fetch(`${url}/x`, {
+      method: 'PATCH',
+      headers: { authorization: secret },
+      body: '{"a":1}'
+    })
     t.same(response.json(), { ok: true })
     t.same(got, { method: 'PATCH', key: secret, body: '{"a":1}' })
   })
@@ -110,7 +126,9 @@ t.test('answers', async t => {
       ['application/json', '', /empty answer/]
     ]
     for (const [type, body, pattern] of bodies) {
-      const { url, host } = await serve(t, (_request, response) => { response.writeHead(200, { 'content-type': type }).end(body) })
+      const { url, host } = await serve(t, (_request, response) => {
+        response.writeHead(200, { 'content-type': type }).end(body)
+      })
       const response = await egressFor(t, [host]).fetch(url)
       t.equal(response.text(), body)
       const error = await failure((async () => response.json())())
@@ -148,7 +166,10 @@ t.test('retries', async t => {
   })
 
   t.test('attempts are bounded: 5xx ends as unreachable, 429 as rate_limited', async t => {
-    for (const [status, kind] of [[502, 'unreachable'], [429, 'rate_limited']] as const) {
+    for (const [status, kind] of [
+      [502, 'unreachable'],
+      [429, 'rate_limited']
+    ] as const) {
       const { url, host, seen } = await serve(t, answerWith([[status]]))
       const error = await failure(egressFor(t, [host], { retry: { attempts: 3, baseMs: 1 } }).fetch(url))
       t.match(error, { kind, message: new RegExp(`status ${status}`) })
@@ -157,9 +178,16 @@ t.test('retries', async t => {
   })
 
   t.test('a write is not repeated unless it says that it may be', async t => {
-    for (const [idempotent, requests] of [[undefined, 1], [true, 2]] as const) {
+    for (const [idempotent, requests] of [
+      [undefined, 1],
+      [true, 2]
+    ] as const) {
       const { url, host, seen } = await serve(t, answerWith([[503], [200]]))
-      const sent = egressFor(t, [host]).fetch(url, { method: 'POST', body: '{}', ...(idempotent ? { idempotent } : {}) })
+      const sent = egressFor(t, [host]).fetch(url, {
+        method: 'POST',
+        body: '{}',
+        ...(idempotent ? { idempotent } : {})
+      })
       if (idempotent) t.equal((await sent).status, 200)
       else t.match(await failure(sent), { kind: 'unreachable' })
       t.equal(seen.requests, requests)
@@ -169,7 +197,10 @@ t.test('retries', async t => {
   t.test('a lost connection is repeated', async t => {
     let first = true
     const { url, host, seen } = await serve(t, (request, response) => {
-      if (first) { first = false; request.socket.destroy() } else json(response, {})
+      if (first) {
+        first = false
+        request.socket.destroy()
+      } else json(response, {})
     })
     t.equal((await egressFor(t, [host]).fetch(url)).status, 200)
     t.equal(seen.requests, 2)
@@ -188,7 +219,10 @@ t.test('retries', async t => {
   t.test('a longer Retry-After is handed up instead of slept through, and holds for the whole connection', async t => {
     const { url, host, seen } = await serve(t, answerWith([[429, { 'retry-after': '120' }], [200]]))
     const limiter = createRateLimiter({ concurrency: 2 })
-    t.match(await failure(egressFor(t, [host], { limiter }).fetch(url)), { kind: 'rate_limited', retryAfterMs: 120_000 })
+    t.match(await failure(egressFor(t, [host], { limiter }).fetch(url)), {
+      kind: 'rate_limited',
+      retryAfterMs: 120_000
+    })
     const other = await failure(egressFor(t, [host], { limiter }).fetch(url))
     t.equal(other.kind, 'rate_limited')
     t.ok(other.retryAfterMs! > 100_000 && other.retryAfterMs! <= 120_000)
@@ -196,7 +230,10 @@ t.test('retries', async t => {
   })
 
   t.test('a long Retry-After on 503 is not slept through either', async t => {
-    const { url, host, seen } = await serve(t, answerWith([[503, { 'retry-after': new Date(Date.now() + 3_600_000).toUTCString() }]]))
+    const { url, host, seen } = await serve(
+      t,
+      answerWith([[503, { 'retry-after': new Date(Date.now() + 3_600_000).toUTCString() }]])
+    )
     const error = await failure(egressFor(t, [host]).fetch(url))
     t.equal(error.kind, 'rate_limited')
     t.ok(error.retryAfterMs! > 3_500_000)
@@ -210,7 +247,11 @@ t.test('retries', async t => {
     t.equal(retryAfterMs({ 'retry-after': '0' }, now), 0)
     t.equal(retryAfterMs({ 'retry-after': 'Sat, 21 Nov 2026 12:00:30 GMT' }, now), 30_000)
     t.equal(retryAfterMs({ 'retry-after': 'Sat, 21 Nov 2026 11:00:00 GMT' }, now), 0)
-    t.equal(retryAfterMs({ 'retry-after': 'Sat, 21 Nov 2026 12:00:30 GMT', date: 'Sat, 21 Nov 2026 11:59:00 GMT' }, now), 90_000, 'their clock is behind ours')
+    t.equal(
+      retryAfterMs({ 'retry-after': 'Sat, 21 Nov 2026 12:00:30 GMT', date: 'Sat, 21 Nov 2026 11:59:00 GMT' }, now),
+      90_000,
+      'their clock is behind ours'
+    )
     t.equal(retryAfterMs({ 'retry-after': 'soon' }, now), null)
     t.equal(retryAfterMs({ 'retry-after': '9'.repeat(400) }, now), 86_400_000)
   })
@@ -237,43 +278,118 @@ t.test('hosts and addresses', async t => {
     const { fetch, webSocket } = egressFor(t, [`127.0.0.1:${port + 1}`, 'api.level.io'])
     const onMessage = () => {}
     const onClose = () => {}
-    for (const url of [`http://127.0.0.1:${port}/?t=${secret}`, `http://localhost:${port}`, 'https://api.level.io.evil.example/', 'https://api.level.io:8443/', 'file:///etc/passwd', 'not a url', 'ftp://api.level.io/']) {
+    for (const url of [
+      `http://127.0.0.1:${port}/?t=${secret}`,
+      `http://localhost:${port}`,
+      'https://api.level.io.evil.example/',
+      'https://api.level.io:8443/',
+      'file:///etc/passwd',
+      'not a url',
+      'ftp://api.level.io/'
+    ]) {
       const error = await failure(fetch(url))
       t.equal(error.kind, 'forbidden', url)
       t.notMatch(everything(error), secret)
     }
     t.match(await failure(webSocket(`ws://127.0.0.1:${port}`, { onMessage, onClose })), { kind: 'forbidden' })
     t.match(await failure(webSocket(`http://127.0.0.1:${port + 1}`, { onMessage, onClose })), { kind: 'forbidden' })
-    t.match(await failure(fetch(`http://user:${encodeURIComponent(secret)}@api.level.io/`)), { kind: 'forbidden', message: /must not contain a user name/ })
+    t.match(await failure(fetch(`http://user:${encodeURIComponent(secret)}@api.level.io/`)), {
+      kind: 'forbidden',
+      message: /must not contain a user name/
+    })
     t.equal(seen.connections, 0)
   })
 
   t.test('hosts are compared without regard to case, with or without the default port', async t => {
     const { port, url } = await serve(t, (_request, response) => json(response, {}))
     t.equal((await egressFor(t, [`LOCALHOST:${port}`]).fetch(url.replace('127.0.0.1', 'LocalHost'))).status, 200)
-    t.match(await failure(egressFor(t, ['closed.invalid:443'], { retry: { attempts: 1 } }).fetch('https://closed.invalid/')), { kind: 'unreachable' }, 'passed the check, failed in DNS')
+    t.match(
+      await failure(egressFor(t, ['closed.invalid:443'], { retry: { attempts: 1 } }).fetch('https://closed.invalid/')),
+      { kind: 'unreachable' },
+      'passed the check, failed in DNS'
+    )
   })
 
   t.test('private addresses are refused in every spelling, by name too, before a socket opens', async t => {
     const { port, seen } = await serve(t, (_request, response) => json(response, {}))
-    for (const spelling of ['127.0.0.1', '2130706433', '0x7f000001', '0177.0.0.1', '127.1', '[::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[64:ff9b::7f00:1]', 'localhost', '169.254.169.254', '0.0.0.0', '[fd00:ec2::254]', '100.100.100.200']) {
+    for (const spelling of [
+      '127.0.0.1',
+      '2130706433',
+      '0x7f000001',
+      '0177.0.0.1',
+      '127.1',
+      '[::1]',
+      '[::ffff:127.0.0.1]',
+      '[::ffff:7f00:1]',
+      '[64:ff9b::7f00:1]',
+      'localhost',
+      '169.254.169.254',
+      '0.0.0.0',
+      '[fd00:ec2::254]',
+      '100.100.100.200'
+    ]) {
       const url = new URL(`http://${spelling}:${port}/`)
       const egress = egressFor(t, [url.host], { allowPrivateNetwork: false })
       const error = await failure(egress.fetch(url))
       t.match(error, { kind: 'forbidden', message: /private or reserved/ }, spelling)
       url.protocol = 'ws:'
-      t.match(await failure(egress.webSocket(url, { onMessage () {}, onClose () {} })), { kind: 'forbidden', message: /private or reserved/ }, `ws ${spelling}`)
+      t.match(
+        await failure(egress.webSocket(url, { onMessage() {}, onClose() {} })),
+        { kind: 'forbidden', message: /private or reserved/ },
+        `ws ${spelling}`
+      )
     }
     t.equal(seen.connections, 0)
   })
 
   t.test('what is private and what is not', async t => {
-    for (const address of ['10.1.2.3', '172.16.0.1', '172.31.255.255', '192.168.1.1', '100.64.0.1', '127.9.9.9', '169.254.169.254', '224.0.0.1', '255.255.255.255', '0.0.0.0', '168.63.129.16', '::', '::1', 'fe80::1', 'fe80::1%eth0', 'fc00::1', 'fd12::1', 'ff02::1', '::ffff:10.0.0.1', '64:ff9b::a00:1', '2002:7f00:1::', 'not an address']) t.ok(isPrivateAddress(address), address)
-    for (const address of ['8.8.8.8', '172.32.0.1', '172.15.255.255', '100.128.0.1', '192.169.0.1', '2606:4700::1111', '::ffff:8.8.8.8', '64:ff9b::808:808']) t.notOk(isPrivateAddress(address), address)
-    fc.assert(fc.property(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 0, max: 255 }), (c, d) => {
-      const hex = ((c << 8) | d).toString(16)
-      return isPrivateAddress(`192.168.${c}.${d}`) && isPrivateAddress(`::ffff:192.168.${c}.${d}`) && isPrivateAddress(`64:ff9b::c0a8:${hex}`) && isPrivateAddress(`::ffff:c0a8:${hex}`)
-    }))
+    for (const address of [
+      '10.1.2.3',
+      '172.16.0.1',
+      '172.31.255.255',
+      '192.168.1.1',
+      '100.64.0.1',
+      '127.9.9.9',
+      '169.254.169.254',
+      '224.0.0.1',
+      '255.255.255.255',
+      '0.0.0.0',
+      '168.63.129.16',
+      '::',
+      '::1',
+      'fe80::1',
+      'fe80::1%eth0',
+      'fc00::1',
+      'fd12::1',
+      'ff02::1',
+      '::ffff:10.0.0.1',
+      '64:ff9b::a00:1',
+      '2002:7f00:1::',
+      'not an address'
+    ])
+      t.ok(isPrivateAddress(address), address)
+    for (const address of [
+      '8.8.8.8',
+      '172.32.0.1',
+      '172.15.255.255',
+      '100.128.0.1',
+      '192.169.0.1',
+      '2606:4700::1111',
+      '::ffff:8.8.8.8',
+      '64:ff9b::808:808'
+    ])
+      t.notOk(isPrivateAddress(address), address)
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 255 }), fc.integer({ min: 0, max: 255 }), (c, d) => {
+        const hex = ((c << 8) | d).toString(16)
+        return (
+          isPrivateAddress(`192.168.${c}.${d}`) &&
+          isPrivateAddress(`::ffff:192.168.${c}.${d}`) &&
+          isPrivateAddress(`64:ff9b::c0a8:${hex}`) &&
+          isPrivateAddress(`::ffff:c0a8:${hex}`)
+        )
+      })
+    )
   })
 
   t.test('hosts of a provider: its own list, or its URL fields with their defaults', async t => {
@@ -283,7 +399,13 @@ t.test('hosts and addresses', async t => {
       note: Type.Optional(Type.String())
     })
     t.same(hostsOf({ configSchema }, {}), ['api.level.io'])
-    t.same(hostsOf({ configSchema }, { baseUrl: 'http://127.0.0.1:8080/x', proxy: 'https://p.example', note: 'https://no.example' }), ['127.0.0.1:8080', 'p.example'])
+    t.same(
+      hostsOf(
+        { configSchema },
+        { baseUrl: 'http://127.0.0.1:8080/x', proxy: 'https://p.example', note: 'https://no.example' }
+      ),
+      ['127.0.0.1:8080', 'p.example']
+    )
     t.same(hostsOf({ configSchema }, { baseUrl: 'nonsense' }), [])
     t.same(hostsOf({ configSchema, hosts: () => ['a:1'] }, {}), ['a:1'])
   })
@@ -294,11 +416,22 @@ t.test('failures name their cause and what to do', async t => {
     const gone = await serve(t, () => {})
     await new Promise(resolve => gone.server.close(resolve))
     const retry = { attempts: 1 }
-    t.match(await failure(egressFor(t, [gone.host], { retry }).fetch(gone.url)), { kind: 'unreachable', message: /refused the connection.*Check the address/ })
-    t.match(await failure(egressFor(t, ['nowhere.invalid'], { retry }).fetch('https://nowhere.invalid')), { kind: 'unreachable', message: /DNS/ })
+    t.match(await failure(egressFor(t, [gone.host], { retry }).fetch(gone.url)), {
+      kind: 'unreachable',
+      message: /refused the connection.*Check the address/
+    })
+    t.match(await failure(egressFor(t, ['nowhere.invalid'], { retry }).fetch('https://nowhere.invalid')), {
+      kind: 'unreachable',
+      message: /DNS/
+    })
     const plain = await serve(t, (_request, response) => json(response, {}))
-    t.match(await failure(egressFor(t, [plain.host], { retry }).fetch(plain.url.replace('http', 'https'))), { kind: 'unreachable', message: /does not speak TLS/ })
-    const garbage = await serve(t, request => { request.socket.end(`SSH-2.0-${secret}\r\n`) })
+    t.match(await failure(egressFor(t, [plain.host], { retry }).fetch(plain.url.replace('http', 'https'))), {
+      kind: 'unreachable',
+      message: /does not speak TLS/
+    })
+    const garbage = await serve(t, request => {
+      request.socket.end(`SSH-2.0-${secret}\r\n`)
+    })
     const error = await failure(egressFor(t, [garbage.host], { retry }).fetch(garbage.url))
     t.match(error, { kind: 'protocol', message: /did not answer with HTTP/ })
     t.notMatch(everything(error), secret)
@@ -310,12 +443,24 @@ t.test('failures name their cause and what to do', async t => {
     const good = await serve(t, (_request, response) => json(response, {}), { cert: pem('server.pem'), key })
     const expired = await serve(t, (_request, response) => json(response, {}), { cert: pem('expired.pem'), key })
     const other = await serve(t, (_request, response) => json(response, {}), { cert: pem('other-name.pem'), key })
-    t.match(await failure(egressFor(t, [good.host]).fetch(good.url)), { kind: 'unreachable', message: /not trusted here/ })
+    t.match(await failure(egressFor(t, [good.host]).fetch(good.url)), {
+      kind: 'unreachable',
+      message: /not trusted here/
+    })
     t.equal(good.seen.connections, 1, 'a certificate does not get better by trying again')
     t.equal((await egressFor(t, [good.host], { ca }).fetch(good.url)).status, 200)
-    t.match(await failure(egressFor(t, [expired.host], { ca }).fetch(expired.url)), { kind: 'unreachable', message: /expired certificate/ })
-    t.match(await failure(egressFor(t, [other.host], { ca }).fetch(other.url)), { kind: 'unreachable', message: /another host name/ })
-    t.throws(() => egressFor(t, [good.host], { ca: 'no certificate' }), { kind: 'protocol', message: /CA certificate.*cannot be read/ })
+    t.match(await failure(egressFor(t, [expired.host], { ca }).fetch(expired.url)), {
+      kind: 'unreachable',
+      message: /expired certificate/
+    })
+    t.match(await failure(egressFor(t, [other.host], { ca }).fetch(other.url)), {
+      kind: 'unreachable',
+      message: /another host name/
+    })
+    t.throws(() => egressFor(t, [good.host], { ca: 'no certificate' }), {
+      kind: 'protocol',
+      message: /CA certificate.*cannot be read/
+    })
   })
 
   t.test('time-outs: no headers, a body that stops, a body that drips', async t => {
@@ -327,19 +472,29 @@ t.test('failures name their cause and what to do', async t => {
         response.on('close', () => clearInterval(timer))
       }
     })
-    const { fetch } = egressFor(t, [host], { retry: { attempts: 1 }, limits: { concurrency: 3 }, timeouts: { headersMs: 100, bodyMs: 100 } })
+    const { fetch } = egressFor(t, [host], {
+      retry: { attempts: 1 },
+      limits: { concurrency: 3 },
+      timeouts: { headersMs: 100, bodyMs: 100 }
+    })
     const errors = await Promise.all([failure(fetch(`${url}/silent`)), failure(fetch(`${url}/stop`))])
     t.match(errors[0], { kind: 'unreachable', message: /did not answer in time/ })
     t.match(errors[1], { kind: 'unreachable', message: /did not finish its answer in time/ })
     const drip = egressFor(t, [host], { retry: { attempts: 1 }, timeouts: { totalMs: 300 } })
-    t.match(await failure(drip.fetch(`${url}/drip`)), { kind: 'unreachable', message: /did not finish its answer in time/ })
+    t.match(await failure(drip.fetch(`${url}/drip`)), {
+      kind: 'unreachable',
+      message: /did not finish its answer in time/
+    })
   })
 
   t.test('a credential that cannot be a header is refused without showing it', async t => {
     const { url, host, seen } = await serve(t, (_request, response) => json(response, {}))
     const { fetch, webSocket } = egressFor(t, [host])
     const headers = { authorization: `${secret}\nx: y` }
-    for (const sent of [fetch(url, { headers }), webSocket(url.replace('http', 'ws'), { headers, onMessage () {}, onClose () {} })]) {
+    for (const sent of [
+      fetch(url, { headers }),
+      webSocket(url.replace('http', 'ws'), { headers, onMessage() {}, onClose() {} })
+    ]) {
       const error = await failure(sent)
       t.match(error, { kind: 'protocol', message: /cannot be sent/ })
       t.notMatch(everything(error), secret)
@@ -349,7 +504,9 @@ t.test('failures name their cause and what to do', async t => {
 
   t.test('redaction covers encoded forms and queries', async t => {
     const redact = createRedact([secret, 'ab', ''])
-    const text = redact(`GET https://h/p?x=1#y '${secret}' ${encodeURIComponent(secret)} ${Buffer.from(secret).toString('base64')} ab`)
+    const text = redact(
+      `GET https://h/p?x=1#y '${secret}' ${encodeURIComponent(secret)} ${Buffer.from(secret).toString('base64')} ab`
+    )
     t.equal(text, "GET https://h/p '[redacted]' [redacted] [redacted] ab")
   })
 })
@@ -373,7 +530,8 @@ t.test('abort', async t => {
     const two = egressFor(t, [host])
     const sleeping = two.fetch(`${url}/busy`)
     sleeping.catch(() => {})
-    while (!two.lines.some(line => line.includes('will be repeated'))) await new Promise(resolve => setImmediate(resolve))
+    while (!two.lines.some(line => line.includes('will be repeated')))
+      await new Promise(resolve => setImmediate(resolve))
     two.controller.abort(reason)
     await t.rejects(sleeping, reason)
     await t.rejects(two.fetch(`${url}/hang`), reason, 'nothing starts after it')
@@ -393,7 +551,10 @@ t.test('rate limit', async t => {
       let most = 0
       const { url, host } = await serve(t, (_request, response) => {
         most = Math.max(most, ++now)
-        setTimeout(() => { now--; json(response, {}) }, 5)
+        setTimeout(() => {
+          now--
+          json(response, {})
+        }, 5)
       })
       const limiter = createRateLimiter({ concurrency })
       const egresses = [egressFor(t, [host], { limiter }), egressFor(t, [host], { limiter })]
@@ -402,8 +563,11 @@ t.test('rate limit', async t => {
     }
   })
 
-  /** Asks for a turn again and again, 10 ms of work each, while `ms` of simulated time pass. Returns when each request started. */
-  async function simulate (limits: Parameters<typeof createRateLimiter>[0], ms: number, throttleAt: number[] = []) {
+  /**
+   * Asks for a turn again and again, 10 ms of work each, while `ms` of simulated time pass. Returns when each request
+   * started.
+   */
+  async function simulate(limits: Parameters<typeof createRateLimiter>[0], ms: number, throttleAt: number[] = []) {
     mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
     const stop = new AbortController()
     const starts: number[] = []
@@ -419,7 +583,9 @@ t.test('rate limit', async t => {
         }
       }
       const done = loop().catch(() => {})
-      const settled = async () => { for (let i = 0; i < 6; i++) await Promise.resolve() }
+      const settled = async () => {
+        for (let i = 0; i < 6; i++) await Promise.resolve()
+      }
       await settled()
       while (Date.now() < ms) {
         mock.timers.tick(10)
@@ -455,24 +621,34 @@ t.test('rate limit', async t => {
     const limiter = createRateLimiter({ concurrency: 2 })
     const { signal } = new AbortController()
     const both = [await limiter.acquire(signal, 60_000), await limiter.acquire(signal, 60_000)]
-    for (const permit of both) { permit.throttled(0); permit.release(); permit.release() }
+    for (const permit of both) {
+      permit.throttled(0)
+      permit.release()
+      permit.release()
+    }
     await limiter.acquire(signal, 60_000)
     let second = false
-    void limiter.acquire(signal, 60_000).then(() => { second = true })
+    void limiter.acquire(signal, 60_000).then(() => {
+      second = true
+    })
     mock.timers.tick(680)
     await new Promise(resolve => setImmediate(resolve))
     t.ok(second, 'still 90 a minute')
   })
 
-  /** Milliseconds between the next two requests of a limiter that was told 429 so often, `idleMs` after the last time. */
-  async function paceAfter (t: Test, complaints: number, told: boolean, idleMs = 0): Promise<number> {
+  /**
+   * Milliseconds between the next two requests of a limiter that was told 429 so often, `idleMs` after the last time.
+   */
+  async function paceAfter(t: Test, complaints: number, told: boolean, idleMs = 0): Promise<number> {
     mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
     t.teardown(() => mock.timers.reset())
     const limiter = createRateLimiter()
     const { signal } = new AbortController()
     const next = async () => {
       let permit: Awaited<ReturnType<typeof limiter.acquire>> | undefined
-      void limiter.acquire(signal, 60_000).then(given => { permit = given })
+      void limiter.acquire(signal, 60_000).then(given => {
+        permit = given
+      })
       for (const from = Date.now(); ; mock.timers.tick(10)) {
         await new Promise(resolve => setImmediate(resolve))
         if (permit !== undefined) return { permit, waited: Date.now() - from }
@@ -493,13 +669,17 @@ t.test('rate limit', async t => {
   }
 
   t.test('a platform that says when to come back is obeyed, and not asked ever slower on top of it', async t => {
-    t.ok(await paceAfter(t, 8, true) <= 1010)
-    t.ok(await paceAfter(t, 8, false) >= 9_000, 'one that says nothing is')
+    t.ok((await paceAfter(t, 8, true)) <= 1010)
+    t.ok((await paceAfter(t, 8, false)) >= 9_000, 'one that says nothing is')
   })
 
   t.test('the pace recovers with time, also where few requests are made', async t => {
     const minute = 60_000
-    const [soon, later, muchLater] = [await paceAfter(t, 4, false), await paceAfter(t, 4, false, minute), await paceAfter(t, 4, false, 10 * minute)]
+    const [soon, later, muchLater] = [
+      await paceAfter(t, 4, false),
+      await paceAfter(t, 4, false, minute),
+      await paceAfter(t, 4, false, 10 * minute)
+    ]
     t.ok(later < soon * 0.6, `${later} after a minute, ${soon} before`)
     t.ok(muchLater <= 10, 'a platform that was busy ten minutes ago is asked as one that never was')
   })
@@ -515,7 +695,7 @@ t.test('rate limit', async t => {
 })
 
 t.test('WebSocket', async t => {
-  async function socketServer (t: Test, tls?: { cert: string, key: string }) {
+  async function socketServer(t: Test, tls?: { cert: string; key: string }) {
     const served = await serve(t, (_request, response) => response.writeHead(400).end(), tls)
     const wss = new WebSocketServer({ server: served.server as any })
     t.teardown(() => wss.close())
@@ -523,16 +703,26 @@ t.test('WebSocket', async t => {
   }
   const listener = () => {
     const messages: string[] = []
-    const closes: Array<{ code: number, reason: string }> = []
+    const closes: Array<{ code: number; reason: string }> = []
     let heard = () => {}
     return {
-      messages, closes,
+      messages,
+      closes,
       options: {
-        onMessage (text: string) { messages.push(text); heard() },
-        onClose (info: { code: number, reason: string }) { closes.push(info); heard() }
+        onMessage(text: string) {
+          messages.push(text)
+          heard()
+        },
+        onClose(info: { code: number; reason: string }) {
+          closes.push(info)
+          heard()
+        }
       },
-      async until (condition: () => boolean) {
-        while (!condition()) await new Promise<void>(resolve => { heard = resolve })
+      async until(condition: () => boolean) {
+        while (!condition())
+          await new Promise<void>(resolve => {
+            heard = resolve
+          })
       }
     }
   }
@@ -542,7 +732,11 @@ t.test('WebSocket', async t => {
     let header: unknown
     wss.on('connection', (ws, request) => {
       header = request.headers['x-auth']
-      ws.on('message', data => { ws.send(`echo ${data}`); ws.send(Buffer.from('binary')); ws.close(4001, 'bye') })
+      ws.on('message', data => {
+        ws.send(`echo ${data}`)
+        ws.send(Buffer.from('binary'))
+        ws.close(4001, 'bye')
+      })
     })
     const heard = listener()
     const socket = await egressFor(t, [host]).webSocket(url, { headers: { 'x-auth': secret }, ...heard.options })
@@ -561,11 +755,17 @@ t.test('WebSocket', async t => {
 
   t.test('a peer that never answers the close is cut off by abort', async t => {
     const { server, url, host } = await serve(t, () => {})
-    const gone = new Promise<void>(resolve => server.on('upgrade', (request, socket) => {
-      const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64')
-      socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`)
-      socket.on('end', resolve).resume()
-    }))
+    const gone = new Promise<void>(resolve =>
+      server.on('upgrade', (request, socket) => {
+        const accept = createHash('sha1')
+          .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+          .digest('base64')
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`
+        )
+        socket.on('end', resolve).resume()
+      })
+    )
     const heard = listener()
     const socket = await egressFor(t, [host]).webSocket(url.replace('http', 'ws'), heard.options)
     socket.close()
@@ -577,7 +777,10 @@ t.test('WebSocket', async t => {
 
   t.test('the signal and closing the egress cut sockets, and no message comes after', async t => {
     const { wss, url, host } = await socketServer(t)
-    wss.on('connection', ws => { const timer = setInterval(() => ws.send('tick'), 1); ws.on('close', () => clearInterval(timer)) })
+    wss.on('connection', ws => {
+      const timer = setInterval(() => ws.send('tick'), 1)
+      ws.on('close', () => clearInterval(timer))
+    })
     const one = listener()
     const two = listener()
     const controller = new AbortController()
@@ -597,11 +800,23 @@ t.test('WebSocket', async t => {
   })
 
   t.test('a refused hand-shake names its cause', async t => {
-    const statuses: Array<[number, string, Record<string, string>?]> = [[401, 'auth'], [403, 'forbidden'], [404, 'protocol'], [502, 'unreachable'], [302, 'protocol', { location: 'https://elsewhere.example/?x=1' }]]
+    const statuses: Array<[number, string, Record<string, string>?]> = [
+      [401, 'auth'],
+      [403, 'forbidden'],
+      [404, 'protocol'],
+      [502, 'unreachable'],
+      [302, 'protocol', { location: 'https://elsewhere.example/?x=1' }]
+    ]
     for (const [status, kind, headers] of statuses) {
       const { server, url, host } = await serve(t, (_request, response) => response.writeHead(status, headers).end())
-      server.on('upgrade', (_request, socket) => socket.end(`HTTP/1.1 ${status} No\r\n${headers ? `location: ${headers['location']}\r\n` : ''}content-length: 0\r\n\r\n`))
-      const error = await failure(egressFor(t, [host]).webSocket(`${url.replace('http', 'ws')}/control.ashx?token=${secret}`, listener().options))
+      server.on('upgrade', (_request, socket) =>
+        socket.end(
+          `HTTP/1.1 ${status} No\r\n${headers ? `location: ${headers['location']}\r\n` : ''}content-length: 0\r\n\r\n`
+        )
+      )
+      const error = await failure(
+        egressFor(t, [host]).webSocket(`${url.replace('http', 'ws')}/control.ashx?token=${secret}`, listener().options)
+      )
       t.equal(error.kind, kind, String(status))
       t.match(error.message, status === 302 ? 'https://elsewhere.example' : `status ${status}`)
       t.notMatch(everything(error), secret)
@@ -614,7 +829,10 @@ t.test('WebSocket', async t => {
     await new Promise(resolve => gone.server.close(resolve))
     const { webSocket } = egressFor(t, [host, gone.host])
     t.match(await failure(webSocket(url, listener().options)), { kind: 'unreachable', message: /not trusted here/ })
-    t.match(await failure(webSocket(`ws://${gone.host}`, listener().options)), { kind: 'unreachable', message: /refused the connection/ })
+    t.match(await failure(webSocket(`ws://${gone.host}`, listener().options)), {
+      kind: 'unreachable',
+      message: /refused the connection/
+    })
     const socket = await webSocket(url, { ...listener().options, ca: pem('ca.pem') })
     t.equal(socket.closed, false)
     const own = egressFor(t, [host], { ca: pem('ca.pem') })
@@ -624,15 +842,23 @@ t.test('WebSocket', async t => {
   t.test('abort and time-out during the hand-shake', async t => {
     const { server, url, host } = await serve(t, () => {})
     let upgrades = 0
-    server.on('upgrade', () => { upgrades++ })
+    server.on('upgrade', () => {
+      upgrades++
+    })
     const controller = new AbortController()
     const reason = new Error('stop')
-    const opening = egressFor(t, [host]).webSocket(url.replace('http', 'ws'), { ...listener().options, signal: controller.signal })
+    const opening = egressFor(t, [host]).webSocket(url.replace('http', 'ws'), {
+      ...listener().options,
+      signal: controller.signal
+    })
     while (upgrades === 0) await new Promise(resolve => setImmediate(resolve))
     controller.abort(reason)
     await t.rejects(opening, reason)
     const slow = egressFor(t, [host], { timeouts: { connectMs: 50, headersMs: 50 } })
-    t.match(await failure(slow.webSocket(url.replace('http', 'ws'), listener().options)), { kind: 'unreachable', message: /did not answer in time/ })
+    t.match(await failure(slow.webSocket(url.replace('http', 'ws'), listener().options)), {
+      kind: 'unreachable',
+      message: /did not answer in time/
+    })
   })
 
   t.test('a message above the limit, or none, is told from a lost connection', async t => {
@@ -640,7 +866,7 @@ t.test('WebSocket', async t => {
       ['a message above the limit', true, ws => ws.send('x'.repeat(5000))],
       ['bytes that are no frame', true, (_ws, raw) => raw.write(Buffer.alloc(100, 0xff))],
       ['an end without a close frame', false, (_ws, raw) => raw.end()],
-      ['a reset', false, (_ws, raw) => 'encrypted' in raw ? raw.destroy() : raw.resetAndDestroy()],
+      ['a reset', false, (_ws, raw) => ('encrypted' in raw ? raw.destroy() : raw.resetAndDestroy())],
       ['a server that is gone', false, ws => ws.terminate()],
       ['a close frame', false, ws => ws.close(1001, 'restart')]
     ]

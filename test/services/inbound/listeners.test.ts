@@ -4,16 +4,28 @@ import { syncNow } from '../../helper.ts'
 import { connectMesh, database, fakeMesh, meshHost, type MeshHostOptions, until } from '../mesh-host.ts'
 
 /** A connection that was synced once, and a host that listens to it. */
-async function listening (t: Test, { fake: fakeOptions = {}, ...options }: MeshHostOptions & { fake?: Parameters<typeof fakeMesh>[1] } = {}) {
+async function listening(
+  t: Test,
+  { fake: fakeOptions = {}, ...options }: MeshHostOptions & { fake?: Parameters<typeof fakeMesh>[1] } = {}
+) {
   const fake = await fakeMesh(t, { groups: 1, devices: 3, ...fakeOptions })
   const host = await meshHost(t, { worker: { enabled: true }, ...options })
   const id = await connectMesh(host, fake)
   await syncNow(host, id)
   await until('the push socket', () => fake.sockets() === 1)
-  const runs = async () => (await host.call('t1', 'GET', `/connections/${id}/runs`)).body.items as Array<{ id: string, trigger: string, status: string, resources: string[] }>
+  const runs = async () =>
+    (await host.call('t1', 'GET', `/connections/${id}/runs`)).body.items as Array<{
+      id: string
+      trigger: string
+      status: string
+      resources: string[]
+    }>
   const idle = () => until('the runs to end', async () => (await runs()).every(({ status }) => status === 'succeeded'))
   await idle()
-  const device = async (externalId: string) => (await host.call('t1', 'GET', '/devices')).body.items.find((item: { externalId: string }) => item.externalId === externalId)
+  const device = async (externalId: string) =>
+    (await host.call('t1', 'GET', '/devices')).body.items.find(
+      (item: { externalId: string }) => item.externalId === externalId
+    )
   return { fake, host, id, runs, idle, device }
 }
 
@@ -27,14 +39,24 @@ t.test('what is pushed is read again: new, changed, moved and removed devices, n
   await until('its new name', async () => (await device(node._id))?.displayName === 'RENAMED-PC')
   t.equal((await runs()).length, before, 'one device is re-read without a run')
   const other = fake.world.addGroup('Second', { account: fake.account })
-  await until('the new group', async () => (await host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items.some((item: { name: string }) => item.name === 'Second'))
+  await until('the new group', async () =>
+    (await host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items.some(
+      (item: { name: string }) => item.name === 'Second'
+    )
+  )
   fake.world.moveNode(node._id, other._id)
   await until('its new group', async () => (await device(node._id))?.organizationExternalId === other._id)
   fake.world.removeGroup(other._id)
-  await until('the devices of a deleted group to go with it, though nobody said so', async () => await device(node._id) === undefined || (await device(node._id)).removedAt !== null)
+  await until(
+    'the devices of a deleted group to go with it, though nobody said so',
+    async () => (await device(node._id)) === undefined || (await device(node._id)).removedAt !== null
+  )
   const [first] = fake.world.nodes.values()
   fake.world.removeNode(first!._id)
-  await until('the removed device', async () => await device(first!._id) === undefined || (await device(first!._id)).removedAt !== null)
+  await until(
+    'the removed device',
+    async () => (await device(first!._id)) === undefined || (await device(first!._id)).removedAt !== null
+  )
   t.equal(fake.crashed, null)
 })
 
@@ -54,7 +76,10 @@ t.test('online at once, offline only after the grace', async t => {
     return (await device(offline)).online === false
   })
   t.ok(Date.now() - began >= 1_000, 'not before the grace')
-  t.ok(seen.every(online => online), 'one that comes back meanwhile was never away')
+  t.ok(
+    seen.every(online => online),
+    'one that comes back meanwhile was never away'
+  )
 })
 
 t.test('a lost socket is followed by a read of what was missed, once pushes arrive again', async t => {
@@ -83,7 +108,9 @@ t.test('a run that was under way when the socket was lost does not count as the 
   fake.world.changeNode(first!, { name: 'SEEN' })
   await until('a change on the push socket', async () => (await device(first!)).displayName === 'SEEN')
   let release = (): void => {}
-  const released = new Promise<void>(resolve => { release = resolve })
+  const released = new Promise<void>(resolve => {
+    release = resolve
+  })
   let isListed = false
   fake.intercept = ({ action, tag }, session) => {
     if (action !== 'lastconnects') return false
@@ -108,47 +135,86 @@ t.test('one socket per connection, whatever the number of hosts; another takes o
   const { fake, host, device } = await listening(t)
   const second = await meshHost(t, { worker: { enabled: true }, on: host, engine: { tickMs: 100 } })
   const ticks = await database(host)
-  const leases = async () => (await sql<{ worker: string }>`select worker from ${ticks.t.lease} where name like 'listen:%'`.execute(ticks.db)).rows
+  const leases = async () =>
+    (await sql<{ worker: string }>`select worker from ${ticks.t.lease} where name like 'listen:%'`.execute(ticks.db))
+      .rows
   const [{ worker } = { worker: '' }] = await leases()
   const [group] = fake.world.groups.values()
   const first = fake.world.addNode({ meshid: group!._id, name: 'BEFORE', agent: { id: 4 } })
-  await until('pushes at the first', async () => await device(first._id) !== undefined)
+  await until('pushes at the first', async () => (await device(first._id)) !== undefined)
   t.equal(fake.sockets(), 1, 'the second leaves it alone')
   await host.app.close()
-  await until('the other host to take over', async () => (await leases()).some(row => row.worker !== worker) && fake.sockets() === 1)
+  await until(
+    'the other host to take over',
+    async () => (await leases()).some(row => row.worker !== worker) && fake.sockets() === 1
+  )
   const node = fake.world.addNode({ meshid: group!._id, name: 'AFTER', agent: { id: 4 } })
-  await until('pushes there', async () => (await second.call('t1', 'GET', '/devices')).body.items.some((item: { externalId: string }) => item.externalId === node._id))
+  await until('pushes there', async () =>
+    (await second.call('t1', 'GET', '/devices')).body.items.some(
+      (item: { externalId: string }) => item.externalId === node._id
+    )
+  )
 })
 
-t.test('new secrets get a new socket, refused ones are not tried again, and a connection that goes takes its socket with it', async t => {
-  const { fake, host, id, idle } = await listening(t)
-  await idle()
-  const logins = fake.counts.logins
-  fake.password = fake.account.password = 'another-password'
-  t.equal((await host.call('t1', 'PATCH', `/connections/${id}`, { secrets: { username: fake.username, password: fake.password } })).status, 200)
-  await until('a new log-in', () => fake.counts.logins >= logins + 2 && fake.sockets() === 1)
+t.test(
+  'new secrets get a new socket, refused ones are not tried again, and a connection that goes takes its socket with it',
+  async t => {
+    const { fake, host, id, idle } = await listening(t)
+    await idle()
+    const logins = fake.counts.logins
+    fake.password = fake.account.password = 'another-password'
+    t.equal(
+      (
+        await host.call('t1', 'PATCH', `/connections/${id}`, {
+          secrets: { username: fake.username, password: fake.password }
+        })
+      ).status,
+      200
+    )
+    await until('a new log-in', () => fake.counts.logins >= logins + 2 && fake.sockets() === 1)
 
-  fake.account.password = 'changed on the server'
-  fake.dropConnections()
-  await until('the connection to say so', async () => (await host.call('t1', 'GET', `/connections/${id}`)).body.status === 'error')
-  t.match((await host.call('t1', 'GET', `/connections/${id}`)).body.statusReason, /password/)
-  await until('the socket to be given up', () => fake.sockets() === 0)
-  const tried = fake.counts.refusals
-  await new Promise(resolve => setTimeout(resolve, 1_000))
-  t.equal(fake.counts.refusals, tried, 'a refused password is not tried again and again')
-  fake.password = fake.account.password
-  t.equal((await host.call('t1', 'PATCH', `/connections/${id}`, { secrets: { username: fake.username, password: fake.password } })).status, 200)
-  await until('a socket with the right one', () => fake.sockets() === 1)
+    fake.account.password = 'changed on the server'
+    fake.dropConnections()
+    await until(
+      'the connection to say so',
+      async () => (await host.call('t1', 'GET', `/connections/${id}`)).body.status === 'error'
+    )
+    t.match((await host.call('t1', 'GET', `/connections/${id}`)).body.statusReason, /password/)
+    await until('the socket to be given up', () => fake.sockets() === 0)
+    const tried = fake.counts.refusals
+    await new Promise(resolve => setTimeout(resolve, 1_000))
+    t.equal(fake.counts.refusals, tried, 'a refused password is not tried again and again')
+    fake.password = fake.account.password
+    t.equal(
+      (
+        await host.call('t1', 'PATCH', `/connections/${id}`, {
+          secrets: { username: fake.username, password: fake.password }
+        })
+      ).status,
+      200
+    )
+    await until('a socket with the right one', () => fake.sockets() === 1)
 
-  t.equal((await host.call('t1', 'DELETE', `/connections/${id}`)).status, 204)
-  await until('the socket of a disconnected connection to close', () => fake.sockets() === 0)
-  t.equal((await host.call('t1', 'PATCH', `/connections/${id}`, { secrets: { username: fake.username, password: fake.password } })).status, 200)
-  await until('it comes back with the secrets', () => fake.sockets() === 1)
-  t.equal((await host.call('t1', 'DELETE', `/connections/${id}?mode=purge`)).status, 204)
-  await until('the socket of a purged connection to close', () => fake.sockets() === 0)
-  const { db, t: tables } = await database(host)
-  await until('its lease to be given back', async () => (await sql`select 1 from ${tables.lease} where name like 'listen:%'`.execute(db)).rows.length === 0)
-})
+    t.equal((await host.call('t1', 'DELETE', `/connections/${id}`)).status, 204)
+    await until('the socket of a disconnected connection to close', () => fake.sockets() === 0)
+    t.equal(
+      (
+        await host.call('t1', 'PATCH', `/connections/${id}`, {
+          secrets: { username: fake.username, password: fake.password }
+        })
+      ).status,
+      200
+    )
+    await until('it comes back with the secrets', () => fake.sockets() === 1)
+    t.equal((await host.call('t1', 'DELETE', `/connections/${id}?mode=purge`)).status, 204)
+    await until('the socket of a purged connection to close', () => fake.sockets() === 0)
+    const { db, t: tables } = await database(host)
+    await until(
+      'its lease to be given back',
+      async () => (await sql`select 1 from ${tables.lease} where name like 'listen:%'`.execute(db)).rows.length === 0
+    )
+  }
+)
 
 t.test('a host that starts reads what nobody heard before, and closes cleanly in the middle of it', async t => {
   const { fake, host } = await listening(t)
@@ -157,7 +223,11 @@ t.test('a host that starts reads what nobody heard before, and closes cleanly in
   const [group] = fake.world.groups.values()
   const node = fake.world.addNode({ meshid: group!._id, name: 'MEANWHILE', agent: { id: 4 } })
   const next = await meshHost(t, { worker: { enabled: true }, on: host })
-  await until('what happened meanwhile', async () => (await next.call('t1', 'GET', '/devices')).body.items.some((item: { externalId: string }) => item.externalId === node._id))
+  await until('what happened meanwhile', async () =>
+    (await next.call('t1', 'GET', '/devices')).body.items.some(
+      (item: { externalId: string }) => item.externalId === node._id
+    )
+  )
   for (let n = 0; n < 50; n++) fake.world.changeNode(node._id, { desc: `change ${n}` })
   await next.app.close()
   await until('nothing to be left open', () => fake.sockets() === 0)

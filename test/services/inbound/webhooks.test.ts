@@ -12,14 +12,17 @@ const vector = {
   signature: 'sha256=e286d7491201f7d37ce75de75556d90e53636934cd2e2dead4ade0c6efcffe55'
 }
 
-async function setSecret (host: Host, connectionId: string, secret: string | null): Promise<void> {
+async function setSecret(host: Host, connectionId: string, secret: string | null): Promise<void> {
   const { db, t: tables } = await openDatabase(host.orm, host.schema)
   const stored = secret === null ? null : await sealed(secret, 't1', connectionId)
-  await sql`update ${tables.connection} set hook_secret = ${stored}, hook_secret_previous = null where id = ${connectionId}`.execute(db)
+  await sql`update ${tables.connection} set hook_secret = ${stored}, hook_secret_previous = null where id = ${connectionId}`.execute(
+    db
+  )
 }
 
 const alerts = async (host: Host, query: object = {}) => (await host.app.rmm.alerts.list('t1', query)).items
-const rows = async (host: Host, connectionId: string) => (await host.app.rmm.webhooks.deliveries('t1', connectionId, { limit: 200 })).items
+const rows = async (host: Host, connectionId: string) =>
+  (await host.app.rmm.webhooks.deliveries('t1', connectionId, { limit: 200 })).items
 
 t.test('what a hook answers', async t => {
   const fake = await fakeLevel(t, { devices: 3, groups: 1 })
@@ -32,9 +35,15 @@ t.test('what a hook answers', async t => {
   t.test('everything that is not proven is refused alike', async t => {
     const unknown = hook.path.replace(/[^/]+$/, 'AAAAAAAAAAAAAAAAAAAAAA')
     const refused = [
-      await post(host, unknown, good, hook.secret), await post(host, hook.path, good, 'wrong'), await post(host, hook.path, good, null), await post(host, hook.path, good, ''),
-      await post(host, `${hook.path}%00`, good, hook.secret), await post(host, '/rmm/hooks/x', good, hook.secret), await post(host, hook.path, good, null, { 'x-rmm-webhook-secret': 'wrong' }),
-      await post(host, hook.path, '{', 'wrong'), await post(host, hook.path, good, null, { 'x-level-signature': 'sha256=' })
+      await post(host, unknown, good, hook.secret),
+      await post(host, hook.path, good, 'wrong'),
+      await post(host, hook.path, good, null),
+      await post(host, hook.path, good, ''),
+      await post(host, `${hook.path}%00`, good, hook.secret),
+      await post(host, '/rmm/hooks/x', good, hook.secret),
+      await post(host, hook.path, good, null, { 'x-rmm-webhook-secret': 'wrong' }),
+      await post(host, hook.path, '{', 'wrong'),
+      await post(host, hook.path, good, null, { 'x-level-signature': 'sha256=' })
     ]
     for (const answer of refused) {
       t.strictSame([answer.status, answer.body], [401, refused[0]!.body])
@@ -47,8 +56,21 @@ t.test('what a hook answers', async t => {
     t.equal((await post(host, hook.path, good, hook.secret, { 'content-type': 'text/plain' })).status, 415)
     t.equal((await host.app.inject({ method: 'POST', url: hook.path })).statusCode, 415)
     t.equal((await post(host, hook.path, { ...good, filler: 'x'.repeat(256 * 1024) }, hook.secret)).status, 413)
-    for (const bad of ['', '{', 'null', '[]', '"x"', '{}', '{"event_type":"device_updated"}', `{"event_type":"device_updated","event_id":"${'x'.repeat(400)}"}`]) {
-      t.match(await post(host, hook.path, bad, hook.secret), { status: 400, body: { code: 'RMM_ERR_BODY' } }, bad.slice(0, 40))
+    for (const bad of [
+      '',
+      '{',
+      'null',
+      '[]',
+      '"x"',
+      '{}',
+      '{"event_type":"device_updated"}',
+      `{"event_type":"device_updated","event_id":"${'x'.repeat(400)}"}`
+    ]) {
+      t.match(
+        await post(host, hook.path, bad, hook.secret),
+        { status: 400, body: { code: 'RMM_ERR_BODY' } },
+        bad.slice(0, 40)
+      )
     }
     await none('a bad body')
   })
@@ -56,9 +78,15 @@ t.test('what a hook answers', async t => {
   t.test('a new event is 202, the same again 200, an unknown type 200 and stored', async t => {
     t.match(await post(host, hook.path, good, hook.secret), { status: 202, body: { accepted: true } })
     t.match(await post(host, hook.path, good, hook.secret), { status: 200, body: { duplicate: true } })
-    t.match(await post(host, hook.path, event('moon_landed', { id: 'x' }), hook.secret), { status: 200, body: { accepted: true } })
+    t.match(await post(host, hook.path, event('moon_landed', { id: 'x' }), hook.secret), {
+      status: 200,
+      body: { accepted: true }
+    })
     const deliveries = await settled(host, id)
-    t.strictSame(deliveries.map(item => [item.eventType, item.status]).sort(), [['device_updated', 'done'], ['moon_landed', 'ignored']])
+    t.strictSame(deliveries.map(item => [item.eventType, item.status]).sort(), [
+      ['device_updated', 'done'],
+      ['moon_landed', 'ignored']
+    ])
     t.equal((await outbox(host)).filter(({ type }) => type === 'RMM_WEBHOOK_RECEIVED').length, 2, 'one event for each')
     const { status, body } = await host.call('t2', 'GET', `/connections/${id}/deliveries`)
     t.match({ status, body }, { status: 404, body: { code: 'RMM_ERR_NOT_FOUND' } }, 'another tenant sees none of it')
@@ -69,13 +97,21 @@ t.test('what a hook answers', async t => {
     const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
     const odd = `{"event_type":"device_updated","event_id":"odd-1","occurred_at":"+275760-01-01T00:00:00Z","data":{"id":"x\\u0000y\\ud800","__proto__":{"a":1},"n":1e999,"deep":${deep}}}`
     t.equal((await post(host, hook.path, odd, hook.secret)).status, 202)
-    t.equal((await post(host, hook.path, event('device_updated', { id: 'x'.repeat(5_000) }), hook.secret)).status, 200, 'an id that nobody could look up')
+    t.equal(
+      (await post(host, hook.path, event('device_updated', { id: 'x'.repeat(5_000) }), hook.secret)).status,
+      200,
+      'an id that nobody could look up'
+    )
   })
 
   t.test('without a secret everything is refused, and so is a disconnected connection', async t => {
     await setSecret(host, id, null)
     const again = event('device_updated', { id: 'y' })
-    t.equal((await post(host, hook.path, again, hook.secret)).status, 401, 'although this process had remembered the secret')
+    t.equal(
+      (await post(host, hook.path, again, hook.secret)).status,
+      401,
+      'although this process had remembered the secret'
+    )
     t.equal((await post(host, hook.path, again, '')).status, 401)
     t.equal((await post(host, hook.path, again, null, { 'x-rmm-webhook-secret': '' })).status, 401)
     await setSecret(host, id, hook.secret)
@@ -91,7 +127,11 @@ t.test('the known vector passes on a real host, byte for byte', async t => {
   const id = await connectLevel(host, fake)
   const { path } = await rotateHook(host, id)
   await setSecret(host, id, vector.secret)
-  t.equal((await post(host, path, `${vector.body} `, null, { 'x-level-signature': vector.signature })).status, 401, 'one byte more')
+  t.equal(
+    (await post(host, path, `${vector.body} `, null, { 'x-level-signature': vector.signature })).status,
+    401,
+    'one byte more'
+  )
   t.equal((await post(host, path, vector.body, null, { 'x-level-signature': vector.signature })).status, 202)
   t.match(await rows(host, id), [{ eventId: '9b2f0d3a-1111-4222-8333-444455556666', eventType: 'alert_resolved' }])
 })
@@ -102,14 +142,31 @@ t.test('during a rotation both secrets pass, after it only the new one, in every
   const id = await connectLevel(host, fake)
   const other = await build(t, { on: host, worker: { enabled: false } })
   const first = await rotateHook(host, id)
-  const send = async (on: Host, secret: string) => (await post(on, first.path, event('device_updated', { id: 'x' }), secret)).status
+  const send = async (on: Host, secret: string) =>
+    (await post(on, first.path, event('device_updated', { id: 'x' }), secret)).status
   t.strictSame([await send(host, first.secret), await send(other, first.secret)], [202, 202])
   const second = await rotateHook(host, id, 60)
   t.not(second.secret, first.secret)
   t.equal(second.url, first.url, 'the address stays')
-  t.strictSame([await send(other, first.secret), await send(other, second.secret), await send(host, first.secret), await send(host, second.secret)], [202, 202, 202, 202])
+  t.strictSame(
+    [
+      await send(other, first.secret),
+      await send(other, second.secret),
+      await send(host, first.secret),
+      await send(host, second.secret)
+    ],
+    [202, 202, 202, 202]
+  )
   const third = await rotateHook(host, id, 0)
-  t.strictSame([await send(other, second.secret), await send(other, third.secret), await send(host, second.secret), await send(host, first.secret)], [401, 202, 401, 401])
+  t.strictSame(
+    [
+      await send(other, second.secret),
+      await send(other, third.secret),
+      await send(host, second.secret),
+      await send(host, first.secret)
+    ],
+    [401, 202, 401, 401]
+  )
 })
 
 t.test('set-up is told for both ways, and needs publicUrl', async t => {
@@ -117,15 +174,27 @@ t.test('set-up is told for both ways, and needs publicUrl', async t => {
   const host = await build(t)
   const id = await connectLevel(host, fake)
   const { body } = await host.call('t1', 'GET', `/connections/${id}/webhook`)
-  t.match(body, { signatureHeader: 'X-Level-Signature', secretHeader: 'X-RMM-Webhook-Secret', hasSecret: true, lastDeliveryAt: null, payloadTemplate: { alert_id: '{{alert_id}}' } })
+  t.match(body, {
+    signatureHeader: 'X-Level-Signature',
+    secretHeader: 'X-RMM-Webhook-Secret',
+    hasSecret: true,
+    lastDeliveryAt: null,
+    payloadTemplate: { alert_id: '{{alert_id}}' }
+  })
   t.match(body.url, /^https:\/\/psa\.example\.com\/rmm\/hooks\/[\w-]{22}$/)
   t.notMatch(JSON.stringify(body), /"secret"/)
   const rotated = await host.call('t1', 'POST', `/connections/${id}/webhook/rotate`, {})
   t.equal(rotated.status, 200)
   t.match(rotated.body.secret, /^[\w-]{43}$/)
   const closed = await build(t, { on: host, publicUrl: undefined as never, worker: { enabled: false } })
-  for (const [method, path] of [['GET', 'webhook'], ['POST', 'webhook/rotate']] as const) {
-    t.match(await closed.call('t1', method, `/connections/${id}/${path}`, method === 'POST' ? {} : undefined), { status: 409, body: { code: 'RMM_ERR_PUBLIC_URL', message: /publicUrl/ } })
+  for (const [method, path] of [
+    ['GET', 'webhook'],
+    ['POST', 'webhook/rotate']
+  ] as const) {
+    t.match(await closed.call('t1', method, `/connections/${id}/${path}`, method === 'POST' ? {} : undefined), {
+      status: 409,
+      body: { code: 'RMM_ERR_PUBLIC_URL', message: /publicUrl/ }
+    })
   }
 })
 
@@ -140,14 +209,19 @@ t.test('a storm of 1,000 deliveries for 10 devices causes few re-reads', async t
   fake.requests.length = 0
   const storm = Array.from({ length: 1_000 }, (_, n) => event('device_updated', { id: devices[n % 10]! }))
   for (let n = 0; n < storm.length; n += 50) {
-    const statuses = await Promise.all(storm.slice(n, n + 50).map(async one => (await post(host, hook.path, one, hook.secret)).status))
+    const statuses = await Promise.all(
+      storm.slice(n, n + 50).map(async one => (await post(host, hook.path, one, hook.secret)).status)
+    )
     if (statuses.some(status => status !== 202)) t.fail(`a delivery was answered ${statuses.join()}`)
   }
   await until(async () => (await host.app.rmm.webhooks.backlog()).pending === 0)
   const reads = fake.count('/v2/devices/')
   t.ok(reads >= 10 && reads <= 40, `${reads} re-reads for 1,000 deliveries`)
   const { items } = await host.app.rmm.inventory.list('t1', { limit: 50 })
-  t.ok(items.every(item => item.displayName.startsWith('Renamed ')), 'and all of them arrived')
+  t.ok(
+    items.every(item => item.displayName.startsWith('Renamed ')),
+    'and all of them arrived'
+  )
 })
 
 t.test('alerts', async t => {
@@ -158,8 +232,12 @@ t.test('alerts', async t => {
   const hook = await rotateHook(host, id)
   const [device = ''] = fake.devices.ids()
   const send = async (body: object) => (await post(host, hook.path, body, hook.secret)).status
-  const find = async (externalId: string) => (await alerts(host, { connectionId: id })).find(alert => alert.externalId === externalId)
-  const types = async (externalId: string) => (await outbox(host)).filter(({ type, payload }) => type.startsWith('RMM_ALERT') && payload['externalId'] === externalId).map(({ type }) => type)
+  const find = async (externalId: string) =>
+    (await alerts(host, { connectionId: id })).find(alert => alert.externalId === externalId)
+  const types = async (externalId: string) =>
+    (await outbox(host))
+      .filter(({ type, payload }) => type.startsWith('RMM_ALERT') && payload['externalId'] === externalId)
+      .map(({ type }) => type)
 
   t.test('alert_resolved before alert_active ends resolved', async t => {
     const raised = fake.alerts.trigger(device, { name: 'Disk' })
@@ -208,18 +286,20 @@ t.test('alerts', async t => {
   })
 })
 
-t.test('alerts of an automation without the platform\'s id', async t => {
+t.test("alerts of an automation without the platform's id", async t => {
   const fake = await fakeLevel(t, { devices: 3, groups: 1 })
   const host = await build(t)
   const id = await connectLevel(host, fake)
   await syncNow(host, id)
   const hook = await rotateHook(host, id)
   const [device = '', second = ''] = fake.devices.ids()
-  const send = async (body: object) => (await post(host, hook.path, body, null, { 'x-rmm-webhook-secret': hook.secret }))
-  const fire = (state: 'triggered' | 'resolved', name: string, on = device) => send({ event: `alert.${state}`, alert_id: '{{alert_id}}', device_id: on, name, severity: 'critical' })
+  const send = async (body: object) => await post(host, hook.path, body, null, { 'x-rmm-webhook-secret': hook.secret })
+  const fire = (state: 'triggered' | 'resolved', name: string, on = device) =>
+    send({ event: `alert.${state}`, alert_id: '{{alert_id}}', device_id: on, name, severity: 'critical' })
   const named = async (name: string) => (await alerts(host, { connectionId: id })).filter(alert => alert.name === name)
   const becomes = (name: string, status: string) => until(async () => (await named(name))[0]?.status === status)
-  const told = async (alertId: string) => (await outbox(host)).filter(({ payload }) => payload['alertId'] === alertId).map(({ type }) => type)
+  const told = async (alertId: string) =>
+    (await outbox(host)).filter(({ payload }) => payload['alertId'] === alertId).map(({ type }) => type)
 
   t.test('one is shown at once, before anything was asked on the platform', async t => {
     fake.fail({ path: '/v2/devices/', status: 500, times: Infinity })
@@ -228,7 +308,11 @@ t.test('alerts of an automation without the platform\'s id', async t => {
     t.match(await named('Fan'), [{ severity: 'major', deviceExternalId: device, externalId: /^condition:/ }])
     fake.heal()
     await settled(host, id)
-    t.equal(fake.requests.filter(({ path }) => path.includes('condition')).length, 0, 'its made-up id is never asked for')
+    t.equal(
+      fake.requests.filter(({ path }) => path.includes('condition')).length,
+      0,
+      'its made-up id is never asked for'
+    )
   })
 
   t.test('the same condition firing again after it was resolved is a new event', async t => {
@@ -248,7 +332,9 @@ t.test('alerts of an automation without the platform\'s id', async t => {
   })
 
   t.test('two at the same moment are one event', async t => {
-    const statuses = (await Promise.all(Array.from({ length: 8 }, () => fire('triggered', 'Twice')))).map(({ status }) => status).sort()
+    const statuses = (await Promise.all(Array.from({ length: 8 }, () => fire('triggered', 'Twice'))))
+      .map(({ status }) => status)
+      .sort()
     t.strictSame(statuses, [200, 200, 200, 200, 200, 200, 200, 202])
   })
 
@@ -260,12 +346,18 @@ t.test('alerts of an automation without the platform\'s id', async t => {
     t.equal(fake.requests.filter(({ path }) => path.includes('condition')).length, 0)
   })
 
-  t.test('it becomes the platform\'s own alert when the sweep brings that, and ends with it', async t => {
+  t.test("it becomes the platform's own alert when the sweep brings that, and ends with it", async t => {
     const [ours] = await named('Fan')
     const own = fake.alerts.trigger(device, { name: 'fan ', severity: 'emergency' })
     await syncNow(host, id, { resources: ['alerts'] })
-    const adopted = (await alerts(host, { connectionId: id })).filter(alert => alert.name.trim().toLowerCase() === 'fan')
-    t.match(adopted, [{ id: ours!.id, externalId: own.id, severity: 'critical', status: 'active' }], 'the same row: the host keeps its ticket')
+    const adopted = (await alerts(host, { connectionId: id })).filter(
+      alert => alert.name.trim().toLowerCase() === 'fan'
+    )
+    t.match(
+      adopted,
+      [{ id: ours!.id, externalId: own.id, severity: 'critical', status: 'active' }],
+      'the same row: the host keeps its ticket'
+    )
     t.equal(adopted.length, 1)
     t.equal((await told(ours!.id)).length, 3, 'and is not told again')
     const [stranger] = await named('Twice')
@@ -273,10 +365,18 @@ t.test('alerts of an automation without the platform\'s id', async t => {
 
     await send({ event: 'alert.triggered', device_id: device, name: 'Fan', severity: 'critical', description: 'again' })
     await settled(host, id)
-    t.equal((await alerts(host, { connectionId: id, status: 'active' })).filter(alert => alert.name.trim().toLowerCase() === 'fan').length, 1, 'no second one while it is open')
+    t.equal(
+      (await alerts(host, { connectionId: id, status: 'active' })).filter(
+        alert => alert.name.trim().toLowerCase() === 'fan'
+      ).length,
+      1,
+      'no second one while it is open'
+    )
     fake.alerts.resolve(own.id)
     await send({ event: 'alert.resolved', device_id: device, name: 'Fan' })
-    await until(async () => (await alerts(host, { connectionId: id, status: 'active' })).every(alert => alert.externalId !== own.id))
+    await until(async () =>
+      (await alerts(host, { connectionId: id, status: 'active' })).every(alert => alert.externalId !== own.id)
+    )
     t.equal((await told(ours!.id)).at(-1), 'RMM_ALERT_RESOLVED', 'its end was asked for on the platform')
   })
 
@@ -287,19 +387,34 @@ t.test('alerts of an automation without the platform\'s id', async t => {
     const own = fake.alerts.trigger(device, { name: 'Heat' })
     fake.alerts.resolve(own.id)
     await syncNow(host, id, { resources: ['alerts'] })
-    t.strictSame((await named('Heat')).map(alert => [alert.deviceExternalId, alert.status]).sort(), [[device, 'resolved'], [second, 'active']].sort())
+    t.strictSame(
+      (await named('Heat')).map(alert => [alert.deviceExternalId, alert.status]).sort(),
+      [
+        [device, 'resolved'],
+        [second, 'active']
+      ].sort()
+    )
   })
 
   t.test('an operator can end one without a call to the platform', async t => {
     const [twice] = await named('Twice')
     fake.requests.length = 0
-    t.match(await host.call('t1', 'POST', `/alerts/${twice!.id}/resolve`), { status: 200, body: { status: 'resolved' } })
+    t.match(await host.call('t1', 'POST', `/alerts/${twice!.id}/resolve`), {
+      status: 200,
+      body: { status: 'resolved' }
+    })
     t.equal(fake.requests.length, 0)
   })
 
   t.test('with an id that the platform knows the alert is shown and then corrected', async t => {
     const own = fake.alerts.trigger(second, { name: 'Backup', severity: 'emergency' })
-    await send({ event: 'alert.triggered', alert_id: own.id, device_id: second, name: 'Backup', severity: 'information' })
+    await send({
+      event: 'alert.triggered',
+      alert_id: own.id,
+      device_id: second,
+      name: 'Backup',
+      severity: 'information'
+    })
     await until(async () => (await named('Backup'))[0]?.severity === 'critical')
     t.match(await named('Backup'), [{ externalId: own.id, deviceExternalId: second }])
   })
@@ -313,7 +428,8 @@ t.test('devices and groups', async t => {
   const hook = await rotateHook(host, id)
   const [first = '', second = ''] = fake.devices.ids()
   const send = async (body: object) => (await post(host, hook.path, body, hook.secret)).status
-  const device = async (externalId: string) => (await host.app.rmm.inventory.list('t1', { limit: 50 })).items.find(item => item.externalId === externalId)
+  const device = async (externalId: string) =>
+    (await host.app.rmm.inventory.list('t1', { limit: 50 })).items.find(item => item.externalId === externalId)
 
   t.test('device_deleted is confirmed by a re-read before anything is removed', async t => {
     fake.requests.length = 0
@@ -335,7 +451,9 @@ t.test('devices and groups', async t => {
     fake.requests.length = 0
     for (let n = 0; n < 5; n++) await send(event('group_updated', { id: group }))
     await settled(host, id)
-    await until(async () => (await host.app.rmm.organizations.list('t1', id)).items.some(item => item.name === 'Renamed group'))
+    await until(async () =>
+      (await host.app.rmm.organizations.list('t1', id)).items.some(item => item.name === 'Renamed group')
+    )
     t.equal(fake.requests.filter(({ path }) => path === '/v2/groups').length, 1)
   })
 
@@ -343,13 +461,21 @@ t.test('devices and groups', async t => {
     const [group = ''] = fake.groups.ids()
     fake.fail({ kind: 'slow-body', path: /^\/v2\/devices$/, delayMs: 1_500 })
     const { run } = await host.app.rmm.sync.start('t1', id)
-    await until(async () => (await host.app.rmm.sync.get('t1', run.id)).progress.some(item => item.resource === 'organizations' && item.complete))
+    await until(async () =>
+      (await host.app.rmm.sync.get('t1', run.id)).progress.some(
+        item => item.resource === 'organizations' && item.complete
+      )
+    )
     fake.groups.patch(group, { name: 'Named while a run was past it' })
     fake.devices.patch(first, { nickname: 'Named while a run was active' })
     t.equal(await send(event('group_updated', { id: group })), 202)
     t.equal(await send(event('device_updated', { id: first })), 202)
     await host.app.rmm.sync.settled('t1', run.id)
-    await until(async () => (await host.app.rmm.organizations.list('t1', id)).items.some(item => item.name === 'Named while a run was past it'))
+    await until(async () =>
+      (await host.app.rmm.organizations.list('t1', id)).items.some(
+        item => item.name === 'Named while a run was past it'
+      )
+    )
     await until(async () => (await device(first))?.displayName === 'Named while a run was active')
     for (const delivery of await settled(host, id)) t.equal(delivery.status, 'done')
   })
@@ -359,12 +485,33 @@ t.test('a delivery that cannot be worked on is repeated, dies visibly, and can b
   const fake = await fakeLevel(t, { devices: 2, groups: 1 })
   let broken = true
   const real = level({ allowPrivateNetwork: true }) as RmmProvider
-  const provider = { ...real, resources: { ...real.resources, devices: { ...real.resources.devices!, fetchOne: async (client: unknown, externalId: string, signal: AbortSignal) => {
-    if (broken) throw new Error('the mapper stumbled')
-    return await real.resources.devices!.fetchOne!(client, externalId, signal)
-  } } } }
+  const provider = {
+    ...real,
+    resources: {
+      ...real.resources,
+      devices: {
+        ...real.resources.devices!,
+        fetchOne: async (client: unknown, externalId: string, signal: AbortSignal) => {
+          if (broken) throw new Error('the mapper stumbled')
+          return await real.resources.devices!.fetchOne!(client, externalId, signal)
+        }
+      }
+    }
+  }
   const lines: string[] = []
-  const host = await build(t, { providers: [provider], fastify: { logger: { level: 'info', stream: { write: (line: string) => { lines.push(line) } } } } })
+  const host = await build(t, {
+    providers: [provider],
+    fastify: {
+      logger: {
+        level: 'info',
+        stream: {
+          write: (line: string) => {
+            lines.push(line)
+          }
+        }
+      }
+    }
+  })
   const id = await connectLevel(host, fake)
   await syncNow(host, id)
   const hook = await rotateHook(host, id)
@@ -374,19 +521,31 @@ t.test('a delivery that cannot be worked on is repeated, dies visibly, and can b
   const { db, t: tables } = await openDatabase(host.orm, host.schema)
   const [delivery] = await until(async () => {
     // The waits between attempts are minutes; what is waited for here is only their number.
-    await sql`update ${tables.delivery} set next_attempt_at = now() where status = 'pending' and last_error is not null and next_attempt_at > now() + interval '2500 milliseconds'`.execute(db)
+    await sql`update ${tables.delivery} set next_attempt_at = now() where status = 'pending' and last_error is not null and next_attempt_at > now() + interval '2500 milliseconds'`.execute(
+      db
+    )
     const found = await rows(host, id)
     return found[0]?.status === 'dead' && found
   })
   t.match(delivery, { status: 'dead', attempts: 8, lastError: 'the mapper stumbled', processedAt: null })
   t.match(await host.app.rmm.webhooks.backlog(), { pending: 0, dead: 1 })
-  t.ok(lines.some(line => line.includes('given up') && line.includes(id)), 'said in the log, with the connection')
+  t.ok(
+    lines.some(line => line.includes('given up') && line.includes(id)),
+    'said in the log, with the connection'
+  )
   t.notMatch(lines.join(''), 'PAYLOAD-MARK', 'without the payload')
   broken = false
-  t.match(await host.call('t1', 'POST', `/deliveries/${delivery!.id}/replay`), { status: 200, body: { status: 'pending', attempts: 0 } })
+  t.match(await host.call('t1', 'POST', `/deliveries/${delivery!.id}/replay`), {
+    status: 200,
+    body: { status: 'pending', attempts: 0 }
+  })
   await until(async () => (await rows(host, id))[0]?.status === 'done')
   t.equal((await host.app.rmm.inventory.list('t1', { q: 'After the replay' })).items.length, 1)
-  t.equal((await outbox(host)).filter(({ type }) => type === 'RMM_WEBHOOK_RECEIVED').length, 1, 'a replay is no new event')
+  t.equal(
+    (await outbox(host)).filter(({ type }) => type === 'RMM_WEBHOOK_RECEIVED').length,
+    1,
+    'a replay is no new event'
+  )
 })
 
 t.test('an outage of the platform costs one request per batch, and loses nothing', async t => {
@@ -398,7 +557,8 @@ t.test('an outage of the platform costs one request per batch, and loses nothing
   for (const device of fake.devices.ids()) fake.devices.patch(device, { nickname: 'Changed in the outage' })
   fake.fail({ status: 401, path: '/v2/', times: Infinity })
   fake.requests.length = 0
-  for (const device of fake.devices.ids()) await post(host, hook.path, event('device_updated', { id: device }), hook.secret)
+  for (const device of fake.devices.ids())
+    await post(host, hook.path, event('device_updated', { id: device }), hook.secret)
   await until(async () => (await rows(host, id)).every(item => item.attempts > 0 && item.lastError !== null))
   t.equal(fake.requests.length, 1)
   t.match((await host.call('t1', 'GET', `/connections/${id}`)).body, { status: 'error' })
@@ -414,7 +574,10 @@ t.test('a process without workers stores; one with workers processes', async t =
   const web = await build(t, { worker: { enabled: false } })
   const id = await connectLevel(web, fake)
   const hook = await rotateHook(web, id)
-  t.equal((await post(web, hook.path, event('device_created', { id: fake.devices.ids()[0]! }), hook.secret)).status, 202)
+  t.equal(
+    (await post(web, hook.path, event('device_created', { id: fake.devices.ids()[0]! }), hook.secret)).status,
+    202
+  )
   const worker = await build(t, { on: web, prefix: false })
   await settled(web, id)
   t.equal((await worker.app.rmm.inventory.list('t1')).items.length, 1)

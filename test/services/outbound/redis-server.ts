@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 
-const binary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(path => existsSync(path))
+const binary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(path =>
+  existsSync(path)
+)
 
 /** Why tests that need Redis are skipped here; false where it is installed. */
 export const noRedis = binary === undefined ? 'redis-server is not installed' : false
 
-async function freePort (): Promise<number> {
+async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
@@ -19,23 +21,52 @@ async function freePort (): Promise<number> {
   return port
 }
 
-async function listening (port: number): Promise<void> {
+async function listening(port: number): Promise<void> {
   for (;;) {
     const socket = connect(port, '127.0.0.1')
-    const open = await Promise.race([once(socket, 'connect').then(() => true, () => false), once(socket, 'error').then(() => false, () => false)])
+    const open = await Promise.race([
+      once(socket, 'connect').then(
+        () => true,
+        () => false
+      ),
+      once(socket, 'error').then(
+        () => false,
+        () => false
+      )
+    ])
     socket.destroy()
     if (open) return
     await new Promise(resolve => setTimeout(resolve, 20))
   }
 }
 
-/** A Redis of one's own. What it acknowledged survives its restart: the append-only file is written with every command. */
-export async function startRedis (t: Test) {
+/**
+ * A Redis of one's own. What it acknowledged survives its restart: the append-only file is written with every
+ * command.
+ */
+export async function startRedis(t: Test) {
   const port = await freePort()
   const dir = mkdtempSync(join(tmpdir(), 'rmm-redis-'))
   let child: ChildProcess
   const start = async (): Promise<void> => {
-    child = spawn(binary!, ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'], { stdio: 'ignore' })
+    child = spawn(
+      binary!,
+      [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--dir',
+        dir,
+        '--save',
+        '',
+        '--appendonly',
+        'yes',
+        '--appendfsync',
+        'always'
+      ],
+      { stdio: 'ignore' }
+    )
     await listening(port)
   }
   const stop = async (): Promise<void> => {

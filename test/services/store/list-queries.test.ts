@@ -21,26 +21,34 @@ const oneDevice = '00000000-0000-4000-9000-000000000007'
 const connectionOf = sql`(case when n % 100 < 75 then ${large} when n % 100 < 80 then ${small} else ${foreign} end)::uuid`
 const tenantOf = sql`case when n % 100 < 80 then 't1' else 't2' end`
 
-async function fill ({ db, t }: Database): Promise<void> {
+async function fill({ db, t }: Database): Promise<void> {
   const series = (count: number) => sql`from generate_series(1, ${count}::int) n`
   await sql`insert into ${t.connection} (id, tenant_id, provider, name, hook_key, created_at) select x.id::uuid, x.tenant, 'levelio', 'Level', x.id, now() - interval '1 day'
     from (values (${large}, 't1'), (${small}, 't1'), (${foreign}, 't2')) as x(id, tenant)`.execute(db)
   await sql`insert into ${t.organization} (tenant_id, connection_id, external_id, name, path, hash, observed_at)
-    select ${tenantOf}, ${connectionOf}, 'g' || n, 'Group ' || n, 'Group ' || n, md5(n::text), now() ${series(5_000)}`.execute(db)
+    select ${tenantOf}, ${connectionOf}, 'g' || n, 'Group ' || n, 'Group ' || n, md5(n::text), now() ${series(5_000)}`.execute(
+    db
+  )
   await sql`insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, organization_external_id, client_ref, display_name, hostname, serial_number, hash, observed_at, removed_at)
     select ${deviceId}, ${tenantOf}, ${connectionOf}, 'levelio', 'd' || n, 'g' || (n % 5000), case when n % 10 > 0 then 'c' || n % 50 end, 'PC-' || md5(n::text), 'host-' || n, 'SN' || n, md5(n::text), now(),
       case when n % 50 = 0 then now() end ${series(100_000)}`.execute(db)
-  await sql`insert into ${t.device_status} (device_id, tenant_id, connection_id, online, hash, observed_at) select ${deviceId}, ${tenantOf}, ${connectionOf}, n % 3 > 0, 'h', now() ${series(100_000)}`.execute(db)
+  await sql`insert into ${t.device_status} (device_id, tenant_id, connection_id, online, hash, observed_at) select ${deviceId}, ${tenantOf}, ${connectionOf}, n % 3 > 0, 'h', now() ${series(100_000)}`.execute(
+    db
+  )
   await sql`insert into ${t.alert} (tenant_id, connection_id, external_id, device_external_id, name, severity, status, started_at, hash, observed_at)
     select ${tenantOf}, ${connectionOf}, 'a' || n, 'd' || n, 'Disk full', (array['critical', 'major', 'moderate', 'minor'])[1 + n % 4], case when n % 20 = 0 then 'active' else 'resolved' end,
       now() - n * interval '1 minute', 'h', now() ${series(20_000)}`.execute(db)
   await sql`insert into ${t.run} (id, tenant_id, connection_id, provider, trigger, resources, mode, transport, status, queued_at)
-    select case when n = 5000 then ${run}::uuid else gen_random_uuid() end, ${tenantOf}, ${connectionOf}, 'levelio', 'schedule', '["devices"]', 'full', 'direct', 'succeeded', now() - n * interval '1 hour' ${series(5_000)}`.execute(db)
+    select case when n = 5000 then ${run}::uuid else gen_random_uuid() end, ${tenantOf}, ${connectionOf}, 'levelio', 'schedule', '["devices"]', 'full', 'direct', 'succeeded', now() - n * interval '1 hour' ${series(5_000)}`.execute(
+    db
+  )
   await sql`insert into ${t.run_item} (tenant_id, connection_id, run_id, resource, external_id, outcome, reason)
     select r.tenant_id, r.connection_id, r.id, 'devices', 'd' || n, case when n % 2 = 0 then 'failed' else 'skipped' end, 'no name'
     from ${t.run} r, generate_series(1, case when r.id = ${run} then 2000 else 20 end) n`.execute(db)
   await sql`insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, body, status, received_at)
-    select ${tenantOf}, ${connectionOf}, 'e' || n, 'device_updated', '{}', 'done', now() - n * interval '1 minute' ${series(5_000)}`.execute(db)
+    select ${tenantOf}, ${connectionOf}, 'e' || n, 'device_updated', '{}', 'done', now() - n * interval '1 minute' ${series(5_000)}`.execute(
+    db
+  )
   for (const table of Object.values(t)) await sql`analyze ${table}`.execute(db)
 }
 
@@ -59,11 +67,11 @@ const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nod
 const touched = (plan: Plan): number => plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
 
 /** The plan, executed, of the one statement that `list` sends. */
-async function explain (database: Database, list: (database: Database) => Promise<unknown>): Promise<Plan> {
-  const sent: Array<{ sql: string, parameters: readonly unknown[] }> = []
+async function explain(database: Database, list: (database: Database) => Promise<unknown>): Promise<Plan> {
+  const sent: Array<{ sql: string; parameters: readonly unknown[] }> = []
   const executor = database.db.getExecutor()
   const capture: KyselyPlugin = {
-    transformQuery ({ node, queryId }) {
+    transformQuery({ node, queryId }) {
       sent.push(executor.compileQuery(node, queryId))
       return node
     },
@@ -73,7 +81,10 @@ async function explain (database: Database, list: (database: Database) => Promis
   if (sent.length !== 1) throw new Error(`a list is one statement, not ${sent.length}`)
   const [query] = sent
   // Parameters stay parameters: the plan is that of the statement as it is sent.
-  const { rows } = await database.db.executeQuery<{ 'QUERY PLAN': Array<{ Plan: Plan }> }>({ ...query!, sql: `explain (analyze, buffers, format json) ${query!.sql}` } as never)
+  const { rows } = await database.db.executeQuery<{ 'QUERY PLAN': Array<{ Plan: Plan }> }>({
+    ...query!,
+    sql: `explain (analyze, buffers, format json) ${query!.sql}`
+  } as never)
   return rows[0]!['QUERY PLAN'][0]!.Plan
 }
 
@@ -92,28 +103,69 @@ interface Case {
 
 const cases: Case[] = [
   ...Object.entries({
-    'no filter': {}, 'one connection': { connectionId: large }, 'a small connection': { connectionId: small }, 'one client': { clientRef: 'c7' },
-    online: { online: true }, offline: { online: false }, mapped: { mapped: true }, unmapped: { mapped: false }, removed: { removed: true }, present: { removed: false },
+    'no filter': {},
+    'one connection': { connectionId: large },
+    'a small connection': { connectionId: small },
+    'one client': { clientRef: 'c7' },
+    online: { online: true },
+    offline: { online: false },
+    mapped: { mapped: true },
+    unmapped: { mapped: false },
+    removed: { removed: true },
+    present: { removed: false },
     'every filter but the search': { connectionId: large, clientRef: 'c7', online: true, mapped: true, removed: false }
-  }).map(([name, filter]): Case => ({ name: `devices, ${name}`, list: (database, query) => listDevices(database, 't1', { ...filter, ...query }) })),
-  { name: 'devices, a common search', list: (database, query) => listDevices(database, 't1', { q: 'host-1', ...query }) },
+  }).map(
+    ([name, filter]): Case => ({
+      name: `devices, ${name}`,
+      list: (database, query) => listDevices(database, 't1', { ...filter, ...query })
+    })
+  ),
   {
-    name: 'devices, a search that finds few', list: (database, query) => listDevices(database, 't1', { q: 'SN77777', ...query }), short: true,
-    mayScan: 'text within seven columns has no index without an extension (pg_trgm), which a host\'s role may not be allowed to create',
+    name: 'devices, a common search',
+    list: (database, query) => listDevices(database, 't1', { q: 'host-1', ...query })
+  },
+  {
+    name: 'devices, a search that finds few',
+    list: (database, query) => listDevices(database, 't1', { q: 'SN77777', ...query }),
+    short: true,
+    mayScan:
+      "text within seven columns has no index without an extension (pg_trgm), which a host's role may not be allowed to create",
     maySort: 'see above'
   },
   ...Object.entries({
-    'no filter': {}, 'one connection': { connectionId: large }, 'a small connection': { connectionId: small }, active: { status: 'active' }, critical: { severity: 'critical' },
+    'no filter': {},
+    'one connection': { connectionId: large },
+    'a small connection': { connectionId: small },
+    active: { status: 'active' },
+    critical: { severity: 'critical' },
     'active ones of a connection': { connectionId: large, status: 'active' }
-  } as const).map(([name, filter]): Case => ({ name: `alerts, ${name}`, list: (database, query) => listAlerts(database, 't1', { ...filter, ...query }) })),
-  { name: 'alerts, one device', list: (database, query) => listAlerts(database, 't1', { deviceId: oneDevice, ...query }), short: true },
-  { name: 'organizations', list: (database, query) => listOrganizations(database, 't1', large, query), maySort: 'the organizations of one connection, by their path, which may be longer than an index takes' },
+  } as const).map(
+    ([name, filter]): Case => ({
+      name: `alerts, ${name}`,
+      list: (database, query) => listAlerts(database, 't1', { ...filter, ...query })
+    })
+  ),
+  {
+    name: 'alerts, one device',
+    list: (database, query) => listAlerts(database, 't1', { deviceId: oneDevice, ...query }),
+    short: true
+  },
+  {
+    name: 'organizations',
+    list: (database, query) => listOrganizations(database, 't1', large, query),
+    maySort: 'the organizations of one connection, by their path, which may be longer than an index takes'
+  },
   { name: 'runs', list: (database, query) => listRuns(database, 't1', large, query) },
   { name: 'run items', list: (database, query) => listRunItems(database, 't1', run, query) },
-  { name: 'run items, one outcome', list: (database, query) => listRunItems(database, 't1', run, { outcome: 'failed', ...query }) },
+  {
+    name: 'run items, one outcome',
+    list: (database, query) => listRunItems(database, 't1', run, { outcome: 'failed', ...query })
+  },
   { name: 'deliveries', list: (database, query) => listDeliveries(database, 't1', large, query) },
   {
-    name: 'connections', list: (database, query) => listConnections(database, 't1', query), short: true,
+    name: 'connections',
+    list: (database, query) => listConnections(database, 't1', query),
+    short: true,
     mayScan: 'counts every device of the connections listed, here most of the table'
   }
 ]
@@ -123,34 +175,55 @@ const bigTables = ['rmm_device', 'rmm_device_status', 'rmm_alert', 'rmm_run', 'r
 
 t.setTimeout(120_000)
 
-t.test('lists at 100,000 devices', { skip: databaseKind === 'pglite' && 'plans are asserted on PostgreSQL only: set TEST_DATABASE_URL' }, async t => {
-  t.setTimeout(120_000)
-  const schema = testSchema()
-  const orm = await openOrm(t, schema)
-  await migrate(orm, { schema })
-  const database = await openDatabase(orm, schema)
-  t.teardown(() => dropSchema(orm, schema))
-  await fill(database)
+t.test(
+  'lists at 100,000 devices',
+  { skip: databaseKind === 'pglite' && 'plans are asserted on PostgreSQL only: set TEST_DATABASE_URL' },
+  async t => {
+    t.setTimeout(120_000)
+    const schema = testSchema()
+    const orm = await openOrm(t, schema)
+    await migrate(orm, { schema })
+    const database = await openDatabase(orm, schema)
+    t.teardown(() => dropSchema(orm, schema))
+    await fill(database)
 
-  for (const { name, list, mayScan, maySort, short } of cases) {
-    await t.test(name, async t => {
-      const first = await explain(database, database => list(database, {}))
-      const middle = short ? undefined : await middleOf(cursor => list(database, cursor))
-      t.equal(middle === undefined, short === true, 'has a page in the middle, unless it is short')
-      const plans = middle === undefined ? [first] : [first, await explain(database, database => list(database, { cursor: middle }))]
-      for (const nodes of plans.map(nodesOf)) {
-        const scanned = nodes.filter(node => node['Node Type'] === 'Seq Scan').map(node => node['Relation Name'])
-        if (mayScan === undefined) t.notOk(scanned.some(table => bigTables.includes(table!)), `reads no table from end to end (${scanned.join()})`)
-        const sorted = nodes.filter(node => /Sort$/.test(node['Node Type'])).map(node => Math.max(...node.Plans!.map(input => input['Actual Rows'])))
-        if (maySort === undefined) t.notOk(sorted.some(rows => rows > pageRows), `sorts no more than a page (${sorted.join()})`)
-      }
-      if (middle !== undefined) t.ok(touched(plans[1]!) <= touched(plans[0]!) * 2 + 50, `a page in the middle touches about as many blocks as the first (${touched(plans[0]!)}, ${touched(plans[1]!)})`)
-    })
+    for (const { name, list, mayScan, maySort, short } of cases) {
+      await t.test(name, async t => {
+        const first = await explain(database, database => list(database, {}))
+        const middle = short ? undefined : await middleOf(cursor => list(database, cursor))
+        t.equal(middle === undefined, short === true, 'has a page in the middle, unless it is short')
+        const plans =
+          middle === undefined
+            ? [first]
+            : [first, await explain(database, database => list(database, { cursor: middle }))]
+        for (const nodes of plans.map(nodesOf)) {
+          const scanned = nodes.filter(node => node['Node Type'] === 'Seq Scan').map(node => node['Relation Name'])
+          if (mayScan === undefined)
+            t.notOk(
+              scanned.some(table => bigTables.includes(table!)),
+              `reads no table from end to end (${scanned.join()})`
+            )
+          const sorted = nodes
+            .filter(node => /Sort$/.test(node['Node Type']))
+            .map(node => Math.max(...node.Plans!.map(input => input['Actual Rows'])))
+          if (maySort === undefined)
+            t.notOk(
+              sorted.some(rows => rows > pageRows),
+              `sorts no more than a page (${sorted.join()})`
+            )
+        }
+        if (middle !== undefined)
+          t.ok(
+            touched(plans[1]!) <= touched(plans[0]!) * 2 + 50,
+            `a page in the middle touches about as many blocks as the first (${touched(plans[0]!)}, ${touched(plans[1]!)})`
+          )
+      })
+    }
   }
-})
+)
 
 /** The cursor half-way through at most forty pages of two hundred. */
-async function middleOf (list: (query: PageQuery) => Promise<List<unknown>>): Promise<string | undefined> {
+async function middleOf(list: (query: PageQuery) => Promise<List<unknown>>): Promise<string | undefined> {
   const cursors: string[] = []
   let cursor: string | undefined
   do {

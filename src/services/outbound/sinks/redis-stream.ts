@@ -2,31 +2,31 @@ import { OptionError } from '../../../errors.ts'
 import type { EventSink, RmmEvent } from '../../../types.ts'
 
 interface IoRedisMulti {
-  xadd (key: string, ...args: Array<string | number>): IoRedisMulti
-  exec (): Promise<Array<[error: Error | null, result: unknown]> | null>
+  xadd(key: string, ...args: Array<string | number>): IoRedisMulti
+  exec(): Promise<Array<[error: Error | null, result: unknown]> | null>
 }
 
 /** What is used of an `ioredis` client (`Redis` or `Cluster`). */
 export interface IoRedisLike {
   status: string
   xadd: unknown
-  multi (): unknown
-  once (event: string, listener: () => void): unknown
-  off (event: string, listener: () => void): unknown
+  multi(): unknown
+  once(event: string, listener: () => void): unknown
+  off(event: string, listener: () => void): unknown
 }
 
 interface NodeRedisMulti {
-  xAdd (key: string, id: '*', fields: Record<string, string>, options: object): NodeRedisMulti
-  exec (): Promise<unknown>
+  xAdd(key: string, id: '*', fields: Record<string, string>, options: object): NodeRedisMulti
+  exec(): Promise<unknown>
 }
 
 /** What is used of a `redis` (node-redis) client. */
 export interface NodeRedisLike {
   isReady: boolean
   xAdd: unknown
-  multi (): unknown
-  once (event: string, listener: () => void): unknown
-  off (event: string, listener: () => void): unknown
+  multi(): unknown
+  once(event: string, listener: () => void): unknown
+  off(event: string, listener: () => void): unknown
 }
 
 export interface RedisStreamSinkOptions {
@@ -43,37 +43,48 @@ export interface RedisStreamSinkOptions {
 }
 
 /**
- * Appends every event to a Redis stream, in order per connection. Entries have the fields `id`, `type`, `tenantId`, `connectionId`,
- * `provider`, `occurredAt` and `payload` (JSON). A batch is added whole or not at all (MULTI); after an interruption it may be there twice
- * with the same `id`s, which consumers have to tolerate.
+ * Appends every event to a Redis stream, in order per connection. Entries have the fields `id`, `type`, `tenantId`,
+ * `connectionId`, `provider`, `occurredAt` and `payload` (JSON). A batch is added whole or not at all (MULTI); after
+ * an interruption it may be there twice with the same `id`s, which consumers have to tolerate.
  *
  * @throws `RMM_ERR_OPTION` when the client is of neither library or a number is out of range
  */
-export function redisStreamSink (options: RedisStreamSinkOptions): EventSink {
+export function redisStreamSink(options: RedisStreamSinkOptions): EventSink {
   const { client, stream, maxLen = 100_000, timeoutMs = 5_000 } = options
-  if (typeof stream !== 'string' || stream === '') throw new OptionError("redisStreamSink: 'stream' is missing: give the key of the stream")
-  if (!Number.isInteger(maxLen) || maxLen < 1) throw new OptionError("redisStreamSink: 'maxLen' must be a whole number from 1")
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1) throw new OptionError("redisStreamSink: 'timeoutMs' must be a whole number from 1")
+  if (typeof stream !== 'string' || stream === '')
+    throw new OptionError("redisStreamSink: 'stream' is missing: give the key of the stream")
+  if (!Number.isInteger(maxLen) || maxLen < 1)
+    throw new OptionError("redisStreamSink: 'maxLen' must be a whole number from 1")
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 1)
+    throw new OptionError("redisStreamSink: 'timeoutMs' must be a whole number from 1")
   const append = appender(client, stream, maxLen)
   return {
     name: options.name ?? `redis:${stream}`,
-    async publish (events, signal) {
+    async publish(events, signal) {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-      // Without a connection clients keep commands in memory and send them later: those would pile up with every attempt.
+      // Without a connection clients keep commands in memory and send them later: those would pile up with every
+      // attempt.
       await ready(client, bound)
       await within(append(events), bound, 'Redis did not answer in time')
     }
   }
 }
 
-const isIoRedis = (client: IoRedisLike | NodeRedisLike): client is IoRedisLike => typeof (client as IoRedisLike | undefined)?.xadd === 'function'
-const isNodeRedis = (client: IoRedisLike | NodeRedisLike): client is NodeRedisLike => typeof (client as NodeRedisLike | undefined)?.xAdd === 'function'
+const isIoRedis = (client: IoRedisLike | NodeRedisLike): client is IoRedisLike =>
+  typeof (client as IoRedisLike | undefined)?.xadd === 'function'
+const isNodeRedis = (client: IoRedisLike | NodeRedisLike): client is NodeRedisLike =>
+  typeof (client as NodeRedisLike | undefined)?.xAdd === 'function'
 
-function appender (client: IoRedisLike | NodeRedisLike, stream: string, maxLen: number): (events: RmmEvent[]) => Promise<void> {
+function appender(
+  client: IoRedisLike | NodeRedisLike,
+  stream: string,
+  maxLen: number
+): (events: RmmEvent[]) => Promise<void> {
   if (isIoRedis(client)) {
     return async events => {
       const multi = client.multi() as IoRedisMulti
-      for (const event of events) multi.xadd(stream, 'MAXLEN', '~', maxLen, '*', ...Object.entries(fieldsOf(event)).flat())
+      for (const event of events)
+        multi.xadd(stream, 'MAXLEN', '~', maxLen, '*', ...Object.entries(fieldsOf(event)).flat())
       const results = await multi.exec()
       if (results === null) throw new Error('Redis did not execute the transaction')
       for (const [error] of results) if (error !== null) throw error
@@ -82,18 +93,29 @@ function appender (client: IoRedisLike | NodeRedisLike, stream: string, maxLen: 
   if (isNodeRedis(client)) {
     return async events => {
       const multi = client.multi() as NodeRedisMulti
-      for (const event of events) multi.xAdd(stream, '*', fieldsOf(event), { TRIM: { strategy: 'MAXLEN', strategyModifier: '~', threshold: maxLen } })
+      for (const event of events)
+        multi.xAdd(stream, '*', fieldsOf(event), {
+          TRIM: { strategy: 'MAXLEN', strategyModifier: '~', threshold: maxLen }
+        })
       await multi.exec()
     }
   }
   throw new OptionError("redisStreamSink: 'client' must be a client of ioredis or redis (node-redis)")
 }
 
-function fieldsOf ({ id, type, tenantId, connectionId, provider, occurredAt, payload }: RmmEvent): Record<string, string> {
+function fieldsOf({
+  id,
+  type,
+  tenantId,
+  connectionId,
+  provider,
+  occurredAt,
+  payload
+}: RmmEvent): Record<string, string> {
   return { id, type, tenantId, connectionId, provider, occurredAt, payload: JSON.stringify(payload) }
 }
 
-async function ready (client: IoRedisLike | NodeRedisLike, signal: AbortSignal): Promise<void> {
+async function ready(client: IoRedisLike | NodeRedisLike, signal: AbortSignal): Promise<void> {
   // ioredis in `wait` (lazyConnect) connects with its first command.
   if (isIoRedis(client) ? client.status === 'ready' || client.status === 'wait' : client.isReady) return
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -105,7 +127,7 @@ async function ready (client: IoRedisLike | NodeRedisLike, signal: AbortSignal):
   }
 }
 
-async function within<T> (work: Promise<T>, signal: AbortSignal, reason: string): Promise<T> {
+async function within<T>(work: Promise<T>, signal: AbortSignal, reason: string): Promise<T> {
   const { promise: ended, reject } = Promise.withResolvers<never>()
   const abort = (): void => reject(new Error(reason, { cause: signal.reason }))
   if (signal.aborted) abort()

@@ -9,7 +9,10 @@ export interface WebhookSinkOptions {
   url: string
   /** `whsec_` and base64 of 24 to 64 bytes; during a rotation several, the new one first: each gives a signature. */
   secret: string | string[]
-  /** Hosts that `url` may name, as `host` or `host:port`: set it where the address comes from a tenant. @default the host of `url` */
+  /**
+   * Hosts that `url` may name, as `host` or `host:port`: set it where the address comes from a tenant. @default the
+   * host of `url`
+   */
   hosts?: string[]
   /** Lets `url` reach private and loopback addresses. @default false */
   allowPrivateNetwork?: boolean
@@ -25,46 +28,62 @@ const concurrency = 8
 const turnMs = 20_000
 
 /**
- * Posts every event as a request of its own in the Standard Webhooks format: headers `webhook-id` (the event's id: the receiver's key against
- * repetitions), `webhook-timestamp` (seconds, of this attempt) and `webhook-signature` (`v1,` and the base64 HMAC-SHA256 of
- * `id.timestamp.body`), body `{ type, timestamp, data }` with the whole event in `data`. Any 2xx is taken; everything else comes again
- * later, and the events behind it on the same connection wait. Redirects are not followed.
+ * Posts every event as a request of its own in the Standard Webhooks format: headers `webhook-id` (the event's id:
+ * the receiver's key against repetitions), `webhook-timestamp` (seconds, of this attempt) and `webhook-signature`
+ * (`v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`), body `{ type, timestamp, data }` with the whole event in
+ * `data`. Any 2xx is taken; everything else comes again later, and the events behind it on the same connection wait.
+ * Redirects are not followed.
  *
  * @throws `RMM_ERR_OPTION` when the address, the host or a secret cannot be used
  */
-export function webhookSink (options: WebhookSinkOptions): EventSink {
+export function webhookSink(options: WebhookSinkOptions): EventSink {
   const { timeoutMs = 10_000, allowPrivateNetwork = false } = options
   const url = readUrl(options.url, options.hosts, allowPrivateNetwork)
   const keys = [options.secret].flat().map(readSecret)
-  if (keys.length === 0) throw new OptionError("webhookSink: 'secret' is missing; make one with: echo whsec_$(openssl rand -base64 32)")
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1) throw new OptionError("webhookSink: 'timeoutMs' must be a whole number from 1")
+  if (keys.length === 0)
+    throw new OptionError("webhookSink: 'secret' is missing; make one with: echo whsec_$(openssl rand -base64 32)")
+  if (!Number.isInteger(timeoutMs) || timeoutMs < 1)
+    throw new OptionError("webhookSink: 'timeoutMs' must be a whole number from 1")
   const ended = new AbortController()
   let egress: Egress | undefined
-  const open = (): Egress => egress ??= createEgress({
-    hosts: options.hosts ?? [url.host], allowPrivateNetwork, log: silent, signal: ended.signal, redact: [options.secret].flat(),
-    limiter: createRateLimiter({ concurrency }), timeouts: { totalMs: timeoutMs, headersMs: timeoutMs, bodyMs: timeoutMs, connectMs: timeoutMs },
-    // Repetitions come through the outbox, where they survive a restart.
-    retry: { attempts: 1, maxWaitMs: 0 }
-  })
+  const open = (): Egress =>
+    (egress ??= createEgress({
+      hosts: options.hosts ?? [url.host],
+      allowPrivateNetwork,
+      log: silent,
+      signal: ended.signal,
+      redact: [options.secret].flat(),
+      limiter: createRateLimiter({ concurrency }),
+      timeouts: { totalMs: timeoutMs, headersMs: timeoutMs, bodyMs: timeoutMs, connectMs: timeoutMs },
+      // Repetitions come through the outbox, where they survive a restart.
+      retry: { attempts: 1, maxWaitMs: 0 }
+    }))
   return {
     name: options.name ?? `webhook:${url.host}`,
-    async publish (events, signal) {
+    async publish(events, signal) {
       return await postAll(events, signal, event => post(open(), url, keys, event, signal))
     },
-    async close () {
+    async close() {
       ended.abort()
       await egress?.close()
     }
   }
 }
 
-/** The events of each connection one after the other; several connections at once. A failure ends its own connection's turn only. */
-async function postAll (events: RmmEvent[], signal: AbortSignal, send: (event: RmmEvent) => Promise<void>): Promise<Taken> {
+/**
+ * The events of each connection one after the other; several connections at once. A failure ends its own connection's
+ * turn only.
+ */
+async function postAll(
+  events: RmmEvent[],
+  signal: AbortSignal,
+  send: (event: RmmEvent) => Promise<void>
+): Promise<Taken> {
   const began = Date.now()
   const waiting = [...Map.groupBy(events, event => event.connectionId).values()]
   const ids: string[] = []
   let error: unknown
-  async function serve (): Promise<void> {
+  async function serve(): Promise<void> {
     for (let queue = waiting.shift(); queue !== undefined; queue = waiting.shift()) {
       try {
         for (const event of queue) {
@@ -81,34 +100,54 @@ async function postAll (events: RmmEvent[], signal: AbortSignal, send: (event: R
     }
   }
   await Promise.all(Array.from({ length: concurrency }, serve))
-  return error === undefined && ids.length === 0 ? { ids, error: new Error('there was no time to post an event') } : { ids, ...(error === undefined ? {} : { error }) }
+  return error === undefined && ids.length === 0
+    ? { ids, error: new Error('there was no time to post an event') }
+    : { ids, ...(error === undefined ? {} : { error }) }
 }
 
-async function post (egress: Egress, url: URL, keys: Buffer[], event: RmmEvent, signal: AbortSignal): Promise<void> {
+async function post(egress: Egress, url: URL, keys: Buffer[], event: RmmEvent, signal: AbortSignal): Promise<void> {
   const body = JSON.stringify({ type: event.type, timestamp: event.occurredAt, data: event })
-  const response = await egress.fetch(url, { method: 'POST', body, signal, maxBytes: 1024 * 1024, headers: { 'content-type': 'application/json', ...signed(keys, event.id, body) } })
-  if (response.status < 200 || response.status > 299) throw new Error(`${url.host} answered ${response.status} to event ${event.id}; it is sent again`)
+  const response = await egress.fetch(url, {
+    method: 'POST',
+    body,
+    signal,
+    maxBytes: 1024 * 1024,
+    headers: { 'content-type': 'application/json', ...signed(keys, event.id, body) }
+  })
+  if (response.status < 200 || response.status > 299)
+    throw new Error(`${url.host} answered ${response.status} to event ${event.id}; it is sent again`)
 }
 
-function signed (keys: Buffer[], id: string, body: string): Record<string, string> {
+function signed(keys: Buffer[], id: string, body: string): Record<string, string> {
   const timestamp = String(Math.floor(Date.now() / 1000))
-  const signatures = keys.map(key => `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`)
+  const signatures = keys.map(
+    key => `v1,${createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64')}`
+  )
   return { 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': signatures.join(' ') }
 }
 
-function readUrl (text: string, hosts: string[] | undefined, allowPrivateNetwork: boolean): URL {
+function readUrl(text: string, hosts: string[] | undefined, allowPrivateNetwork: boolean): URL {
   const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || !(url.protocol === 'https:' || (allowPrivateNetwork && url.protocol === 'http:'))) throw new OptionError("webhookSink: 'url' must be an https address (http only with allowPrivateNetwork)")
-  if (url.username !== '' || url.password !== '') throw new OptionError("webhookSink: 'url' must not contain a user name or password")
-  if (hosts !== undefined && !hosts.some(host => host.toLowerCase() === url.host || host.toLowerCase() === url.hostname)) throw new OptionError(`webhookSink: ${url.host} is not among 'hosts' (${hosts.join(', ')})`)
+  if (url === null || !(url.protocol === 'https:' || (allowPrivateNetwork && url.protocol === 'http:')))
+    throw new OptionError("webhookSink: 'url' must be an https address (http only with allowPrivateNetwork)")
+  if (url.username !== '' || url.password !== '')
+    throw new OptionError("webhookSink: 'url' must not contain a user name or password")
+  if (
+    hosts !== undefined &&
+    !hosts.some(host => host.toLowerCase() === url.host || host.toLowerCase() === url.hostname)
+  )
+    throw new OptionError(`webhookSink: ${url.host} is not among 'hosts' (${hosts.join(', ')})`)
   return url
 }
 
-function readSecret (secret: string): Buffer {
+function readSecret(secret: string): Buffer {
   const [, text = ''] = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret) ?? []
   const key = Buffer.from(text, 'base64')
-  if (key.length < 24 || key.length > 64) throw new OptionError("webhookSink: 'secret' must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)")
+  if (key.length < 24 || key.length > 64)
+    throw new OptionError(
+      "webhookSink: 'secret' must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 32)"
+    )
   return key
 }
 
-const silent = { debug () {}, info () {}, warn () {} }
+const silent = { debug() {}, info() {}, warn() {} }

@@ -16,7 +16,7 @@ export interface DeviceMerge {
   events: DeviceEvent[]
   /** Those of them that concern the host. */
   changes: DeviceChange[]
-  held: Array<{ externalId: string, reason: string }>
+  held: Array<{ externalId: string; reason: string }>
 }
 
 export interface MergeOptions {
@@ -27,12 +27,20 @@ export interface MergeOptions {
 }
 
 /**
- * Merges one page of devices: reads what differs, writes only that. One to six statements whatever the number of records;
- * none of them writes where nothing changed. Records must be distinct by `externalId`.
+ * Merges one page of devices: reads what differs, writes only that. One to six statements whatever the number of
+ * records; none of them writes where nothing changed. Records must be distinct by `externalId`.
  */
-export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, records: NormalDevice[], { touch = false, forHost }: MergeOptions): Promise<DeviceMerge> {
+export async function mergeDevices(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  records: NormalDevice[],
+  { touch = false, forHost }: MergeOptions
+): Promise<DeviceMerge> {
   const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [] }
-  const differing = new Map((await compareDevices(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row]))
+  const differing = new Map(
+    (await compareDevices(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row])
+  )
   const writes: Write[] = []
   const beats: Beat[] = []
   const lates: LateInventory[] = []
@@ -41,16 +49,26 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
     const late = row?.stale ? lateInventory(record, row) : null
     if (late !== null) lates.push(late)
     if (row === undefined || (row.stale && !late?.differs)) {
-      merge.outcomes.set(record.externalId, row === undefined || !isUnmapped({ clientRef: row.client_ref, assignment: row.assignment }) ? 'unchanged' : 'unmapped')
+      merge.outcomes.set(
+        record.externalId,
+        row === undefined || !isUnmapped({ clientRef: row.client_ref, assignment: row.assignment })
+          ? 'unchanged'
+          : 'unmapped'
+      )
       continue
     }
     const to = late === null ? place(row, context) : stay(row)
     if (to.held !== null) merge.held.push({ externalId: record.externalId, reason: to.held })
-    const rewrite = late !== null || !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
+    const rewrite =
+      late !== null || !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
     const id = row.id ?? randomUUID()
     if (rewrite) writes.push({ id, record: late?.record ?? record, row, to })
-    if (late === null && row.id !== null && (touch || !row.same_status || !row.same_revision || rewrite)) beats.push({ id, record })
-    merge.outcomes.set(record.externalId, isUnmapped(to) ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated')
+    if (late === null && row.id !== null && (touch || !row.same_status || !row.same_revision || rewrite))
+      beats.push({ id, record })
+    merge.outcomes.set(
+      record.externalId,
+      isUnmapped(to) ? 'unmapped' : !rewrite ? 'unchanged' : row.id === null ? 'created' : 'updated'
+    )
   }
   const fresh = writes.filter(write => write.row.id === null)
   const known = writes.filter(write => write.row.id !== null)
@@ -59,57 +77,84 @@ export async function mergeDevices (trx: Db, t: Tables, context: MergeContext, r
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
   if (lates.length > 0) await writeLateInventory(trx, t, context.connectionId, lates)
   const told = writes.filter(({ id, row }) => row.id === null || written.has(id))
-  for (const write of told) merge.events.push({ change: appeared(write) ? 'created' : 'updated', device: toEventDevice(write) })
+  for (const write of told)
+    merge.events.push({ change: appeared(write) ? 'created' : 'updated', device: toEventDevice(write) })
   if (forHost) merge.changes = await toChanges(trx, t, context, told.filter(concernsHost))
   return merge
 }
 
 /** Whatever else is true of a device: it belongs to no client. */
-function isUnmapped ({ clientRef, assignment }: { clientRef: string | null, assignment: string | null }): boolean {
+function isUnmapped({ clientRef, assignment }: { clientRef: string | null; assignment: string | null }): boolean {
   return clientRef === null && assignment !== 'held'
 }
 
-function place (row: ComparedRow, { movePolicy }: MergeContext): Assigned {
-  return assign({ clientRef: row.client_ref, assignment: row.assignment ?? 'unmapped', assetRef: row.asset_ref }, { clientRef: row.target_client, assignment: row.target }, movePolicy)
+function place(row: ComparedRow, { movePolicy }: MergeContext): Assigned {
+  return assign(
+    { clientRef: row.client_ref, assignment: row.assignment ?? 'unmapped', assetRef: row.asset_ref },
+    { clientRef: row.target_client, assignment: row.target },
+    movePolicy
+  )
 }
 
 /** What came late tells nothing of where a device belongs. */
-function stay ({ client_ref: clientRef, assignment }: ComparedRow): Assigned {
+function stay({ client_ref: clientRef, assignment }: ComparedRow): Assigned {
   return { clientRef, assignment: assignment ?? 'unmapped', change: null, held: null }
 }
 
-function appeared ({ row }: Write): boolean {
+function appeared({ row }: Write): boolean {
   return row.id === null || row.removed
 }
 
-function toEventDevice ({ id, row, to, record: { externalId, displayName } }: Write): DeviceEvent['device'] {
+function toEventDevice({ id, row, to, record: { externalId, displayName } }: Write): DeviceEvent['device'] {
   return { id, externalId, displayName, clientRef: to.clientRef, assetRef: row.asset_ref }
 }
 
 /** The host hears of devices that have, or had, a client; an outgoing event tells of every one. */
-function concernsHost ({ to, row }: Write): boolean {
+function concernsHost({ to, row }: Write): boolean {
   return to.assignment !== 'held' && (to.clientRef !== null || row.client_ref !== null)
 }
 
-async function toChanges (trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<DeviceChange[]> {
-  const ids = writes.flatMap(({ id, row }) => row.id === null ? [] : id)
-  const { rows } = ids.length === 0 ? { rows: [] } : await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)}
+async function toChanges(trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<DeviceChange[]> {
+  const ids = writes.flatMap(({ id, row }) => (row.id === null ? [] : id))
+  const { rows } =
+    ids.length === 0
+      ? { rows: [] }
+      : await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)}
     where d.connection_id = ${context.connectionId} and d.id = any(${ids}::uuid[])`.execute(trx)
   const stored = new Map(rows.map(row => [row.id, row]))
-  return writes.map((write): DeviceChange => ({
-    change: write.to.change ?? (appeared(write) ? 'created' : 'updated'), device: toDevice(stored.get(write.id) ?? freshRow(context, write))
-  }))
+  return writes.map(
+    (write): DeviceChange => ({
+      change: write.to.change ?? (appeared(write) ? 'created' : 'updated'),
+      device: toDevice(stored.get(write.id) ?? freshRow(context, write))
+    })
+  )
 }
 
 /** A new row is what its record says: no need to read it back. */
-function freshRow (context: MergeContext, { id, record, to }: Write): DeviceRow {
+function freshRow(context: MergeContext, { id, record, to }: Write): DeviceRow {
   const row: Record<string, unknown> = {
-    id, tenant_id: context.tenantId, connection_id: context.connectionId, provider: context.provider, external_id: record.externalId,
-    client_ref: to.clientRef, assignment: to.assignment, asset_ref: null, pending_os_patches: null, removed_at: null,
-    observed_at: record.observedAt, updated_at: record.observedAt,
-    online: record.status.online, last_seen_at: record.status.lastSeenAt, uptime_seconds: record.status.uptimeSeconds, free_bytes: record.status.freeBytes
+    id,
+    tenant_id: context.tenantId,
+    connection_id: context.connectionId,
+    provider: context.provider,
+    external_id: record.externalId,
+    client_ref: to.clientRef,
+    assignment: to.assignment,
+    asset_ref: null,
+    pending_os_patches: null,
+    removed_at: null,
+    observed_at: record.observedAt,
+    updated_at: record.observedAt,
+    online: record.status.online,
+    last_seen_at: record.status.lastSeenAt,
+    uptime_seconds: record.status.uptimeSeconds,
+    free_bytes: record.status.freeBytes
   }
-  const fields = { organizationExternalId: record.organizationExternalId, displayName: record.displayName, ...record.facts }
+  const fields = {
+    organizationExternalId: record.organizationExternalId,
+    displayName: record.displayName,
+    ...record.facts
+  }
   for (const [field, column] of deviceColumns) row[column] = fields[field] ?? initialValues[column] ?? null
   return row as DeviceRow
 }

@@ -18,23 +18,54 @@ export interface Pass {
   pages: number
 }
 
-interface PassRow { id: string, mode: SyncMode, started_at: unknown, checkpoint: Checkpoint | null, complete: boolean, pages: number, resumable: boolean }
+interface PassRow {
+  id: string
+  mode: SyncMode
+  started_at: unknown
+  checkpoint: Checkpoint | null
+  complete: boolean
+  pages: number
+  resumable: boolean
+}
 
 /** A checkpoint older than this says too little about a list that went on changing; the read starts over. */
 const resumeWithinHours = 6
 
 /**
- * Finds where to begin: an unfinished pass of the same mode goes on from its checkpoint, a finished incremental one hands its checkpoint on,
- * everything else starts over. `fresh` throws away what is there: the platform did not take the checkpoint.
+ * Finds where to begin: an unfinished pass of the same mode goes on from its checkpoint, a finished incremental one
+ * hands its checkpoint on, everything else starts over. `fresh` throws away what is there: the platform did not take
+ * the checkpoint.
  */
-export async function beginPass ({ transaction, t }: Database, attempt: Attempt, resource: ResourceName, mode: SyncMode, now: Date, fresh = false): Promise<Pass> {
+export async function beginPass(
+  { transaction, t }: Database,
+  attempt: Attempt,
+  resource: ResourceName,
+  mode: SyncMode,
+  now: Date,
+  fresh = false
+): Promise<Pass> {
   return await transaction(async trx => {
     await holdRun(trx, t, attempt)
-    const { rows } = await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, started_at > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
+    const { rows } =
+      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, started_at > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)
     const last = rows[0]
-    if (last !== undefined && !fresh && !last.complete && last.mode === mode && last.resumable && last.checkpoint !== null) {
-      return { id: last.id, resource, mode, startedAt: new Date(last.started_at as string), checkpoint: last.checkpoint, pages: Number(last.pages) }
+    if (
+      last !== undefined &&
+      !fresh &&
+      !last.complete &&
+      last.mode === mode &&
+      last.resumable &&
+      last.checkpoint !== null
+    ) {
+      return {
+        id: last.id,
+        resource,
+        mode,
+        startedAt: new Date(last.started_at as string),
+        checkpoint: last.checkpoint,
+        pages: Number(last.pages)
+      }
     }
     const checkpoint = !fresh && mode === 'incremental' && last?.complete === true ? last.checkpoint : null
     const pass: Pass = { id: randomUUID(), resource, mode, startedAt: now, checkpoint, pages: 0 }
@@ -53,18 +84,40 @@ export interface PageMark {
   refs?: string[]
 }
 
-/** Whether a page that was read after `since` showed the record. A record that is seen unchanged is not written: only its page knows. */
-export function seenSince (t: Tables, connectionId: string, resource: ResourceName, externalId: RawBuilder<unknown>, since: Date): RawBuilder<boolean> {
+/**
+ * Whether a page that was read after `since` showed the record. A record that is seen unchanged is not written: only
+ * its page knows.
+ */
+export function seenSince(
+  t: Tables,
+  connectionId: string,
+  resource: ResourceName,
+  externalId: RawBuilder<unknown>,
+  since: Date
+): RawBuilder<boolean> {
   return sql`exists (select 1 from ${t.page} p where p.connection_id = ${connectionId} and p.resource = ${resource} and p.observed_at > ${since.toISOString()}::timestamptz and ${externalId} = any(p.seen))`
 }
 
 /**
- * Last statement of a page's transaction: what was seen, where to go on, how far the run is. `quiet`: the page told nobody anything. Then the
- * commit need not wait for the disk: a database that crashes forgets the page together with its checkpoint, and it is read again. Whoever
- * goes on without having noticed finds fewer pages than it has committed, and gets `RMM_ERR_STALE_ATTEMPT`.
+ * Last statement of a page's transaction: what was seen, where to go on, how far the run is. `quiet`: the page told
+ * nobody anything. Then the commit need not wait for the disk: a database that crashes forgets the page together with
+ * its checkpoint, and it is read again. Whoever goes on without having noticed finds fewer pages than it has
+ * committed, and gets `RMM_ERR_STALE_ATTEMPT`.
  */
-export async function markPages (trx: Db, t: Tables, attempt: Attempt, pass: Pass, marks: PageMark[], checkpoint: Checkpoint | null, state: PageProgress, quiet: boolean): Promise<void> {
-  const pages = marks.map(mark => sql`(${attempt.tenantId}, ${attempt.connectionId}::uuid, ${pass.id}::uuid, ${pass.resource}, ${mark.observedAt.toISOString()}::timestamptz, ${textArray(mark.seen)}, ${mark.refs === undefined ? null : textArray(mark.refs)})`)
+export async function markPages(
+  trx: Db,
+  t: Tables,
+  attempt: Attempt,
+  pass: Pass,
+  marks: PageMark[],
+  checkpoint: Checkpoint | null,
+  state: PageProgress,
+  quiet: boolean
+): Promise<void> {
+  const pages = marks.map(
+    mark =>
+      sql`(${attempt.tenantId}, ${attempt.connectionId}::uuid, ${pass.id}::uuid, ${pass.resource}, ${mark.observedAt.toISOString()}::timestamptz, ${textArray(mark.seen)}, ${mark.refs === undefined ? null : textArray(mark.refs)})`
+  )
   const { rows } = await sql`
     with marked as (insert into ${t.page} (tenant_id, connection_id, pass_id, resource, observed_at, seen, refs) values ${sql.join(pages)}),
     checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, updated_at = now()
@@ -76,14 +129,20 @@ export async function markPages (trx: Db, t: Tables, attempt: Attempt, pass: Pas
   if (rows.length === 0) throw new StaleAttemptError()
 }
 
-/** Closes a pass; pages of older passes have nothing left to say and go. Throws `RMM_ERR_STALE_ATTEMPT` where not all of it is there. */
-export async function completePass (trx: Db, t: Tables, attempt: Attempt, pass: Pass): Promise<void> {
-  const { rows } = await sql`update ${t.pass} set complete = true, updated_at = now() where id = ${pass.id} and pages = ${pass.pages} returning id`.execute(trx)
+/**
+ * Closes a pass; pages of older passes have nothing left to say and go. Throws `RMM_ERR_STALE_ATTEMPT` where not all
+ * of it is there.
+ */
+export async function completePass(trx: Db, t: Tables, attempt: Attempt, pass: Pass): Promise<void> {
+  const { rows } =
+    await sql`update ${t.pass} set complete = true, updated_at = now() where id = ${pass.id} and pages = ${pass.pages} returning id`.execute(
+      trx
+    )
   if (rows.length === 0) throw new StaleAttemptError()
   await sql`delete from ${t.page} where connection_id = ${attempt.connectionId} and resource = ${pass.resource} and pass_id <> ${pass.id}
     and created_at < now() - interval '1 hour'`.execute(trx)
 }
 
-function json (checkpoint: Checkpoint | null): string | null {
+function json(checkpoint: Checkpoint | null): string | null {
   return checkpoint === null ? null : JSON.stringify(checkpoint)
 }

@@ -15,8 +15,8 @@ export interface DeviceRow {
   asset_ref: string | null
   asset_type: 'workstation' | 'server'
   display_name: string
-  volumes: Array<{ name: string, totalBytes: number | null }>
-  antivirus: { provider: string | null, status: string | null } | null
+  volumes: Array<{ name: string; totalBytes: number | null }>
+  antivirus: { provider: string | null; status: string | null } | null
   free_bytes: Array<number | null> | null
   mac_addresses: string[]
   tags: string[]
@@ -31,22 +31,24 @@ export const deviceSelect: RawBuilder<unknown> = sql.raw(`
   d.pending_os_patches, d.location, d.tags, d.maintenance_mode, d.removed_at, d.updated_at,
   greatest(d.observed_at, s.observed_at) as observed_at, s.online, s.last_seen_at, s.uptime_seconds, s.free_bytes`)
 
-export function deviceFrom (t: Tables): RawBuilder<unknown> {
+export function deviceFrom(t: Tables): RawBuilder<unknown> {
   return sql`${t.device} d left join ${t.device_status} s on s.device_id = d.id`
 }
 
-function used (totalBytes: number | null, freeBytes: number | null): number | null {
+function used(totalBytes: number | null, freeBytes: number | null): number | null {
   if (totalBytes === null || freeBytes === null || totalBytes <= 0) return null
   return Math.round(Math.min(Math.max(1 - freeBytes / totalBytes, 0), 1) * 10_000) / 10_000
 }
 
 /** Counted from the last reboot where that is known: it goes on between two reads. */
-function uptimeOf (row: DeviceRow): number | null {
+function uptimeOf(row: DeviceRow): number | null {
   const rebooted = isoOrNull(row['last_reboot_at'])
-  return rebooted === null ? numberOrNull(row['uptime_seconds']) : Math.max(0, Math.round((Date.now() - Date.parse(rebooted)) / 1000))
+  return rebooted === null
+    ? numberOrNull(row['uptime_seconds'])
+    : Math.max(0, Math.round((Date.now() - Date.parse(rebooted)) / 1000))
 }
 
-export function toDevice (row: DeviceRow): Device {
+export function toDevice(row: DeviceRow): Device {
   const online = row['online'] === true && row['removed_at'] === null
   return {
     id: row.id,
@@ -78,7 +80,12 @@ export function toDevice (row: DeviceRow): Device {
     ramBytes: numberOrNull(row['ram_bytes']),
     volumes: row.volumes.map((volume, i) => {
       const freeBytes = row.free_bytes?.[i] ?? null
-      return { name: volume.name, totalBytes: volume.totalBytes, freeBytes, utilization: used(volume.totalBytes, freeBytes) }
+      return {
+        name: volume.name,
+        totalBytes: volume.totalBytes,
+        freeBytes,
+        utilization: used(volume.totalBytes, freeBytes)
+      }
     }),
     antivirus: row.antivirus ?? { provider: null, status: null },
     pendingOsPatches: numberOrNull(row['pending_os_patches']),
@@ -91,6 +98,6 @@ export function toDevice (row: DeviceRow): Device {
   }
 }
 
-export function toDeviceDetail (row: DeviceRow): DeviceDetail {
+export function toDeviceDetail(row: DeviceRow): DeviceDetail {
   return { ...toDevice(row), details: (row['details'] ?? {}) as Record<string, unknown> }
 }

@@ -9,15 +9,43 @@ import type { Beat, ComparedRow, MergeContext, Write } from './shapes.ts'
 /** The statements of the device merge: each takes a whole page. */
 
 const compared: RowColumns = [
-  ['external_id', 'text'], ['organization', 'text'], ['told', 'boolean'], ['hash', 'text'], ['status_hash', 'text'], ['observed_at', 'timestamptz'], ['revision', 'text']
+  ['external_id', 'text'],
+  ['organization', 'text'],
+  ['told', 'boolean'],
+  ['hash', 'text'],
+  ['status_hash', 'text'],
+  ['observed_at', 'timestamptz'],
+  ['revision', 'text']
 ]
 
-/** One row for every record that is new, differs or has no client; what is stored and seen the same way does not come back. */
-export async function compareDevices (trx: Db, t: Tables, connectionId: string, records: NormalDevice[], touch: boolean): Promise<ComparedRow[]> {
-  const oldest = records.reduce((min, record) => record.observedAt < min ? record.observedAt : min, records[0]!.observedAt)
-  const rows = joinRows(records.map(record => joinFields([
-    record.externalId, fieldOf(record.organizationExternalId), fieldOf(record.organizationTold), record.hash, record.status.hash, fieldOf(record.observedAt), fieldOf(revisionOf(record))
-  ])))
+/**
+ * One row for every record that is new, differs or has no client; what is stored and seen the same way does not come
+ * back.
+ */
+export async function compareDevices(
+  trx: Db,
+  t: Tables,
+  connectionId: string,
+  records: NormalDevice[],
+  touch: boolean
+): Promise<ComparedRow[]> {
+  const oldest = records.reduce(
+    (min, record) => (record.observedAt < min ? record.observedAt : min),
+    records[0]!.observedAt
+  )
+  const rows = joinRows(
+    records.map(record =>
+      joinFields([
+        record.externalId,
+        fieldOf(record.organizationExternalId),
+        fieldOf(record.organizationTold),
+        record.hash,
+        record.status.hash,
+        fieldOf(record.observedAt),
+        fieldOf(revisionOf(record))
+      ])
+    )
+  )
   const result = await sql<ComparedRow>`
     with later as (
       select seen_id, max(p.observed_at) as observed_at from ${t.page} p, unnest(p.seen) seen_id
@@ -40,41 +68,77 @@ export async function compareDevices (trx: Db, t: Tables, connectionId: string, 
     where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or s.hash is distinct from x.status_hash or d.removed_at is not null
       or s.inventory_revision is distinct from coalesce(x.revision, s.inventory_revision)
       or d.assignment <> coalesce(o.assignment, 'unmapped')
-      or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(trx)
+      or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(
+    trx
+  )
   return result.rows.map(row => ({ ...row, target_client: row.target === 'mapped' ? row.target_client : null }))
 }
 
 const statusColumns: RowColumns = [
-  ['online', 'boolean'], ['lastSeenAt', 'timestamptz'], ['uptimeSeconds', 'bigint'], ['freeBytes', 'jsonb'], ['statusHash', 'text'], ['revision', 'text']
+  ['online', 'boolean'],
+  ['lastSeenAt', 'timestamptz'],
+  ['uptimeSeconds', 'bigint'],
+  ['freeBytes', 'jsonb'],
+  ['statusHash', 'text'],
+  ['revision', 'text']
 ]
 
-function statusFields (record: NormalDevice): string {
+function statusFields(record: NormalDevice): string {
   const { online, lastSeenAt, uptimeSeconds, freeBytes, hash } = record.status
-  return joinFields([fieldOf(online), fieldOf(lastSeenAt), fieldOf(uptimeSeconds), fieldOf(freeBytes), hash, fieldOf(revisionOf(record))])
+  return joinFields([
+    fieldOf(online),
+    fieldOf(lastSeenAt),
+    fieldOf(uptimeSeconds),
+    fieldOf(freeBytes),
+    hash,
+    fieldOf(revisionOf(record))
+  ])
 }
 
 /** Inserts the heartbeats of `x`, which has `id`, `observedAt` and the columns above. */
-function insertStatus (t: Tables, context: MergeContext, x: RawBuilder<unknown>): RawBuilder<unknown> {
+function insertStatus(t: Tables, context: MergeContext, x: RawBuilder<unknown>): RawBuilder<unknown> {
   return sql`insert into ${t.device_status} as s (device_id, tenant_id, connection_id, online, last_seen_at, uptime_seconds, free_bytes, hash, observed_at, inventory_revision, inventory_observed_at)
     select x.id, ${context.tenantId}, ${context.connectionId}::uuid, x.online, x."lastSeenAt", x."uptimeSeconds", coalesce(x."freeBytes", '[]'), x."statusHash", x."observedAt",
       x.revision, case when x.revision is not null then x."observedAt" end from ${x}`
 }
 
 const deviceFields: RowColumns = deviceColumns.map(([field, , type]) => [field, type])
-const written: RowColumns = [['id', 'uuid'], ['hash', 'text'], ['observedAt', 'timestamptz'], ['clientRef', 'text'], ['assignment', 'text']]
+const written: RowColumns = [
+  ['id', 'uuid'],
+  ['hash', 'text'],
+  ['observedAt', 'timestamptz'],
+  ['clientRef', 'text'],
+  ['assignment', 'text']
+]
 
-function writtenFields ({ id, record, row, to }: Write): string {
-  return joinFields([id, hashToStore(record, row.hash), fieldOf(record.observedAt), fieldOf(to.clientRef), to.assignment])
+function writtenFields({ id, record, row, to }: Write): string {
+  return joinFields([
+    id,
+    hashToStore(record, row.hash),
+    fieldOf(record.observedAt),
+    fieldOf(to.clientRef),
+    to.assignment
+  ])
 }
 
 const literal = (value: unknown): string => `'${typeof value === 'string' ? value : JSON.stringify(value)}'`
 const insertColumns = sql.raw(deviceColumns.map(([, column]) => column).join(', '))
-const insertValues = sql.raw(deviceColumns.map(([field, column]) => initialValues[column] === undefined ? `x."${field}"` : `coalesce(x."${field}", ${literal(initialValues[column])})`).join(', '))
+const insertValues = sql.raw(
+  deviceColumns
+    .map(([field, column]) =>
+      initialValues[column] === undefined ? `x."${field}"` : `coalesce(x."${field}", ${literal(initialValues[column])})`
+    )
+    .join(', ')
+)
 const freshColumns: RowColumns = [...written, ['externalId', 'text'], ...statusColumns, ...deviceFields]
 
 /** New devices with their heartbeats. */
-export async function insertDevices (trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<void> {
-  const rows = joinRows(writes.map(write => joinFields([writtenFields(write), write.record.externalId, statusFields(write.record), write.record.row])))
+export async function insertDevices(trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<void> {
+  const rows = joinRows(
+    writes.map(write =>
+      joinFields([writtenFields(write), write.record.externalId, statusFields(write.record), write.record.row])
+    )
+  )
   await sql`
     with x as materialized (select * from ${rowSet(rows, freshColumns)}), inserted as (
       insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, ${insertColumns})
@@ -83,29 +147,53 @@ export async function insertDevices (trx: Db, t: Tables, context: MergeContext, 
 }
 
 /** A null means "not told" and never erases; only where a device belongs can be told to be nowhere. */
-const updates = sql.raw(deviceColumns.map(([field, column]) => column === 'organization_external_id'
-  ? 'organization_external_id = case when x."organizationTold" then x."organizationExternalId" else d.organization_external_id end'
-  : column === 'details'
-    ? `details = case when x."detailsPartial" then d.details || coalesce(x.details, '{}') else coalesce(x.details, d.details) end`
-    : `${column} = coalesce(x."${field}", d.${column})`).join(', '))
-const updatedColumns: RowColumns = [...written, ['organizationTold', 'boolean'], ['detailsPartial', 'boolean'], ...deviceFields]
+const updates = sql.raw(
+  deviceColumns
+    .map(([field, column]) =>
+      column === 'organization_external_id'
+        ? 'organization_external_id = case when x."organizationTold" then x."organizationExternalId" else d.organization_external_id end'
+        : column === 'details'
+          ? `details = case when x."detailsPartial" then d.details || coalesce(x.details, '{}') else coalesce(x.details, d.details) end`
+          : `${column} = coalesce(x."${field}", d.${column})`
+    )
+    .join(', ')
+)
+const updatedColumns: RowColumns = [
+  ...written,
+  ['organizationTold', 'boolean'],
+  ['detailsPartial', 'boolean'],
+  ...deviceFields
+]
 
 /** Returns the ids of those that were written: not what has become newer meanwhile. */
-export async function updateDevices (trx: Db, t: Tables, connectionId: string, writes: Write[]): Promise<Set<string>> {
-  const rows = joinRows(writes.map(write => joinFields([writtenFields(write), fieldOf(write.record.organizationTold), fieldOf(write.record.detailsPartial), write.record.row])))
+export async function updateDevices(trx: Db, t: Tables, connectionId: string, writes: Write[]): Promise<Set<string>> {
+  const rows = joinRows(
+    writes.map(write =>
+      joinFields([
+        writtenFields(write),
+        fieldOf(write.record.organizationTold),
+        fieldOf(write.record.detailsPartial),
+        write.record.row
+      ])
+    )
+  )
   const updated = await sql<{ id: string }>`
     update ${t.device} d set ${updates}, client_ref = x."clientRef", assignment = x.assignment, hash = x.hash, observed_at = x."observedAt",
       removed_at = null, updated_at = now()
     from ${rowSet(rows, updatedColumns)}
-    where d.id = x.id and d.connection_id = ${connectionId} and d.observed_at <= x."observedAt" returning d.id`.execute(trx)
+    where d.id = x.id and d.connection_id = ${connectionId} and d.observed_at <= x."observedAt" returning d.id`.execute(
+    trx
+  )
   return new Set(updated.rows.map(({ id }) => id))
 }
 
 const beatColumns: RowColumns = [['id', 'uuid'], ['observedAt', 'timestamptz'], ...statusColumns]
 
 /** The heartbeats of devices that are there, in the narrow table. A null keeps what is known, as everywhere. */
-export async function writeStatus (trx: Db, t: Tables, context: MergeContext, beats: Beat[]): Promise<void> {
-  const rows = joinRows(beats.map(({ id, record }) => joinFields([id, fieldOf(record.observedAt), statusFields(record)])))
+export async function writeStatus(trx: Db, t: Tables, context: MergeContext, beats: Beat[]): Promise<void> {
+  const rows = joinRows(
+    beats.map(({ id, record }) => joinFields([id, fieldOf(record.observedAt), statusFields(record)]))
+  )
   await sql`${insertStatus(t, context, rowSet(rows, beatColumns))}
     on conflict (device_id) do update set hash = excluded.hash, observed_at = excluded.observed_at,
       online = coalesce(excluded.online, s.online), last_seen_at = coalesce(excluded.last_seen_at, s.last_seen_at), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),

@@ -1,5 +1,15 @@
 import { sql } from 'kysely'
-import type { List, PageQuery, ResourceName, Run, RunItem, RunStatus, RunTotals, RunTrigger, SyncMode } from '../../../types.ts'
+import type {
+  List,
+  PageQuery,
+  ResourceName,
+  Run,
+  RunItem,
+  RunStatus,
+  RunTotals,
+  RunTrigger,
+  SyncMode
+} from '../../../types.ts'
 import { stableJson } from '../../model/index.ts'
 import { limitOf, readCursor, toList } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
@@ -33,11 +43,22 @@ export interface RunRow {
 
 export const noTotals: RunTotals = { created: 0, updated: 0, unchanged: 0, removed: 0, unmapped: 0, failed: 0 }
 
-export function toRun (row: RunRow): Run {
+export function toRun(row: RunRow): Run {
   return {
-    id: row.id, connectionId: row.connection_id, trigger: row.trigger, resources: row.resources, mode: row.mode, transport: row.transport, status: row.status,
-    queuedAt: iso(row.queued_at), startedAt: isoOrNull(row.started_at), finishedAt: isoOrNull(row.finished_at),
-    progress: row.progress, totals: { ...noTotals, ...row.totals }, summary: row.summary, error: row.error
+    id: row.id,
+    connectionId: row.connection_id,
+    trigger: row.trigger,
+    resources: row.resources,
+    mode: row.mode,
+    transport: row.transport,
+    status: row.status,
+    queuedAt: iso(row.queued_at),
+    startedAt: isoOrNull(row.started_at),
+    finishedAt: isoOrNull(row.finished_at),
+    progress: row.progress,
+    totals: { ...noTotals, ...row.totals },
+    summary: row.summary,
+    error: row.error
   }
 }
 
@@ -53,69 +74,109 @@ export interface NewRun {
 }
 
 /** One active run per connection: a second insert finds the partial unique index and returns null. */
-export async function insertRun (trx: Db, t: Tables, run: NewRun): Promise<RunRow | null> {
+export async function insertRun(trx: Db, t: Tables, run: NewRun): Promise<RunRow | null> {
   const progress = run.resources.map(resource => ({ resource, pages: 0, processed: 0, complete: false }))
-  const { rows } = await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, force, transport, progress, totals)
+  const { rows } =
+    await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, force, transport, progress, totals)
     values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb)
-    on conflict (connection_id) where status in ('queued', 'running', 'interrupted') do nothing returning *`.execute(trx)
+    on conflict (connection_id) where status in ('queued', 'running', 'interrupted') do nothing returning *`.execute(
+      trx
+    )
   return rows[0] ?? null
 }
 
-export async function activeRun (db: Db, t: Tables, connectionId: string): Promise<RunRow | null> {
-  const { rows } = await sql<RunRow>`select * from ${t.run} where connection_id = ${connectionId} and status in ('queued', 'running', 'interrupted')`.execute(db)
+export async function activeRun(db: Db, t: Tables, connectionId: string): Promise<RunRow | null> {
+  const { rows } =
+    await sql<RunRow>`select * from ${t.run} where connection_id = ${connectionId} and status in ('queued', 'running', 'interrupted')`.execute(
+      db
+    )
   return rows[0] ?? null
 }
 
-export async function deleteQueuedRun ({ db, t }: Database, runId: string): Promise<void> {
+export async function deleteQueuedRun({ db, t }: Database, runId: string): Promise<void> {
   await sql`delete from ${t.run} where id = ${runId} and status = 'queued' and attempt = 0`.execute(db)
 }
 
-export async function findRun ({ db, t }: Database, tenantId: string, id: string): Promise<RunRow | null> {
+export async function findRun({ db, t }: Database, tenantId: string, id: string): Promise<RunRow | null> {
   if (!isId(id)) return null
   const { rows } = await sql<RunRow>`select * from ${t.run} where id = ${id} and tenant_id = ${tenantId}`.execute(db)
   return rows[0] ?? null
 }
 
 /** For the engine, which serves every tenant. */
-export async function runById ({ db, t }: Database, id: string): Promise<RunRow | null> {
+export async function runById({ db, t }: Database, id: string): Promise<RunRow | null> {
   const { rows } = await sql<RunRow>`select * from ${t.run} where id = ${id}`.execute(db)
   return rows[0] ?? null
 }
 
-export async function listRuns ({ db, t }: Database, tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Run>> {
+export async function listRuns(
+  { db, t }: Database,
+  tenantId: string,
+  connectionId: string,
+  query?: PageQuery
+): Promise<List<Run>> {
   const limit = limitOf(query)
   const after = readCursor(query?.cursor, ['time', 'id'])
-  const { rows } = await sql<RunRow>`select * from ${t.run} where tenant_id = ${tenantId} and connection_id = ${connectionId}
+  const { rows } =
+    await sql<RunRow>`select * from ${t.run} where tenant_id = ${tenantId} and connection_id = ${connectionId}
     ${after === null ? sql`` : sql`and (queued_at, id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by queued_at desc, id desc limit ${limit + 1}`.execute(db)
   return toList(rows, limit, toRun, row => [iso(row.queued_at), row.id])
 }
 
-export async function listRunItems ({ db, t }: Database, tenantId: string, runId: string, query: PageQuery & { outcome?: RunItem['outcome'] } = {}): Promise<List<RunItem>> {
+export async function listRunItems(
+  { db, t }: Database,
+  tenantId: string,
+  runId: string,
+  query: PageQuery & { outcome?: RunItem['outcome'] } = {}
+): Promise<List<RunItem>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['number'])
-  const { rows } = await sql<{ id: string | number, resource: string, external_id: string | null, outcome: RunItem['outcome'], reason: string }>`
+  const { rows } = await sql<{
+    id: string | number
+    resource: string
+    external_id: string | null
+    outcome: RunItem['outcome']
+    reason: string
+  }>`
     select id, resource, external_id, outcome, reason from ${t.run_item} where run_id = ${runId} and tenant_id = ${tenantId}
     ${query.outcome === undefined ? sql`` : sql`and outcome = ${query.outcome}`} ${after === null ? sql`` : sql`and id > ${after[0]}::bigint`}
     order by id limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, row => ({ resource: row.resource, externalId: row.external_id, outcome: row.outcome, reason: row.reason }), row => [String(row.id)])
+  return toList(
+    rows,
+    limit,
+    row => ({ resource: row.resource, externalId: row.external_id, outcome: row.outcome, reason: row.reason }),
+    row => [String(row.id)]
+  )
 }
 
-export async function insertRunItems (trx: Db, t: Tables, run: { id: string, tenantId: string, connectionId: string }, items: RunItem[]): Promise<void> {
+export async function insertRunItems(
+  trx: Db,
+  t: Tables,
+  run: { id: string; tenantId: string; connectionId: string },
+  items: RunItem[]
+): Promise<void> {
   if (items.length === 0) return
   await sql`insert into ${t.run_item} (tenant_id, connection_id, run_id, resource, external_id, outcome, reason)
     select ${run.tenantId}, ${run.connectionId}::uuid, ${run.id}::uuid, x.resource, x."externalId", x.outcome, left(x.reason, 2000)
-    from jsonb_to_recordset(${stableJson(items)}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(trx)
+    from jsonb_to_recordset(${stableJson(items)}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(
+    trx
+  )
 }
 
-export async function requestCancel ({ db, t }: Database, tenantId: string, runId: string): Promise<RunRow | null> {
+export async function requestCancel({ db, t }: Database, tenantId: string, runId: string): Promise<RunRow | null> {
   if (!isId(runId)) return null
-  const { rows } = await sql<RunRow>`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
-    where id = ${runId} and tenant_id = ${tenantId} and status in ('queued', 'running', 'interrupted') returning *`.execute(db)
+  const { rows } =
+    await sql<RunRow>`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
+    where id = ${runId} and tenant_id = ${tenantId} and status in ('queued', 'running', 'interrupted') returning *`.execute(
+      db
+    )
   return rows[0] ?? null
 }
 
 /** Ended runs go after a while, with their items; a batch at a time. */
-export async function pruneRuns ({ db, t }: Database, keepDays: number): Promise<void> {
-  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepDays} * interval '1 day' limit 1000)`.execute(db)
+export async function pruneRuns({ db, t }: Database, keepDays: number): Promise<void> {
+  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepDays} * interval '1 day' limit 1000)`.execute(
+    db
+  )
 }
