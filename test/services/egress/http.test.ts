@@ -17,7 +17,7 @@ import { isPrivateAddress } from '../../../src/services/egress/hosts.ts'
 import { createEgress, createRateLimiter, type EgressOptions, hostsOf } from '../../../src/services/egress/egress.ts'
 
 const secret = 'sk-very/secret+value'
-const pem = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url), 'utf8')
+const pem = (name: string) => readFileSync(new URL(`../../fixtures/tls/${name}`, import.meta.url), 'utf8')
 
 type Test = import('tap').Test
 
