@@ -113,7 +113,7 @@ async function ourHost({
   })
   return {
     app,
-    path: new URL(webhook!.url).pathname,
+    path: new URL(webhook!.url!).pathname,
     secret: webhook!.secret,
     close: async () => {
       await app.close()

@@ -5,6 +5,7 @@ import type {
   Connection,
   ConnectionTest,
   CreateConnection,
+  CreatedConnection,
   Delivery,
   Device,
   DeviceDetail,
@@ -38,10 +39,7 @@ export interface Rmm {
   connections: {
     list(tenantId: string, query?: PageQuery & { provider?: string }): Promise<List<Connection>>
     /** Checked live before anything is stored. Throws `RMM_ERR_CONNECTION_CHECK` with the platform's hint. */
-    create(
-      tenantId: string,
-      input: CreateConnection
-    ): Promise<{ connection: Connection; webhook: WebhookSecret | null }>
+    create(tenantId: string, input: CreateConnection): Promise<CreatedConnection>
     get(tenantId: string, id: string): Promise<Connection>
     update(tenantId: string, id: string, change: UpdateConnection): Promise<Connection>
     test(tenantId: string, id: string): Promise<ConnectionTest>

@@ -94,6 +94,15 @@ export interface WebhookSecret {
   secret: string
 }
 
+/** A connection that was just made. */
+export interface CreatedConnection {
+  connection: Connection
+  /** Null where the provider has no webhooks. `url` is null where no `publicUrl` is set: platforms cannot reach us. */
+  webhook: { url: string | null; secret: string } | null
+  /** What works but should be looked at, e.g. missing rights. */
+  warnings: string[]
+}
+
 export interface ConnectionTest {
   ok: true
   account: string

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { alertRoutes } from './alerts.ts'
+import { protectAnswers, tellPathLimits } from './answers.ts'
 import { pinCompilers } from './compilers.ts'
 import { connectionRoutes } from './connections.ts'
 import { deviceGroupRoutes } from './device-groups.ts'
@@ -65,6 +66,8 @@ export async function routes(
   app.setSchemaErrorFormatter(validationError)
   app.setErrorHandler(answerError)
   for (const schema of sharedSchemas) app.addSchema(schema)
+  protectAnswers(app)
+  tellPathLimits(app)
   markHandling(app)
 
   const options = { rmm, tenant, authorize, webhooks, signal }

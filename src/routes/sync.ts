@@ -141,10 +141,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
       const serialize = (state: Run) => reply.serializeInput(state as never, RunSchema as never) as string
       const stream = Readable.from(runEvents(run, sync.watch(tenantId, runId, ends), { serialize, signal: ends }))
       stream.once('error', error => request.log.error({ err: error }, 'the event stream of a run broke off'))
-      reply
-        .header('content-type', 'text/event-stream')
-        .header('cache-control', 'no-store')
-        .header('x-accel-buffering', 'no')
+      reply.header('content-type', 'text/event-stream').header('x-accel-buffering', 'no')
       return reply.send(stream as never)
     }
   )

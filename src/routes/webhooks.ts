@@ -50,7 +50,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app
         tags,
         params: ConnectionParams,
         querystring: PageQuerySchema,
-        response: { 200: ListOf(ref(DeliverySchema), 'Deliveries'), ...errors(404) }
+        response: { 200: ListOf(ref(DeliverySchema), 'Deliveries'), ...errors(404, 409) }
       }
     },
     request => webhooks.deliveries(tenantOf(request), request.params.connectionId, request.query)

@@ -101,6 +101,8 @@ export const strings = {
   connectedTitle: '{name} is connected',
   keepSecret: 'Keep the webhook secret now',
   keepSecretText: 'It is shown only this once. You need it to set up live updates; you can make a new one at any time.',
+  keepSecretNoAddress:
+    'It is shown only this once; you can make a new one at any time. Live updates need an address: this server has not been told the one under which platforms reach it (publicUrl).',
   secretStored: 'A value is stored. It is never shown.',
   secretWrite: 'Write-only: it is encrypted and never shown again.',
   test: 'Test connection',

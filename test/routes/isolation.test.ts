@@ -34,7 +34,7 @@ async function inhabited(t: Parameters<typeof build>[0]) {
   )
   const accepted = await host.app.inject({
     method: 'POST',
-    url: new URL(webhook!.url).pathname,
+    url: new URL(webhook!.url!).pathname,
     headers: sent.headers,
     payload: sent.rawBody
   })

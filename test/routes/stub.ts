@@ -173,7 +173,7 @@ const list = <T>(item: T) => ({ items: [item], nextCursor: 'next' })
 export const answers: Record<string, unknown> = {
   'providers.list': [provider],
   'connections.list': list(connection),
-  'connections.create': { connection, webhook: { url: 'https://x', secret: 'shown-once' } },
+  'connections.create': { connection, webhook: { url: 'https://x', secret: 'shown-once' }, warnings: ['w'] },
   'connections.get': connection,
   'connections.update': connection,
   'connections.test': { ok: true, account: 'Acme', checkedAt: at, warnings: ['w'] },

@@ -100,9 +100,14 @@ export const UpdateConnectionSchema = Input({ secrets: Type.Optional(secrets), .
 export const CreatedConnectionSchema = Type.Object(
   {
     connection: ref(ConnectionSchema),
-    webhook: Nullable(WebhookSecretSchema, {
-      description: 'Null where the provider has no webhooks or no publicUrl is set.'
-    })
+    webhook: Nullable(
+      Type.Object({
+        url: NullableText('The address to give to the platform; null where the host has set no publicUrl.'),
+        secret: Text('The signing secret, shown this once.')
+      }),
+      { description: 'What the operator pastes into the platform; null where the provider has no webhooks.' }
+    ),
+    warnings: Type.Array(Type.String(), { description: 'What works but should be looked at, e.g. missing rights.' })
   },
   { description: 'Stored, after the platform accepted the secrets' }
 )

@@ -81,7 +81,7 @@ export function createConnections(
     const schedule = mergeSchedule(defaultSchedule, input.schedule)
     const name = nameOf(input.name, provider.name)
     const id = randomUUID()
-    const { account } = await check(provider, id, config, secrets).catch(error => {
+    const { account, warnings } = await check(provider, id, config, secrets).catch(error => {
       clients.forget(id)
       throw error
     })
@@ -114,7 +114,8 @@ export function createConnections(
     })
     return {
       connection: await read(tenantId, id),
-      webhook: hookSecret === null ? null : { url: core.hooksUrl + hookKey, secret: hookSecret }
+      webhook: hookSecret === null ? null : { url: core.isPublic ? core.hooksUrl + hookKey : null, secret: hookSecret },
+      warnings
     }
   }
 

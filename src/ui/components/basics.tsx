@@ -134,6 +134,21 @@ export function Notice({
   )
 }
 
+/** What works on the platform but should be looked at; nothing where there is none. */
+export function Warnings({ warnings }: { warnings: string[] }) {
+  const { t } = useUi()
+  if (warnings.length === 0) return null
+  return (
+    <Notice tone='warn' title={t('warnings')}>
+      <ul>
+        {warnings.map(warning => (
+          <li key={warning}>{warning}</li>
+        ))}
+      </ul>
+    </Notice>
+  )
+}
+
 /** What was loaded, or that it is being loaded, or why it could not be. */
 export function Show<T>({
   of: { data, error, reload },

@@ -1,19 +1,14 @@
 import { useMemo, useState } from 'preact/hooks'
-import type { Connection, ProviderInfo, WebhookSecret } from '../../types.ts'
-import { Copy, Link, Notice, Problem } from '../components/basics.tsx'
+import type { CreatedConnection, ProviderInfo } from '../../types.ts'
+import { Copy, Link, Notice, Problem, Warnings } from '../components/basics.tsx'
 import { Field, submitting } from '../components/field.tsx'
 import { check, filled, initial, locate, SchemaFields, type Values, type Wrong } from '../components/schema-form.tsx'
 import { useDoing, useProviders, useUi, useUnsaved } from '../context.ts'
 
-interface Connected {
-  connection: Connection
-  webhook: WebhookSecret | null
-}
-
 export function ConnectPage({ providerId }: { providerId: string }) {
   const { t } = useUi()
   const provider = useProviders().get(providerId)
-  const [made, setMade] = useState<Connected | null>(null)
+  const [made, setMade] = useState<CreatedConnection | null>(null)
   if (provider === undefined) return <Problem error={new Error(t('notFound'))} />
   return (
     <>
@@ -64,7 +59,7 @@ export function useCredentials(provider: ProviderInfo, stored: Values, error: un
   }
 }
 
-function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (made: Connected) => void }) {
+function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (made: CreatedConnection) => void }) {
   const { api, t, router } = useUi()
   const doing = useDoing()
   const [name, setName] = useState(provider.name)
@@ -124,16 +119,17 @@ function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (ma
   )
 }
 
-function Done({ made: { connection, webhook } }: { made: Connected }) {
+function Done({ made: { connection, webhook, warnings } }: { made: CreatedConnection }) {
   const { t } = useUi()
   return (
     <div class='card narrow'>
       <Notice tone='ok' title={t('testOk', { account: connection.account ?? connection.name })} />
+      <Warnings warnings={warnings} />
       {webhook && (
         <>
           <h2>{t('keepSecret')}</h2>
-          <p>{t('keepSecretText')}</p>
-          <Copy label={t('webhookUrl')} value={webhook.url} />
+          <p>{t(webhook.url === null ? 'keepSecretNoAddress' : 'keepSecretText')}</p>
+          {webhook.url !== null && <Copy label={t('webhookUrl')} value={webhook.url} />}
           <Copy label={t('webhookSecret')} value={webhook.secret} />
         </>
       )}
@@ -146,7 +142,7 @@ function Done({ made: { connection, webhook } }: { made: Connected }) {
         <Link class='button primary' to={`connections/${connection.id}/sync`}>
           {t('openSync')}
         </Link>
-        {webhook && (
+        {webhook !== null && webhook.url !== null && (
           <Link class='button' to={`connections/${connection.id}/webhook`}>
             {t('webhookSteps')}
           </Link>

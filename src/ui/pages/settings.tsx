@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import type { Connection, ConnectionTest, MovePolicy } from '../../types.ts'
-import { Card, Notice, Problem } from '../components/basics.tsx'
+import { Card, Notice, Problem, Warnings } from '../components/basics.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { Field, Select, submitting } from '../components/field.tsx'
 import { SchemaFields } from '../components/schema-form.tsx'
@@ -24,15 +24,7 @@ export function TestButton({ id, onDone }: { id: string; onDone: () => void }) {
       </button>
       <Problem error={doing.error} retry={doing.retry} />
       {result && <Notice tone='ok' title={t('testOk', { account: result.account })} />}
-      {result && result.warnings.length > 0 && (
-        <Notice tone='warn' title={t('warnings')}>
-          <ul>
-            {result.warnings.map(warning => (
-              <li key={warning}>{warning}</li>
-            ))}
-          </ul>
-        </Notice>
-      )}
+      {result && <Warnings warnings={result.warnings} />}
     </div>
   )
 }
