@@ -115,7 +115,7 @@ export interface Rmm {
   }
   events: {
     /** In-process subscription, fed from the outbox after commit. Returns the unsubscribe function. */
-    on(type: RmmEventType | '*', listener: (event: RmmEvent) => void | Promise<void>): () => void
+    on<T extends RmmEventType>(type: T | '*', listener: (event: RmmEvent<T>) => void | Promise<void>): () => void
     /** Undelivered events per sink and the age of the oldest. */
     lag(): Promise<
       Array<{ sink: string; pending: number; oldestAgeMs: number | null; failures: number; lastError: string | null }>

@@ -1,12 +1,17 @@
 import type { EntityManager } from '@mikro-orm/core'
+import type { RmmEvent } from './events.ts'
+import type { alertSeverities, resourceNames, runTriggers, syncModes } from './words.ts'
+
+export { eventPayloads, eventTypes } from './events.ts'
+export type { EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
+export { resourceNames } from './words.ts'
 
 /**
  * The public vocabulary. Times in these shapes are ISO 8601 UTC strings, ids are opaque strings,
  * sizes are bytes. The shapes are those of the mounted routes, field for field.
  */
 
-export type ResourceName = 'organizations' | 'devices' | 'updates' | 'alerts'
-export const resourceNames = ['organizations', 'devices', 'updates', 'alerts'] as const
+export type ResourceName = (typeof resourceNames)[number]
 
 export interface Capabilities {
   connection: boolean
@@ -148,8 +153,8 @@ export interface Client {
 }
 
 export type RunStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'interrupted' | 'cancelled'
-export type RunTrigger = 'manual' | 'schedule' | 'webhook' | 'startup'
-export type SyncMode = 'full' | 'incremental'
+export type RunTrigger = (typeof runTriggers)[number]
+export type SyncMode = (typeof syncModes)[number]
 
 export interface RunTotals {
   created: number
@@ -254,7 +259,7 @@ export interface DeviceFilter {
   q?: string
 }
 
-export type AlertSeverity = 'critical' | 'major' | 'moderate' | 'minor'
+export type AlertSeverity = (typeof alertSeverities)[number]
 
 export interface Alert {
   id: string
@@ -370,37 +375,6 @@ export interface Delivery {
   lastError: string | null
   receivedAt: string
   processedAt: string | null
-}
-
-export const eventTypes = [
-  'RMM_SYNC_STARTED',
-  'RMM_SYNC_COMPLETED',
-  'RMM_SYNC_FAILED',
-  'RMM_DEVICE_CREATED',
-  'RMM_DEVICE_UPDATED',
-  'RMM_DEVICE_REMOVED',
-  'RMM_ALERT_TRIGGERED',
-  'RMM_ALERT_RESOLVED',
-  'RMM_WEBHOOK_RECEIVED',
-  'RMM_DEVICE_GROUP_CREATED',
-  'RMM_DEVICE_GROUP_LINKED',
-  'RMM_DEVICE_GROUP_RENAMED',
-  'RMM_REMOTE_SESSION_STARTED',
-  'RMM_INSTALL_LINK_CREATED',
-  'INTEGRATION_CONNECTED',
-  'INTEGRATION_DISCONNECTED'
-] as const
-export type RmmEventType = (typeof eventTypes)[number]
-
-export interface RmmEvent {
-  /** Stable across redeliveries: consumers de-duplicate by it. */
-  id: string
-  type: RmmEventType
-  tenantId: string
-  connectionId: string
-  provider: string
-  occurredAt: string
-  payload: Record<string, unknown>
 }
 
 /**

@@ -10,6 +10,7 @@ import { aesGcmSecretBox, type RmmProvider, type RmmSyncOptions, rmmSync, withRm
 import { level } from '../src/providers/level/index.ts'
 import { openDatabase } from '../src/services/store/database.ts'
 import { type FakeLevel, type FakeLevelOptions, startFakeLevel } from '../src/testing/index.ts'
+import { requireKnownPayloads } from './event-payloads.ts'
 
 /** The host's own table: what `onChanges` writes to in tests. */
 export const Asset = defineEntity({
@@ -145,7 +146,12 @@ export async function build(t: Test, { fastify, on, before, ...options }: HostOp
   } as never)
   t.teardown(async () => {
     await app.close()
-    if (on === undefined) await dropSchema(orm, schema)
+    if (on !== undefined) return
+    try {
+      await requireKnownPayloads(await openDatabase(orm, schema), schema)
+    } finally {
+      await dropSchema(orm, schema)
+    }
   })
   await app.ready()
   return {

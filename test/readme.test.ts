@@ -1,47 +1,27 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import swagger from '@fastify/swagger'
 import type { RouteOptions as FastifyRoute } from 'fastify'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { resolveOptions, type RmmSyncOptions } from '../src/options.ts'
 import { tableNames } from '../src/services/store/database.ts'
-import { eventTypes } from '../src/types.ts'
+import { blocksOf, codeOf, documents, part, root, rowsOf, textOf, writePart } from './docs.ts'
+import { eventTables } from './event-tables.ts'
 import { secrets } from './helper.ts'
 import { build } from './routes/stub.ts'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const file = join(root, 'README.md')
-const readme = readFileSync(file, 'utf8')
 const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   exports: Record<string, string | { default: string }>
 }
 t.setTimeout(180_000)
 
-/** What stands between the two marks of a part that must not drift. */
-function part(name: string): string {
-  const [, text] = new RegExp(`<!-- ${name}[^>]*-->\\n([\\s\\S]*?)<!-- /${name} -->`).exec(readme) ?? []
-  if (text === undefined) throw new Error(`README.md has no part '${name}'`)
-  return text
-}
-
-/** Rows of a table without its head, cells trimmed. A `|` of a cell is written `\|`. */
-const rowsOf = (name: string) =>
-  part(name)
-    .trim()
-    .split('\n')
-    .slice(2)
-    .map(row =>
-      row
-        .split(/(?<!\\)\|/)
-        .slice(1, -1)
-        .map(cell => cell.trim())
-    )
-const codeOf = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 /** The file of src/ behind an entry of the package's exports. */
 const sourceOf = (entry: { default: string }) => entry.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts')
+
+/** Documents whose examples, together, compile in a host that has what stands in `surroundings`. */
+const compiled = ['README.md', 'docs/routes.md', 'docs/events.md', 'docs/storage.md']
 
 /** What a host has around the examples. */
 const surroundings = `
@@ -53,6 +33,7 @@ declare module 'fastify' { interface FastifyRequest { user?: { tenantId: string,
 declare const env: { DATABASE_URL: string, RMM_KEY: string }
 declare const app: FastifyInstance
 declare const tenantId: string, connectionId: string
+declare function page (tenantId: string, severity: string, text: string): Promise<void>
 declare const clients: { of (tenantId: string): Promise<Client[]>, find (tenantId: string, id: string): Promise<Client | null> }
 const Asset = defineEntity({ name: 'Asset', properties: { id: p.string().primary(), tenantId: p.string(), clientId: p.string().nullable(), name: p.text(), retired: p.boolean() } })
 const entities = [Asset]
@@ -60,9 +41,9 @@ void [randomUUID, entities]
 `
 
 t.test('every TypeScript example compiles, under strict options, against this version', async t => {
-  const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, code]) => code!)
-  t.ok(blocks.length >= 3)
-  const usage = blocks[0]!.trim().split('\n').length
+  const examples = compiled.map(path => blocksOf(path, 'ts'))
+  t.notOk(examples.some(blocks => blocks.length === 0))
+  const usage = examples[0]![0]!.trim().split('\n').length
   t.ok(usage <= 15, `the first one is short (${usage} lines)`)
   const paths = Object.fromEntries(
     Object.entries(packageJson.exports).flatMap(([name, entry]) =>
@@ -70,7 +51,7 @@ t.test('every TypeScript example compiles, under strict options, against this ve
     )
   )
   const folder = t.testdir({
-    ...Object.fromEntries(blocks.map((code, index) => [`example-${index}.ts`, surroundings + code])),
+    ...Object.fromEntries(examples.map((blocks, index) => [`example-${index}.ts`, surroundings + blocks.join('\n')])),
     // A host does not compile with our options; these are TypeScript's own strict ones.
     'tsconfig.json': JSON.stringify({
       compilerOptions: {
@@ -162,6 +143,26 @@ function failure(options: RmmSyncOptions): string {
   throw new Error('these options should have been refused')
 }
 
+t.test('the tables of the providers have every option with its default', async t => {
+  for (const [name, options] of [
+    ['level', 'LevelOptions'],
+    ['meshcentral', 'MeshCentralOptions']
+  ] as const) {
+    const source = textOf(`src/providers/${name}/index.ts`)
+    const [, body] = new RegExp(`export interface ${options} \\{\\n([\\s\\S]*?)\\n\\}`).exec(source)!
+    const declared = [...body!.matchAll(/\/\*\*([\s\S]*?)\*\/\s+(\w+)\?:/g)].map(([, doc, option]) => [
+      option,
+      /Default\s+(none|false|[\d ]+)/.exec(doc!.replaceAll('*', ''))?.[1]?.replaceAll(' ', '')
+    ])
+    t.ok(declared.length >= 3)
+    t.strictSame(
+      rowsOf(name).map(([option, value]) => [codeOf(option!)[0], codeOf(value!)[0] ?? value]),
+      declared,
+      `${name}: as its docstrings say`
+    )
+  }
+})
+
 /** The routes table as the OpenAPI document has it; the action of a route is in its Fastify config. */
 async function routesTable(): Promise<string> {
   const actions = new Map<string, string>()
@@ -184,26 +185,21 @@ async function routesTable(): Promise<string> {
   return `| Route | Action | |\n|---|---|---|\n${rows.join('\n')}\n`
 }
 
-t.test('the routes table is that of the OpenAPI document (UPDATE_README=1 writes it)', async t => {
-  const table = await routesTable()
-  if (process.env['UPDATE_README'] === '1')
-    writeFileSync(
-      file,
-      readme.replace(
-        /(<!-- routes[^>]*-->\n)[\s\S]*?(<!-- \/routes -->)/,
-        (_, start: string, end: string) => start + table + end
-      )
-    )
-  else t.equal(part('routes'), table)
+/** Compares a part that is made from the code, or writes it. */
+function made(t: Test, name: string, text: string): void {
+  if (process.env['UPDATE_DOCS'] === '1') writePart(name, text)
+  t.equal(part(name), text)
+}
+
+t.test('the routes table is that of the OpenAPI document (UPDATE_DOCS=1 writes it)', async t => {
+  made(t, 'routes', await routesTable())
 })
 
-t.test('events, tables and exports are told completely and as they are', async t => {
-  t.strictSame(
-    rowsOf('events')
-      .flatMap(([cell]) => codeOf(cell!))
-      .sort(),
-    [...eventTypes].sort()
-  )
+t.test('every payload is told field by field (UPDATE_DOCS=1 writes it)', async t => {
+  made(t, 'events', eventTables())
+})
+
+t.test('tables and exports are told completely and as they are', async t => {
   t.strictSame(
     rowsOf('tables')
       .flatMap(([cell]) => codeOf(cell!))
@@ -234,12 +230,25 @@ t.test('events, tables and exports are told completely and as they are', async t
   }
 })
 
-t.test('links lead somewhere', t => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path!)
-  t.ok(links.length > 0)
-  t.strictSame(
-    links.filter(path => !existsSync(join(root, path))),
-    []
+/** The anchors of a document's headings, as GitHub and npm make them. */
+const anchorsOf = (path: string) =>
+  [...textOf(path).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replaceAll(' ', '-')
   )
-  t.end()
+
+t.test('links lead somewhere, to their headings too', async t => {
+  const links = documents.flatMap(from =>
+    [...textOf(from).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, link]) => ({ from, link: link! }))
+  )
+  t.ok(links.length > 20)
+  const broken = links.filter(({ from, link }) => {
+    const [path, anchor] = link.split('#') as [string, string?]
+    const target = path === '' ? from : join(dirname(from), path)
+    return !existsSync(join(root, target)) || (anchor !== undefined && !anchorsOf(target).includes(anchor))
+  })
+  t.strictSame(broken, [])
 })

@@ -28,7 +28,7 @@ export interface MeshCentralOptions {
   debounceMs?: number
   /**
    * Milliseconds after which hardware and network of a device are read again although nothing told that they changed;
-   * each device has its own turn within that time. 0 reads them with every list. Default 24 hours.
+   * each device has its own turn within that time. 0 reads them with every list. Default 86 400 000, a day.
    */
   inventoryMaxAgeMs?: number
 }

@@ -137,7 +137,7 @@ export function createConnections(
             )
           }
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
-    let values = {}
+    let values: { config?: Record<string, unknown>; account?: string; checked?: true; sealedSecrets?: string } = {}
     if (change.config !== undefined || change.secrets !== undefined) {
       const config = checkAgainst(provider.configSchema, change.config ?? row.config, 'config')
       const secrets =
@@ -154,12 +154,12 @@ export function createConnections(
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
       await updateConnection(trx, t, id, { ...name, ...schedule, ...movePolicy, ...values })
-      if (row.status === 'disconnected' && 'checked' in values)
+      if (row.status === 'disconnected' && values.account !== undefined)
         await writeEvents(
           trx,
           t,
           source(row),
-          [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name } }],
+          [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name, account: values.account } }],
           core.sinks
         )
     })

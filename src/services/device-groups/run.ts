@@ -1,5 +1,5 @@
 import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
-import type { DeviceGroupResult } from '../../types.ts'
+import type { DeviceGroupResult, NewEvent } from '../../types.ts'
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
 import { describe, type GroupStep, marker, markOf, storable } from '../model/index.ts'
@@ -7,7 +7,6 @@ import {
   type ConnectionRow,
   holdConnection,
   markMissing,
-  type NewEvent,
   type NewLink,
   placeTree,
   reassignDevices,

@@ -1,5 +1,6 @@
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
+import type { NewEvent } from '../../types.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { type ConnectionRow, findDevice, listDevices, requireConnection, writeEvents } from '../store/index.ts'
@@ -56,11 +57,7 @@ export async function act<T>(
   }
 }
 
-export async function audit(
-  core: Core,
-  row: ConnectionRow,
-  event: Parameters<typeof writeEvents>[3][number]
-): Promise<void> {
+export async function audit(core: Core, row: ConnectionRow, event: NewEvent): Promise<void> {
   await core.database.transaction(trx =>
     writeEvents(
       trx,

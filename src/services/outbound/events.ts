@@ -13,6 +13,9 @@ const keepHours = 72
 /** Looks in which nobody was found listening before nobody is taken to listen. */
 const unheardLooks = 2
 
+/** Hears only events of the type it is kept under. */
+type Listener = (event: RmmEvent) => void | Promise<void>
+
 export type EventsService = Rmm['events'] & {
   /** From now on committed events leave at once. Processes that never start leave them to those that did. */
   start(): void
@@ -24,7 +27,7 @@ export type EventsService = Rmm['events'] & {
 
 /** Takes events out of the outbox, in order, to every sink on its own. */
 export function createEvents(core: Core, hostSinks: readonly EventSink[]): EventsService {
-  const listeners = new Map<RmmEventType | '*', Set<(event: RmmEvent) => void | Promise<void>>>()
+  const listeners = new Map<RmmEventType | '*', Set<Listener>>()
   const { database, log } = core
   const mine = listening + core.worker
   let told = false
@@ -82,7 +85,8 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
   }
 
   return {
-    on(type, listener) {
+    on(type, given) {
+      const listener = given as Listener
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set.add(listener))
       choose(true)

@@ -77,7 +77,7 @@ export {
   placeTree,
   reassignDevices
 } from './organizations.ts'
-export { type NewEvent, writeEvents } from './outbox.ts'
+export { writeEvents } from './outbox.ts'
 export {
   claimSink,
   markPublished,

@@ -1,15 +1,8 @@
 import { sql } from 'kysely'
-import type { RmmEventType } from '../../types.ts'
+import type { NewEvent } from '../../types.ts'
 import { fieldOf, joinFields, joinRows, stableJson } from '../model/index.ts'
 import { type Db, type Tables, tellAfterCommit } from './database.ts'
 import { rowSet } from './row-set.ts'
-
-export interface NewEvent {
-  type: RmmEventType
-  payload: Record<string, unknown>
-  /** Makes the event happen at most once, e.g. one end per run. */
-  key?: string
-}
 
 export interface EventSource {
   tenantId: string

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
+import type { NewEvent } from '../../types.ts'
 import type { Core } from '../core.ts'
 import {
   type AlertChange,
@@ -7,7 +8,6 @@ import {
   type DeviceChange,
   type DeviceEvent,
   type MergeContext,
-  type NewEvent,
   storeAssetRefs,
   writeEvents
 } from '../store/index.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RmmProvider } from '../../providers/define.ts'
-import type { ResourceName, Run, RunStatus } from '../../types.ts'
+import type { EventPayloads, ResourceName, Run, RunStatus } from '../../types.ts'
 import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { publishRun, type RunMessage } from '../diagnostics.ts'
@@ -45,7 +45,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
         trx,
         t,
         source(run),
-        [{ type, key: `${run.id}:END`, payload: endPayload(toRun(ended)) }],
+        [{ type, key: `${run.id}:END`, payload: endPayload(toRun(ended), how.status) }],
         core.sinks
       )
       return how.status
@@ -295,12 +295,12 @@ function source(run: RunRow) {
   return { tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider }
 }
 
-function endPayload(run: Run): Record<string, unknown> {
+function endPayload(run: Run, status: RunEnd['status']): EventPayloads['RMM_SYNC_COMPLETED'] {
   return {
     runId: run.id,
     trigger: run.trigger,
     mode: run.mode,
-    status: run.status,
+    status,
     totals: run.totals,
     summary: run.summary,
     error: run.error

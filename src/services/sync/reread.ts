@@ -1,6 +1,6 @@
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { AlertRecord, DeviceRecord, RmmProvider } from '../../providers/define.ts'
-import type { DeviceSyncResult } from '../../types.ts'
+import type { DeviceSyncResult, NewEvent } from '../../types.ts'
 import { applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
@@ -13,7 +13,6 @@ import {
   mergeAlerts,
   type MergeContext,
   mergeDevices,
-  type NewEvent,
   removeDevices,
   touchAlerts
 } from '../store/index.ts'

@@ -16,14 +16,14 @@ const bytes = (fill: number) => Buffer.alloc(32, fill).toString('base64')
 const secret = `whsec_${bytes(1)}`
 const never = new AbortController().signal
 let made = 0
-const made1 = (connectionId = 'c1'): RmmEvent => ({
+const made1 = (connectionId = 'c1', name = `connection ${made + 1}`): RmmEvent => ({
   id: `e${++made}`,
-  type: 'RMM_DEVICE_UPDATED',
+  type: 'INTEGRATION_CONNECTED',
   tenantId: 't1',
   connectionId,
   provider: 'levelio',
   occurredAt: new Date().toISOString(),
-  payload: { n: made }
+  payload: { name, account: null }
 })
 
 /** Something that makes events: deliveries of a type nobody knows, stored and told. */
@@ -425,7 +425,7 @@ t.test('outgoing webhooks', async t => {
       t.notOk(await verifies(one, `whsec_${bytes(2)}`))
       const body = JSON.parse(one.body)
       t.strictSame(body, {
-        type: 'RMM_DEVICE_UPDATED',
+        type: 'INTEGRATION_CONNECTED',
         timestamp: body.data.occurredAt,
         data: events.find(({ id }) => id === one.headers['webhook-id'])
       })
@@ -457,12 +457,12 @@ t.test('outgoing webhooks', async t => {
       let failing = true
       const { received, url } = await receiver(t, (one, response) => {
         const { data } = JSON.parse(one.body) as { data: RmmEvent }
-        if (failing && data.connectionId === 'c1' && data.payload['poison'] === true) response.writeHead(500)
+        if (failing && data.connectionId === 'c1' && data.payload['name'] === 'poison') response.writeHead(500)
         response.end()
       })
       const sink = webhookSink({ url, secret, allowPrivateNetwork: true })
       t.teardown(() => sink.close?.())
-      const poison = { ...made1(), payload: { poison: true } }
+      const poison = made1('c1', 'poison')
       const events = [made1(), poison, made1(), made1('c2'), made1('c2')]
       const first = (await sink.publish(events, never)) as { ids: string[]; error: Error }
       t.strictSame(first.ids.sort(), [events[0]!.id, events[3]!.id, events[4]!.id].sort())

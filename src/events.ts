@@ -1,0 +1,158 @@
+import { type Static, type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
+import { alertSeverities, resourceNames, runTriggers, syncModes } from './words.ts'
+
+/**
+ * Every event and its payload, once: the types below, what the code may write, and docs/events.md come from these
+ * schemas. They are exported as `eventPayloads` for consumers that check what they receive.
+ */
+
+const Id = (description: string) => Type.String({ description })
+const Text = (description: string) => Type.String({ description })
+const Flag = (description: string) => Type.Boolean({ description })
+const Count = (description: string) => Type.Integer({ minimum: 0, description })
+const Time = (description: string) => Type.String({ format: 'date-time', description: `${description} ISO 8601, UTC.` })
+const OneOf = <const W extends string>(words: readonly W[], description: string) =>
+  Type.Unsafe<W>({ type: 'string', enum: [...words], description })
+const Nullable = <S extends TSchema>(schema: S) =>
+  Type.Unsafe<Static<S> | null>({ ...schema, type: [schema['type'], 'null'] })
+
+/** A payload; its description says when the event is written. */
+const Payload = <P extends TProperties>(when: string, fields: P): TObject<P> =>
+  Type.Object(fields, { description: when, additionalProperties: false })
+
+const syncEnded = {
+  runId: Id('The run.'),
+  trigger: OneOf(runTriggers, 'What started it.'),
+  mode: OneOf(syncModes, '`full` reads everything, `incremental` what changed.'),
+  status: OneOf(['succeeded', 'failed', 'cancelled'], 'How it ended.'),
+  totals: Type.Object(
+    {
+      created: Count('New records.'),
+      updated: Count('Records that changed.'),
+      unchanged: Count('Records that did not.'),
+      removed: Count('Records that are gone.'),
+      unmapped: Count('Devices that belong to no client.'),
+      failed: Count('Records that could not be taken.')
+    },
+    { description: 'Over all resources.' }
+  ),
+  summary: Nullable(Text('One sentence that says what came of it.')),
+  error: Nullable(
+    Type.Object(
+      { code: Text('Stable code, `RMM_ERR_…`.'), message: Text('What went wrong and what to do.') },
+      { description: 'Why it failed.' }
+    )
+  )
+}
+
+const device = {
+  deviceId: Id('Our id of the device.'),
+  externalId: Id("The platform's id of it."),
+  displayName: Text('Its name.'),
+  clientRef: Nullable(Id('The client it belongs to.')),
+  assetRef: Nullable(Id('The asset `onChanges` named for it.')),
+  change: OneOf(['created', 'updated', 'removed', 'moved'], '`moved`: to another client, or to none.')
+}
+
+const alert = {
+  alertId: Id('Our id of the alert.'),
+  externalId: Id("The platform's id of it."),
+  deviceId: Nullable(Id('Our id of the device it is about, where that is in the inventory.')),
+  deviceExternalId: Nullable(Id("The platform's id of that device.")),
+  name: Text('What the platform calls it.'),
+  severity: OneOf(alertSeverities, 'In our four steps.'),
+  status: OneOf(['active', 'resolved'], 'Whether it is over.')
+}
+
+const deviceGroup = {
+  clientRef: Id('The client.'),
+  groupId: Nullable(Id("The platform's id of the group.")),
+  name: Text('The name of the group.')
+}
+
+export const eventPayloads = {
+  RMM_SYNC_STARTED: Payload('A run began to read.', {
+    runId: Id('The run.'),
+    trigger: OneOf(runTriggers, 'What started it.'),
+    resources: Type.Array(OneOf(resourceNames, ''), { description: 'What it reads.' }),
+    mode: OneOf(syncModes, '`full` reads everything, `incremental` what changed.')
+  }),
+  RMM_SYNC_COMPLETED: Payload('A run succeeded.', syncEnded),
+  RMM_SYNC_FAILED: Payload('A run failed or was cancelled.', syncEnded),
+  RMM_DEVICE_CREATED: Payload(
+    'A device is in the inventory for the first time, or again; whether it belongs to a client or not.',
+    device
+  ),
+  RMM_DEVICE_UPDATED: Payload('A device changed or belongs to another client; heartbeats are no change.', device),
+  RMM_DEVICE_REMOVED: Payload('The platform no longer has a device.', device),
+  RMM_ALERT_TRIGGERED: Payload('An alert was raised.', alert),
+  RMM_ALERT_RESOLVED: Payload('An alert is over.', alert),
+  RMM_WEBHOOK_RECEIVED: Payload('A delivery of a platform was stored; what it meant follows as events of its own.', {
+    deliveryId: Id('The stored delivery.'),
+    eventId: Id("The platform's id of the event, or one made from what it is about."),
+    eventType: Text("The platform's word for it."),
+    hints: Type.Array(
+      Type.Object({
+        resource: OneOf(resourceNames, 'The kind of record.'),
+        externalId: Id("The platform's id of it."),
+        kind: Type.Optional(OneOf(['changed', 'deleted', 'heartbeat'], 'What is said to have happened.'))
+      }),
+      { description: 'What will be read again.' }
+    )
+  }),
+  RMM_DEVICE_GROUP_CREATED: Payload('A device group was made for a client.', deviceGroup),
+  RMM_DEVICE_GROUP_LINKED: Payload('A group that was there became the group of a client.', deviceGroup),
+  RMM_DEVICE_GROUP_RENAMED: Payload("A client's group got the client's new name.", deviceGroup),
+  RMM_REMOTE_SESSION_STARTED: Payload('Somebody was given a link to the screen of a device.', {
+    deviceId: Id('Our id of the device.'),
+    externalId: Id("The platform's id of it."),
+    viewOnly: Flag('Whether it only shows.'),
+    expiresAt: Time('When the link ends.')
+  }),
+  RMM_INSTALL_LINK_CREATED: Payload('Somebody was given a link that installs agents into the group of a client.', {
+    clientRef: Id('The client.'),
+    groupId: Id("The platform's id of its group."),
+    expiresAt: Time('When the link ends.')
+  }),
+  INTEGRATION_CONNECTED: Payload('A connection was made, or made again after it was disconnected.', {
+    name: Text('Its name.'),
+    account: Nullable(Text('The account, as the platform names it.'))
+  }),
+  INTEGRATION_DISCONNECTED: Payload('A connection was removed.', {
+    name: Text('Its name.'),
+    mode: OneOf(['keep', 'purge'], '`keep`: its devices and mappings stay. `purge`: everything of it went.')
+  })
+}
+
+export type RmmEventType = keyof typeof eventPayloads
+export const eventTypes = Object.keys(eventPayloads) as readonly RmmEventType[]
+
+/** What each type of event carries. */
+export type EventPayloads = { [T in RmmEventType]: Static<(typeof eventPayloads)[T]> }
+
+interface Envelope {
+  /** Stable across redeliveries: consumers de-duplicate by it. */
+  id: string
+  tenantId: string
+  connectionId: string
+  provider: string
+  occurredAt: string
+}
+
+/**
+ * One event, its payload known by its `type`. Payloads may gain fields in later versions: what is not typed here is
+ * `unknown`.
+ */
+export type RmmEvent<T extends RmmEventType = RmmEventType> = {
+  [K in T]: Envelope & { type: K; payload: EventPayloads[K] & Record<string, unknown> }
+}[T]
+
+/** An event before it is written. */
+export type NewEvent = {
+  [K in RmmEventType]: {
+    type: K
+    payload: EventPayloads[K]
+    /** Makes the event happen at most once, e.g. one end per run. */
+    key?: string
+  }
+}[RmmEventType]

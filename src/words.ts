@@ -1,0 +1,6 @@
+/** Closed sets of words that types, events and checks share. */
+
+export const resourceNames = ['organizations', 'devices', 'updates', 'alerts'] as const
+export const runTriggers = ['manual', 'schedule', 'webhook', 'startup'] as const
+export const syncModes = ['full', 'incremental'] as const
+export const alertSeverities = ['critical', 'major', 'moderate', 'minor'] as const
