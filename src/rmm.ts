@@ -4,6 +4,7 @@ import type {
   Client,
   Connection,
   ConnectionTest,
+  CountedQuery,
   CreateConnection,
   CreatedConnection,
   Delivery,
@@ -37,7 +38,7 @@ export interface Rmm {
     list(tenantId: string): Promise<ProviderInfo[]>
   }
   connections: {
-    list(tenantId: string, query?: PageQuery & { provider?: string }): Promise<List<Connection>>
+    list(tenantId: string, query?: CountedQuery & { provider?: string }): Promise<List<Connection>>
     /** Checked live before anything is stored. Throws `RMM_ERR_CONNECTION_CHECK` with the platform's hint. */
     create(tenantId: string, input: CreateConnection): Promise<CreatedConnection>
     get(tenantId: string, id: string): Promise<Connection>
@@ -46,7 +47,7 @@ export interface Rmm {
     remove(tenantId: string, id: string, mode?: 'keep' | 'purge'): Promise<void>
   }
   organizations: {
-    list(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Organization>>
+    list(tenantId: string, connectionId: string, query?: CountedQuery): Promise<List<Organization>>
     update(tenantId: string, connectionId: string, organizationId: string, change: MappingChange): Promise<Organization>
     /** All or none. */
     map(
@@ -70,7 +71,7 @@ export interface Rmm {
     settled(tenantId: string, runId: string, signal?: AbortSignal): Promise<Run>
   }
   inventory: {
-    list(tenantId: string, query?: PageQuery & DeviceFilter): Promise<List<Device>>
+    list(tenantId: string, query?: CountedQuery & DeviceFilter): Promise<List<Device>>
     get(tenantId: string, deviceId: string): Promise<DeviceDetail>
     remoteSession(
       tenantId: string,
@@ -79,7 +80,7 @@ export interface Rmm {
     ): Promise<{ url: string; expiresAt: string }>
   }
   alerts: {
-    list(tenantId: string, query?: PageQuery & AlertFilter): Promise<List<Alert>>
+    list(tenantId: string, query?: CountedQuery & AlertFilter): Promise<List<Alert>>
     resolve(tenantId: string, alertId: string): Promise<Alert>
   }
   deviceGroups: {
@@ -108,7 +109,7 @@ export interface Rmm {
     ): Promise<{ duplicate: boolean; ignored: boolean }>
     info(tenantId: string, connectionId: string): Promise<WebhookInfo>
     rotate(tenantId: string, connectionId: string, options?: { graceMinutes?: number }): Promise<WebhookSecret>
-    deliveries(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Delivery>>
+    deliveries(tenantId: string, connectionId: string, query?: CountedQuery): Promise<List<Delivery>>
     replay(tenantId: string, deliveryId: string): Promise<Delivery>
     /** Deliveries of all tenants that wait, the age of the oldest, and how many were given up; for metrics. */
     backlog(): Promise<{ pending: number; oldestAgeMs: number | null; dead: number }>

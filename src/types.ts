@@ -248,13 +248,28 @@ export interface DeviceDetail extends Device {
   details: Record<string, unknown>
 }
 
+export const deviceSorts = ['name', 'lastSeenAt', 'updatedAt'] as const
+export type DeviceSort = (typeof deviceSorts)[number]
+
 export interface DeviceFilter {
   connectionId?: string
   clientRef?: string
   online?: boolean
   mapped?: boolean
-  /** Only those the platform no longer has, or only those it has. Default: both. */
-  removed?: boolean
+  /** `true`: only those the platform no longer has; `'any'`: those as well. Default: living devices only. */
+  removed?: boolean | 'any'
+  provider?: string
+  /** The platform's own id, exactly. */
+  externalId?: string
+  assetRef?: string
+  serialNumber?: string
+  organizationExternalId?: string
+  /** With `organizationExternalId`: devices of the organizations below it too. Default false. */
+  descendants?: boolean
+  /** Only those whose record changed at or after this time (ISO 8601). */
+  updatedSince?: string
+  /** `name` (default) from A to Z; the times newest first, what has none last. */
+  sort?: DeviceSort
   /** Matches names, serial number, addresses and user, case-insensitively. */
   q?: string
 }
@@ -291,9 +306,17 @@ export interface PageQuery {
   cursor?: string
 }
 
+/** For lists that can be counted. */
+export interface CountedQuery extends PageQuery {
+  /** Also tell how many there are in all, which costs a statement of its own. Default false. */
+  total?: boolean
+}
+
 export interface List<T> {
   items: T[]
   nextCursor: string | null
+  /** Of all pages together; only where it was asked for. */
+  total?: number
 }
 
 export interface DeviceSyncResult {

@@ -24,7 +24,11 @@ export const inventoryRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (a
         response: { 200: ListOf(ref(DeviceSchema), 'Devices'), ...errors() }
       }
     },
-    request => inventory.list(tenantOf(request), request.query)
+    request => {
+      const { removed, ...filter } = request.query
+      const asked = removed === undefined ? {} : { removed: removed === 'any' ? removed : removed === 'true' }
+      return inventory.list(tenantOf(request), { ...filter, ...asked })
+    }
   )
 
   app.get(

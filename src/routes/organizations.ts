@@ -10,6 +10,7 @@ import {
   MappingsSchema,
   OrganizationParams,
   OrganizationSchema,
+  CountedQuerySchema,
   PageQuerySchema,
   SuggestionSchema
 } from './schemas/organizations.ts'
@@ -24,7 +25,7 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async
         summary: "The platform's organizations and what they are mapped to, ordered by path",
         tags,
         params: ConnectionParams,
-        querystring: PageQuerySchema,
+        querystring: CountedQuerySchema,
         response: { 200: ListOf(ref(OrganizationSchema), 'Organizations'), ...errors(404) }
       }
     },

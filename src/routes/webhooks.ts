@@ -3,7 +3,7 @@ import { tenantOf } from './guard.ts'
 import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import { WebhookSecretSchema } from './schemas/connections.ts'
-import { PageQuerySchema } from './schemas/organizations.ts'
+import { CountedQuerySchema } from './schemas/organizations.ts'
 import { DeliveryParams, DeliverySchema, RotateSchema, WebhookInfoSchema } from './schemas/webhooks.ts'
 
 export const webhookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { rmm: { webhooks } }) => {
@@ -49,7 +49,7 @@ export const webhookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app
         summary: 'Stored inbound requests, newest first',
         tags,
         params: ConnectionParams,
-        querystring: PageQuerySchema,
+        querystring: CountedQuerySchema,
         response: { 200: ListOf(ref(DeliverySchema), 'Deliveries'), ...errors(404, 409) }
       }
     },

@@ -18,6 +18,7 @@ import {
   ClientSchema,
   MappingChangeSchema,
   OrganizationSchema,
+  CountedQuerySchema,
   PageQuerySchema,
   SuggestionSchema
 } from '../../src/routes/schemas/organizations.ts'
@@ -50,15 +51,20 @@ t.test('every schema and its public interface are assignable to each other', asy
     same<v.MappingSuggestion>()(SuggestionSchema, true),
     same<v.Client>()(ClientSchema, true),
     same<v.PageQuery>()(PageQuerySchema, true),
+    same<v.CountedQuery>()(CountedQuerySchema, true),
     same<v.Run>()(RunSchema, true),
     same<v.RunItem>()(RunItemSchema, true),
     same<v.SyncRequest>()(SyncRequestSchema, true),
     same<v.DeviceSyncResult>()(DeviceSyncSchema, true),
     same<v.Device>()(DeviceSchema, true),
     same<v.DeviceDetail>()(DeviceDetailSchema, true),
-    same<v.DeviceFilter & v.PageQuery>()(DeviceQuery, true),
+    // A URL knows three words where the service takes two booleans and a word.
+    same<Omit<v.DeviceFilter & v.CountedQuery, 'removed'> & { removed?: 'true' | 'false' | 'any' }>()(
+      DeviceQuery,
+      true
+    ),
     same<v.Alert>()(AlertSchema, true),
-    same<v.AlertFilter & v.PageQuery>()(AlertQuery, true),
+    same<v.AlertFilter & v.CountedQuery>()(AlertQuery, true),
     same<v.DeviceGroupSync>()(DeviceGroupSyncSchema, true),
     same<v.DeviceGroupEnsured>()(DeviceGroupEnsuredSchema, true),
     same<v.DeviceGroupStatus>()(DeviceGroupStatusSchema, true),
@@ -85,16 +91,33 @@ t.test('every schema and its public interface are assignable to each other', asy
     'secrets'
   ] satisfies Array<keyof v.UpdateConnection>)
   t.strictSame(names(DeviceQuery).sort(), [
+    'assetRef',
     'clientRef',
     'connectionId',
     'cursor',
+    'descendants',
+    'externalId',
     'limit',
     'mapped',
     'online',
+    'organizationExternalId',
+    'provider',
     'q',
-    'removed'
-  ])
-  t.strictSame(names(AlertQuery).sort(), ['connectionId', 'cursor', 'deviceId', 'limit', 'severity', 'status'])
+    'removed',
+    'serialNumber',
+    'sort',
+    'total',
+    'updatedSince'
+  ] satisfies Array<keyof v.DeviceFilter | keyof v.CountedQuery>)
+  t.strictSame(names(AlertQuery).sort(), [
+    'connectionId',
+    'cursor',
+    'deviceId',
+    'limit',
+    'severity',
+    'status',
+    'total'
+  ] satisfies Array<keyof v.AlertFilter | keyof v.CountedQuery>)
   for (const schema of schemas) t.equal(schema['type'], 'object')
 })
 

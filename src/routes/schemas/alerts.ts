@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Id, Input, NullableText, NullableTime, OneOf, paging, Text, Time } from './atoms.ts'
+import { countedPaging, Id, Input, NullableText, NullableTime, OneOf, Text, Time } from './atoms.ts'
 
 const severities = ['critical', 'major', 'moderate', 'minor'] as const
 const statuses = ['active', 'resolved'] as const
@@ -26,7 +26,7 @@ export const AlertSchema = Type.Object(
 export const AlertParams = Input({ alertId: Id('The alert.') })
 
 export const AlertQuery = Input({
-  ...paging,
+  ...countedPaging,
   connectionId: Type.Optional(Id('Only alerts of this connection.')),
   deviceId: Type.Optional(Id('Only alerts of this device (our id).')),
   status: Type.Optional(OneOf(statuses, 'Only active or only resolved ones.')),

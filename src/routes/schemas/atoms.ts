@@ -56,12 +56,19 @@ export const paging = {
   )
 }
 
+/** Paging of lists that can be counted. */
+export const countedPaging = {
+  ...paging,
+  total: Type.Optional(Flag('Also answer `total`, how many there are on all pages together.'))
+}
+
 /** `{ items, nextCursor }`. */
 export const ListOf = <S extends TSchema>(item: S, description: string) =>
   Type.Object(
     {
       items: Type.Array(item, { description: 'In a stable order.' }),
-      nextCursor: NullableText('Give it as cursor to get the next page; null on the last one.')
+      nextCursor: NullableText('Give it as cursor to get the next page; null on the last one.'),
+      total: Type.Optional(Count('How many there are on all pages together; only where it was asked for.'))
     },
     { description }
   )

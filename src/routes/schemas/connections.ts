@@ -9,7 +9,7 @@ import {
   NullableTime,
   OneOf,
   OpenObject,
-  paging,
+  countedPaging,
   ref,
   Text,
   Time
@@ -122,7 +122,10 @@ export const ConnectionTestSchema = Type.Object(
   { description: 'The platform accepts the stored secrets' }
 )
 
-export const ConnectionQuery = Input({ ...paging, provider: Type.Optional(Id('Only connections of this provider.')) })
+export const ConnectionQuery = Input({
+  ...countedPaging,
+  provider: Type.Optional(Id('Only connections of this provider.'))
+})
 export const RemoveQuery = Input({
   mode: Type.Optional(
     OneOf(['keep', 'purge'], 'keep: secrets removed, mappings and devices stay. purge: everything of it goes.', {

@@ -1,5 +1,7 @@
 import { Type } from '@sinclair/typebox'
+import { deviceSorts } from '../../types.ts'
 import {
+  countedPaging,
   Flag,
   Id,
   Input,
@@ -9,7 +11,6 @@ import {
   NullableTime,
   OneOf,
   OpenObject,
-  paging,
   Text,
   Time
 } from './atoms.ts'
@@ -84,13 +85,28 @@ export const DeviceDetailSchema = Type.Object(
 export const DeviceParams = Input({ deviceId: Id('The device.') })
 
 export const DeviceQuery = Input({
-  ...paging,
+  ...countedPaging,
   connectionId: Type.Optional(Id('Only devices of this connection.')),
   clientRef: Type.Optional(Id('Only devices of this client.')),
   online: Type.Optional(Flag('Only those online, or only those offline.')),
   mapped: Type.Optional(Flag('Only those that belong to a client, or only those that do not.')),
   removed: Type.Optional(
-    Flag('Only those the platform no longer has, or only those it has; both where it is not given.')
+    OneOf(
+      ['true', 'false', 'any'],
+      'true: only those the platform no longer has; any: those as well. Living devices only where it is not given.'
+    )
+  ),
+  provider: Type.Optional(Id('Only devices of this provider.')),
+  externalId: Type.Optional(Id("Only devices with this id of the platform's.")),
+  assetRef: Type.Optional(Id("Only devices linked to this asset of the host's.")),
+  serialNumber: Type.Optional(Id('Only devices with this serial number, exactly.')),
+  organizationExternalId: Type.Optional(Id("Only devices of this organization, by the platform's id.")),
+  descendants: Type.Optional(Flag('With organizationExternalId: those of the organizations below it too.')),
+  updatedSince: Type.Optional(
+    Type.String({ format: 'date-time', description: 'Only those whose record changed at or after this time.' })
+  ),
+  sort: Type.Optional(
+    OneOf(deviceSorts, 'name: from A to Z (default); a time: the newest first, devices without one last.')
   ),
   q: Type.Optional(Type.String({ maxLength: 200, description: 'Part of a name, serial number, address or user.' }))
 })

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import {
+  countedPaging,
   connectionParams,
   Count,
   Flag,
@@ -95,6 +96,7 @@ export const ClientSchema = Type.Object(
   { $id: 'RmmClient', title: 'RmmClient', description: 'A client of the host' }
 )
 
+export const CountedQuerySchema = Input(countedPaging)
 export const PageQuerySchema = Input(paging)
 export const ClientQuery = Input({
   ...paging,

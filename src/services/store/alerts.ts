@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import type { Alert, AlertFilter, ChangeBatch, List, PageQuery } from '../../types.ts'
+import type { Alert, AlertFilter, ChangeBatch, CountedQuery, List } from '../../types.ts'
 import { type NormalAlert, stableJson } from '../model/index.ts'
-import { limitOf, readCursor, toList } from './cursor.ts'
+import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
 import type { MergeContext } from './devices/shapes.ts'
@@ -47,26 +47,31 @@ export function toAlert(row: AlertRow): Alert {
 
 /** The device is found by its external id when asked, so an alert may arrive before its device. */
 function select(t: Tables) {
-  return sql`select a.*, d.id as device_id, d.display_name as device_name from ${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
+  return sql`select a.*, d.id as device_id, d.display_name as device_name from ${from(t)}`
+}
+
+function from(t: Tables) {
+  return sql`${t.alert} a left join ${t.device} d on d.connection_id = a.connection_id and d.external_id = a.device_external_id`
 }
 
 export async function listAlerts(
   { db, t }: Database,
   tenantId: string,
-  query: PageQuery & AlertFilter = {}
+  query: CountedQuery & AlertFilter = {}
 ): Promise<List<Alert>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['time', 'id'])
-  const conditions = [sql`a.tenant_id = ${tenantId}`]
+  const conditions = [sql<unknown>`a.tenant_id = ${tenantId}`]
   if (query.connectionId !== undefined)
     conditions.push(isId(query.connectionId) ? sql`a.connection_id = ${query.connectionId}` : sql`false`)
   if (query.deviceId !== undefined) conditions.push(isId(query.deviceId) ? sql`d.id = ${query.deviceId}` : sql`false`)
   if (query.status !== undefined) conditions.push(sql`a.status = ${query.status}`)
   if (query.severity !== undefined) conditions.push(sql`a.severity = ${query.severity}`)
-  if (after !== null) conditions.push(sql`(a.started_at, a.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`)
-  const { rows } = await sql<AlertRow>`${select(t)} where ${sql.join(conditions, sql` and `)}
+  const rest = after === null ? [] : [sql`(a.started_at, a.id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`]
+  const { rows } = await sql<AlertRow>`${select(t)} where ${all([...conditions, ...rest])}
     order by a.started_at desc, a.id desc limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, toAlert, row => [iso(row.started_at), row.id])
+  const list = toList(rows, limit, toAlert, row => [iso(row.started_at), row.id])
+  return await withTotal(db, query, list, from(t), conditions)
 }
 
 export async function findAlert({ db, t }: Database, tenantId: string, id: string): Promise<Alert | null> {

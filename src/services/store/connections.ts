@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { NotFoundError } from '../../errors.ts'
-import type { Connection, List, MovePolicy, PageQuery, Schedule } from '../../types.ts'
-import { limitOf, readCursor, toList } from './cursor.ts'
+import type { Connection, List, MovePolicy, CountedQuery, Schedule } from '../../types.ts'
+import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
@@ -89,15 +89,17 @@ function select(t: Tables) {
 export async function listConnections(
   { db, t }: Database,
   tenantId: string,
-  query: PageQuery & { provider?: string } = {}
+  query: CountedQuery & { provider?: string } = {}
 ): Promise<List<Connection>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['time', 'id'])
-  const { rows } = await sql<CountedRow>`${select(t)} where c.tenant_id = ${tenantId}
-    ${query.provider === undefined ? sql`` : sql`and c.provider = ${query.provider}`}
+  const conditions = [sql`c.tenant_id = ${tenantId}`]
+  if (query.provider !== undefined) conditions.push(sql`c.provider = ${query.provider}`)
+  const { rows } = await sql<CountedRow>`${select(t)} where ${all(conditions)}
     ${after === null ? sql`` : sql`and (c.created_at, c.id) > (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by c.created_at, c.id limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, toConnection, row => [iso(row.created_at), row.id])
+  const list = toList(rows, limit, toConnection, row => [iso(row.created_at), row.id])
+  return await withTotal(db, query, list, sql`${t.connection} c`, conditions)
 }
 
 export async function findConnection({ db, t }: Database, tenantId: string, id: string): Promise<Connection | null> {

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import type { AlertRecord, Hint, WebhookEvent } from '../../providers/define.ts'
-import type { Delivery, List, PageQuery } from '../../types.ts'
+import type { Delivery, List, CountedQuery } from '../../types.ts'
 import { stableJson } from '../model/index.ts'
 import type { ConnectionRow } from './connections.ts'
-import { limitOf, readCursor, toList } from './cursor.ts'
+import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database } from './database.ts'
 import { isId, iso, isoOrNull, numberOrNull } from './values.ts'
 
@@ -182,16 +182,18 @@ export async function listDeliveries(
   { db, t }: Database,
   tenantId: string,
   connectionId: string,
-  query?: PageQuery
+  query?: CountedQuery
 ): Promise<List<Delivery>> {
   const limit = limitOf(query)
   const after = readCursor(query?.cursor, ['time', 'id'])
+  const conditions = [sql`tenant_id = ${tenantId}`, sql`connection_id = ${connectionId}`]
   const { rows } =
     await sql<DeliveryRow>`select id, connection_id, event_id, event_type, status, attempts, last_error, received_at, processed_at from ${t.delivery}
-    where tenant_id = ${tenantId} and connection_id = ${connectionId}
+    where ${all(conditions)}
     ${after === null ? sql`` : sql`and (received_at, id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by received_at desc, id desc limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, toDelivery, row => [iso(row.received_at), row.id])
+  const list = toList(rows, limit, toDelivery, row => [iso(row.received_at), row.id])
+  return await withTotal(db, query, list, sql`${t.delivery}`, conditions)
 }
 
 export async function lastDeliveryAt({ db, t }: Database, connectionId: string): Promise<string | null> {

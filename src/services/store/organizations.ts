@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import type { List, MappingChange, Organization, PageQuery } from '../../types.ts'
+import type { CountedQuery, List, MappingChange, Organization } from '../../types.ts'
 import { assign, type Assignment, type NormalOrganization, placeAll, type TreeNode } from '../model/index.ts'
-import { readCursor, limitOf, toList } from './cursor.ts'
+import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { DeviceChange, MergeContext } from './devices/shapes.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './devices/rows.ts'
@@ -53,15 +53,16 @@ export async function listOrganizations(
   { db, t }: Database,
   tenantId: string,
   connectionId: string,
-  query?: PageQuery
+  query?: CountedQuery
 ): Promise<List<Organization>> {
   const limit = limitOf(query)
   const after = readCursor(query?.cursor, ['id'])
-  const { rows } = await sql<OrganizationRow>`${select(t)}
-    where o.tenant_id = ${tenantId} and o.connection_id = ${connectionId}
+  const conditions = [sql`o.tenant_id = ${tenantId}`, sql`o.connection_id = ${connectionId}`]
+  const { rows } = await sql<OrganizationRow>`${select(t)} where ${all(conditions)}
     ${after === null ? sql`` : sql`and (o.path, o.id) > (select path, id from ${t.organization} where id = ${after[0]} and tenant_id = ${tenantId})`}
     order by o.path, o.id limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, toOrganization, row => [row.id])
+  const list = toList(rows, limit, toOrganization, row => [row.id])
+  return await withTotal(db, query, list, sql`${t.organization} o`, conditions)
 }
 
 export async function findOrganizations(

@@ -8,7 +8,7 @@ import { listDeliveries } from '../../../src/services/store/deliveries.ts'
 import { listDevices } from '../../../src/services/store/devices/devices.ts'
 import { listOrganizations } from '../../../src/services/store/organizations.ts'
 import { listRunItems, listRuns } from '../../../src/services/store/runs/runs.ts'
-import type { List, PageQuery } from '../../../src/types.ts'
+import type { DeviceFilter, List, PageQuery } from '../../../src/types.ts'
 import { databaseKind, dropSchema, openOrm, testSchema } from '../../helper.ts'
 
 /** Of tenant t1: one with most of everything, and a small one beside it. Of tenant t2: the rest. */
@@ -113,11 +113,27 @@ const cases: Case[] = [
     unmapped: { mapped: false },
     removed: { removed: true },
     present: { removed: false },
+    'removed ones as well': { removed: 'any' },
+    'one provider': { provider: 'levelio' },
     'every filter but the search': { connectionId: large, clientRef: 'c7', online: true, mapped: true, removed: false }
   }).map(
     ([name, filter]): Case => ({
       name: `devices, ${name}`,
-      list: (database, query) => listDevices(database, 't1', { ...filter, ...query })
+      list: (database, query) => listDevices(database, 't1', { ...(filter as DeviceFilter), ...query })
+    })
+  ),
+  {
+    name: 'devices, one organization and those below',
+    list: (database, query) =>
+      listDevices(database, 't1', { organizationExternalId: 'g7', descendants: true, ...query }),
+    short: true
+  },
+  ...(['lastSeenAt', 'updatedAt'] as const).map(
+    (sort): Case => ({
+      name: `devices, by ${sort}`,
+      list: (database, query) => listDevices(database, 't1', { sort, ...query }),
+      mayScan: 'an index on a time would have to be written with every heartbeat, or with every change of a device',
+      maySort: 'see above'
     })
   ),
   {
