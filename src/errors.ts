@@ -70,7 +70,7 @@ export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 
 export const TransportError = createError<[string]>('RMM_ERR_TRANSPORT', '%s', 503)
 export const PublicUrlError = createError(
   'RMM_ERR_PUBLIC_URL',
-  'Webhooks need the address the platform can reach: set the option publicUrl, e.g. https://psa.example.com',
+  'Webhooks need the address the platform can reach: set the option publicUrl, e.g. https://psa.example.com, and publicPath where this process mounts no routes',
   409
 )
 export const InternalError = createError(

@@ -31,6 +31,12 @@ export interface RmmSyncOptions {
   /** Address under which platforms reach this host, without our prefix. @default none: webhooks cannot be set up */
   publicUrl?: string
   /**
+   * Path of our routes as platforms reach them below `publicUrl` (the hooks are at `{publicPath}/hooks/…`): for a
+   * process that mounts none, for a proxy that rewrites paths, and for a parent prefix with parameters.
+   * @default the path they are mounted at
+   */
+  publicPath?: string
+  /**
    * Which transport executes runs: one name, or one per provider id. @default see docs: environment, then temporal,
    * postgres, direct
    */
@@ -81,6 +87,7 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'schema',
   'migrations',
   'publicUrl',
+  'publicPath',
   'transport',
   'transports',
   'worker',
@@ -114,6 +121,7 @@ export interface ResolvedOptions
   extends Omit<
     Required<RmmSyncOptions>,
     | 'publicUrl'
+    | 'publicPath'
     | 'transport'
     | 'ui'
     | 'onChanges'
@@ -125,6 +133,7 @@ export interface ResolvedOptions
     | 'engine'
   > {
   publicUrl: string | undefined
+  publicPath: string | undefined
   transport: string | Record<string, string> | undefined
   ui: RmmSyncOptions['ui']
   onChanges: OnChanges | undefined
@@ -176,9 +185,11 @@ export function requireSchemaName(schema: unknown): void {
   refuse('schema', schema, 'it must be a lower-case PostgreSQL name of its own (letters, digits, _), not public')
 }
 
+const plainPath = /^(\/[\w.~/-]*)?$/
+
 function requireValues(options: RmmSyncOptions): void {
-  const { prefix, schema, migrations, publicUrl, events } = options
-  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !/^(\/[\w.~/-]*)?$/.test(prefix)))
+  const { prefix, schema, migrations, publicUrl, publicPath, events } = options
+  if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !plainPath.test(prefix)))
     refuse('prefix', prefix, "it must be a plain path that starts with '/', or be false for no routes")
   if (schema !== undefined) requireSchemaName(schema)
   if (migrations !== undefined && !['check', 'run', 'off'].includes(migrations))
@@ -189,6 +200,8 @@ function requireValues(options: RmmSyncOptions): void {
       publicUrl,
       'it must be an absolute http(s) address without a query, e.g. https://psa.example.com'
     )
+  if (publicPath !== undefined && (typeof publicPath !== 'string' || !plainPath.test(publicPath)))
+    refuse('publicPath', publicPath, "it must be a plain path that starts with '/', e.g. /psa/rmm")
   if (
     events !== undefined &&
     (!Array.isArray(events) ||
@@ -304,6 +317,7 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
     schema: options.schema ?? 'rmm',
     migrations: options.migrations ?? 'check',
     publicUrl: options.publicUrl,
+    publicPath: options.publicPath,
     transport: options.transport,
     transports: options.transports ?? [],
     worker: { enabled: options.worker?.enabled ?? true, concurrency: options.worker?.concurrency ?? 4 },

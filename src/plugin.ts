@@ -9,7 +9,7 @@ import type {
   RawServerDefault
 } from 'fastify'
 import fp from 'fastify-plugin'
-import { AlreadyRegisteredError } from './errors.ts'
+import { AlreadyRegisteredError, OptionError } from './errors.ts'
 import { checkMigrations, requireIgnoredSchema, runMigrations } from './migrations/run.ts'
 import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './options.ts'
 import type { Rmm } from './rmm.ts'
@@ -45,12 +45,23 @@ declare module 'fastify' {
   }
 }
 
+/** Where platforms reach our hooks, up to their key; null where nobody said. */
+function hooksUrl(app: FastifyInstance, { prefix, publicUrl, publicPath }: ResolvedOptions): string | null {
+  const mounted = prefix === false ? undefined : `${app.prefix}${prefix}`
+  if (publicPath === undefined && mounted !== undefined && /[:*]/.test(mounted))
+    throw new OptionError(
+      `option 'publicPath' is missing: the routes are mounted at '${mounted}', and no platform knows what stands for its parameters; pass the path platforms reach them under`
+    )
+  const path = publicPath?.replace(/\/+$/, '').replace(/\/hooks$/, '') ?? mounted
+  if (publicUrl === undefined || path === undefined) return null
+  return `${publicUrl.replace(/\/+$/, '')}${path.replace(/\/+$/, '')}/hooks/`
+}
+
 async function createCore(app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
   requireIgnoredSchema(options.orm, options.schema)
   const database = await openDatabase(options.orm, options.schema)
   if (options.migrations === 'run') await runMigrations(database)
   if (options.migrations === 'check') await checkMigrations(database)
-  const base = `${app.prefix}${options.prefix === false ? '/rmm' : options.prefix}`.replace(/\/+$/, '')
   return {
     database,
     registry: createRegistry(options.providers, options.available),
@@ -58,8 +69,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     directory: options.directory,
     onChanges: options.onChanges,
     sinks: [],
-    isPublic: options.publicUrl !== undefined,
-    hooksUrl: `${options.publicUrl?.replace(/\/+$/, '') ?? ''}${base}/hooks/`,
+    hooksUrl: hooksUrl(app, options),
     log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
     settings: options.engine,
     worker: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,

@@ -244,6 +244,63 @@ t.test('it is mounted where the host says, also in a scope with a prefix, or not
     "and the webhook's address says where it is"
   )
   const none = await register(t, { prefix: false })
+
+  /** Registers below a prefix whose parameters are the host's. */
+  const below = (t: Test, options: object) =>
+    register(t, { prefix: '/rmm', publicUrl: 'https://psa.example.com', ...options }, (app, all) =>
+      app.register(
+        async scope => {
+          await scope.register(rmmSync, all)
+        },
+        { prefix: '/t/:customerId' }
+      )
+    )
+
+  t.test("parameters in a parent's prefix are the host's business, and no part of a webhook's address", async t => {
+    await t.rejects(below(t, {}), { code: 'RMM_ERR_OPTION', message: /publicPath.*\/t\/:customerId\/rmm/ })
+    const fake = await fakeLevel(t, { devices: 3, groups: 2 })
+    const app = await below(t, {
+      publicPath: '/hooks-of/rmm/',
+      tenant: (request: { params: { customerId: string } }) => request.params.customerId
+    })
+    const call = async (method: 'GET' | 'POST', path: string, payload?: object) => {
+      const answer = await app.inject({ method, url: `/t/acme/rmm${path}`, ...(payload && { payload }) })
+      t.ok(answer.statusCode < 300, `${method} ${path} ${answer.body}`)
+      return answer.json()
+    }
+    const { connection, webhook } = await call('POST', '/connections', {
+      provider: 'levelio',
+      config: { baseUrl: fake.url },
+      secrets: { apiKey: fake.apiKey }
+    })
+    t.match(webhook.url, /^https:\/\/psa\.example\.com\/hooks-of\/rmm\/hooks\/[\w-]{22}$/)
+    t.equal((await call('GET', `/connections/${connection.id}`)).id, connection.id)
+    t.strictSame((await call('GET', `/connections/${connection.id}/organizations`)).nextCursor, null)
+    t.equal((await app.inject(`/t/other/rmm/connections/${connection.id}`)).statusCode, 404, "another tenant's")
+    const hook = `/t/acme/rmm/hooks/${webhook.url.split('/').at(-1)}`
+    t.equal((await app.inject({ method: 'POST', url: hook, payload: {} })).statusCode, 401, 'the hook is there')
+  })
+
+  t.test('a process without routes tells a webhook address only where it was given the path', async t => {
+    const fake = await fakeLevel(t, { devices: 1, groups: 1 })
+    for (const [publicPath, expected] of [
+      [undefined, null],
+      ['/psa/rmm', 'https://psa.example.com/psa/rmm/hooks/'],
+      ['/psa/rmm/hooks', 'https://psa.example.com/psa/rmm/hooks/']
+    ] as const) {
+      const options = { prefix: false, publicUrl: 'https://psa.example.com', ...(publicPath && { publicPath }) }
+      const { rmm } = await register(t, options)
+      const { connection, webhook } = await rmm.connections.create('t1', {
+        provider: 'levelio',
+        config: { baseUrl: fake.url },
+        secrets: { apiKey: fake.apiKey }
+      })
+      const url = webhook?.url ?? null
+      t.equal(url === null ? url : url.slice(0, url.lastIndexOf('/') + 1), expected, String(publicPath))
+      if (expected === null)
+        await t.rejects(rmm.webhooks.info('t1', connection.id), { code: 'RMM_ERR_PUBLIC_URL', message: /publicPath/ })
+    }
+  })
   t.equal((await none.inject('/rmm/connections')).statusCode, 404)
   t.strictSame((await none.rmm.connections.list('t1')).items, [])
 })

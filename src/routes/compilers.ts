@@ -30,7 +30,12 @@ function validatorCompiler(): FastifySchemaCompiler<object> {
   const pool = AjvCompiler()
   const body = pool({}, { customOptions: strictBody })
   const url = pool({}, { customOptions: coercing })
-  return route => (route.httpPart === 'body' ? body : url)(route as never) as never
+  return route => {
+    if (route.httpPart === 'body') return body(route as never) as never
+    // A parent's prefix may have parameters of its own (`/t/:tenantId`): they are the host's, not unknown ones of ours.
+    const schema = route.httpPart === 'params' ? { ...route.schema, additionalProperties: true } : route.schema
+    return url({ ...route, schema } as never) as never
+  }
 }
 
 /**

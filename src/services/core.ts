@@ -39,10 +39,8 @@ export interface Core {
   onChanges: OnChanges | undefined
   /** Names of the sinks that new events wait for; `events` keeps it. */
   sinks: string[]
-  /** Whether `publicUrl` was given; without it platforms cannot be told where to send webhooks. */
-  isPublic: boolean
-  /** Everything of a webhook's address before its key. */
-  hooksUrl: string
+  /** Everything of a webhook's address before its key; null where platforms cannot be told where to send webhooks. */
+  hooksUrl: string | null
   log: FastifyBaseLogger
   settings: Settings
   /** Identifies this process in leases. */

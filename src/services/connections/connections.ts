@@ -114,7 +114,10 @@ export function createConnections(
     })
     return {
       connection: await read(tenantId, id),
-      webhook: hookSecret === null ? null : { url: core.isPublic ? core.hooksUrl + hookKey : null, secret: hookSecret },
+      webhook:
+        hookSecret === null
+          ? null
+          : { url: core.hooksUrl === null ? null : core.hooksUrl + hookKey, secret: hookSecret },
       warnings
     }
   }

@@ -116,7 +116,7 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     },
     async info(tenantId, connectionId) {
       const { row, webhook } = await connection(tenantId, connectionId)
-      if (!core.isPublic) throw new PublicUrlError()
+      if (core.hooksUrl === null) throw new PublicUrlError()
       const { signatureHeader, secretHeader, events, payloadTemplate, instructions } = webhook.setup
       return {
         url: core.hooksUrl + row.hook_key,
@@ -131,7 +131,7 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     },
     async rotate(tenantId, connectionId, { graceMinutes = defaultGraceMinutes } = {}) {
       const { row } = await connection(tenantId, connectionId)
-      if (!core.isPublic) throw new PublicUrlError()
+      if (core.hooksUrl === null) throw new PublicUrlError()
       if (row.status === 'disconnected') throw new ConnectionDisconnectedError()
       const secret = newHookSecret()
       await rotateHookSecret(database, row.id, await core.secrets.seal(secret, sealedFor(row)), graceMinutes)
