@@ -1,5 +1,5 @@
 import { type Static, type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
-import { alertSeverities, resourceNames, runTriggers, syncModes } from './words.ts'
+import { alertSeverities, resourceNames, runKinds, runTriggers, syncModes } from './words.ts'
 
 /**
  * Every event and its payload, once: the types below, what the code may write, and docs/events.md come from these
@@ -22,9 +22,13 @@ const Payload = <P extends TProperties>(when: string, fields: P): TObject<P> =>
 
 const syncEnded = {
   runId: Id('The run.'),
+  kind: OneOf(runKinds, 'What it did.'),
   trigger: OneOf(runTriggers, 'What started it.'),
   mode: OneOf(syncModes, '`full` reads everything, `incremental` what changed.'),
-  status: OneOf(['succeeded', 'failed', 'cancelled'], 'How it ended.'),
+  status: OneOf(
+    ['succeeded', 'partial', 'failed', 'cancelled'],
+    'How it ended. `partial`: some resources were read to their end, others failed.'
+  ),
   totals: Type.Object(
     {
       created: Count('New records.'),
@@ -40,8 +44,16 @@ const syncEnded = {
   error: Nullable(
     Type.Object(
       { code: Text('Stable code, `RMM_ERR_…`.'), message: Text('What went wrong and what to do.') },
-      { description: 'Why it failed.' }
+      { description: 'Why it failed; of a partial run, what failed and why.' }
     )
+  ),
+  failed: Type.Array(
+    Type.Object({
+      resource: OneOf(resourceNames, 'What was not read to its end.'),
+      code: Nullable(Text('Stable code, `RMM_ERR_…`.')),
+      message: Nullable(Text('What went wrong and what to do.'))
+    }),
+    { description: 'The resources that failed.' }
   )
 }
 
@@ -73,12 +85,13 @@ const deviceGroup = {
 export const eventPayloads = {
   RMM_SYNC_STARTED: Payload('A run began to read.', {
     runId: Id('The run.'),
+    kind: OneOf(runKinds, 'What it does.'),
     trigger: OneOf(runTriggers, 'What started it.'),
     resources: Type.Array(OneOf(resourceNames, ''), { description: 'What it reads.' }),
     mode: OneOf(syncModes, '`full` reads everything, `incremental` what changed.')
   }),
-  RMM_SYNC_COMPLETED: Payload('A run succeeded.', syncEnded),
-  RMM_SYNC_FAILED: Payload('A run failed or was cancelled.', syncEnded),
+  RMM_SYNC_COMPLETED: Payload('A run read what it was to read, or some of it (`status: "partial"`).', syncEnded),
+  RMM_SYNC_FAILED: Payload('A run read nothing to its end, or was cancelled.', syncEnded),
   RMM_DEVICE_CREATED: Payload(
     'A device is in the inventory for the first time, or again; whether it belongs to a client or not.',
     device

@@ -67,7 +67,7 @@ export interface Rmm {
     cancel(tenantId: string, runId: string): Promise<Run>
     /** Yields the run whenever it changed, and ends with its final state. */
     watch(tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>
-    /** Resolves with the run once it has ended (succeeded, failed or cancelled). */
+    /** Resolves with the run once it has ended (succeeded, partial, failed or cancelled). */
     settled(tenantId: string, runId: string, signal?: AbortSignal): Promise<Run>
   }
   inventory: {

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { RmmEvent } from './events.ts'
-import type { alertSeverities, resourceNames, runTriggers, syncModes } from './words.ts'
+import type { alertSeverities, resourceNames, runKinds, runTriggers, syncModes } from './words.ts'
 
 export { eventPayloads, eventTypes } from './events.ts'
 export type { EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
@@ -152,7 +152,9 @@ export interface Client {
   name: string
 }
 
-export type RunStatus = 'queued' | 'running' | 'succeeded' | 'failed' | 'interrupted' | 'cancelled'
+/** `partial`: some resources were read to their end, others failed; `progress` names them. */
+export type RunStatus = 'queued' | 'running' | 'succeeded' | 'partial' | 'failed' | 'interrupted' | 'cancelled'
+export type RunKind = (typeof runKinds)[number]
 export type RunTrigger = (typeof runTriggers)[number]
 export type SyncMode = (typeof syncModes)[number]
 
@@ -165,9 +167,33 @@ export interface RunTotals {
   failed: number
 }
 
+/** The person behind a request, as the host names them. */
+export interface Actor {
+  id: string
+  name: string | null
+}
+
+/** How far one resource of a run is. */
+export interface ResourceProgress {
+  resource: ResourceName
+  /** Pages committed. */
+  pages: number
+  /** Records on them. */
+  processed: number
+  /** The list was read to its end. */
+  complete: boolean
+  /** `failed` may be read again while the run has not ended. `skipped`: the account lacks it, or the run ended before. */
+  status: 'waiting' | 'reading' | 'complete' | 'failed' | 'skipped'
+  /** Why it failed or was skipped. */
+  error: { code: string; message: string } | null
+}
+
 export interface Run {
   id: string
   connectionId: string
+  kind: RunKind
+  /** Who asked for it; null where nobody did, or the host does not name people. */
+  actor: Actor | null
   trigger: RunTrigger
   resources: ResourceName[]
   mode: SyncMode
@@ -176,11 +202,15 @@ export interface Run {
   queuedAt: string
   startedAt: string | null
   finishedAt: string | null
-  progress: Array<{ resource: ResourceName; pages: number; processed: number; complete: boolean }>
+  /** In the order of reading. */
+  progress: ResourceProgress[]
   totals: RunTotals
   /** One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart. */
   summary: string | null
+  /** Why it failed; of a `partial` run, what failed and why. */
   error: { code: string; message: string } | null
+  /** When the earlier run began whose place this one went on from; null where it began at the beginning. */
+  continuedFrom: string | null
 }
 
 export interface RunItem {

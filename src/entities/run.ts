@@ -1,5 +1,5 @@
 import { defineEntity, type EntitySchema, PrimaryKeyProp } from '@mikro-orm/core'
-import type { ResourceName, Run, RunStatus, RunTotals, RunTrigger, SyncMode } from '../types.ts'
+import type { Actor, ResourceName, Run, RunKind, RunStatus, RunTotals, RunTrigger, SyncMode } from '../types.ts'
 import {
   belongsTo,
   bigint,
@@ -23,6 +23,8 @@ export class RmmRun {
   declare tenantId: string
   declare connectionId: string
   declare provider: string
+  declare kind: RunKind
+  declare actor: Actor | null
   declare trigger: RunTrigger
   declare resources: ResourceName[]
   declare mode: SyncMode
@@ -31,6 +33,7 @@ export class RmmRun {
   declare status: RunStatus
   declare attempt: number
   declare failures: number
+  declare waits: number
   declare fence: number
   declare worker: string | null
   declare leaseUntil: Date | null
@@ -40,6 +43,7 @@ export class RmmRun {
   declare totals: Partial<RunTotals>
   declare summary: string | null
   declare error: NonNullable<Run['error']> | null
+  declare continuedFrom: Date | null
   declare queuedAt: Date
   declare startedAt: Date | null
   declare finishedAt: Date | null
@@ -55,14 +59,25 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     tenantId: text('tenant_id'),
     connectionId: belongsTo(RmmConnectionSchema, 'rmm_run', 'connection_id'),
     provider: text('provider'),
+    kind: oneOf('kind', ['sync', 'plan', 'apply', 'handover', 'undo']).default('sync'),
+    actor: json<Actor>('actor').nullable(),
     trigger: oneOf('trigger', ['manual', 'schedule', 'webhook', 'startup']),
     resources: json<ResourceName[]>('resources'),
     mode: oneOf('mode', ['full', 'incremental']),
     force: bool('force').default(false),
     transport: text('transport'),
-    status: oneOf('status', ['queued', 'running', 'succeeded', 'failed', 'interrupted', 'cancelled']).default('queued'),
+    status: oneOf('status', [
+      'queued',
+      'running',
+      'succeeded',
+      'partial',
+      'failed',
+      'interrupted',
+      'cancelled'
+    ]).default('queued'),
     attempt: int('attempt').default(0),
     failures: int('failures').default(0),
+    waits: int('waits').default(0),
     fence: bigint('fence').defaultRaw('0'),
     worker: text('worker').nullable(),
     leaseUntil: time('lease_until').nullable(),
@@ -72,6 +87,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     totals: json<Partial<RunTotals>>('totals').defaultRaw("'{}'"),
     summary: text('summary').nullable(),
     error: json<NonNullable<Run['error']>>('error').nullable(),
+    continuedFrom: time('continued_from').nullable(),
     queuedAt: time('queued_at').defaultRaw('now()'),
     startedAt: time('started_at').nullable(),
     finishedAt: time('finished_at').nullable(),
@@ -127,6 +143,7 @@ export class RmmPass {
   declare connectionId: string
   declare resource: string
   declare tenantId: string
+  declare runId: string | null
   declare mode: SyncMode
   declare startedAt: Date
   declare checkpoint: unknown
@@ -145,6 +162,7 @@ export const RmmPassSchema: EntitySchema<RmmPass> = defineEntity({
     connectionId: belongsTo(RmmConnectionSchema, 'rmm_pass', 'connection_id').primary(),
     resource: text('resource').primary(),
     tenantId: text('tenant_id'),
+    runId: uuid('run_id').nullable(),
     mode: oneOf('mode', ['full', 'incremental']),
     startedAt: time('started_at'),
     checkpoint: json<unknown>('checkpoint').nullable(),

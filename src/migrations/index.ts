@@ -1,6 +1,7 @@
 import { init } from './0001_init.ts'
 import { inventory } from './0002_inventory.ts'
+import { runs } from './0004_runs.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
-export const migrations: readonly Migration[] = [init, inventory]
+export const migrations: readonly Migration[] = [init, inventory, runs]

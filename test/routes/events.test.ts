@@ -161,6 +161,9 @@ t.test('a watch that breaks breaks the stream off without "done", and is logged'
 })
 
 t.test('a quiet stream carries comments, and a change in between is told', async t => {
+  // The stream's own timer does not keep a process alive.
+  const awake = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(awake))
   const change = Promise.withResolvers<void>()
   const watch = async function* () {
     await change.promise

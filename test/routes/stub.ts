@@ -79,6 +79,8 @@ export const organization: Organization = {
 export const run: Run = {
   id: 'r1',
   connectionId: 'c1',
+  kind: 'sync',
+  actor: { id: 'u1', name: null },
   trigger: 'manual',
   resources: ['organizations', 'devices'],
   mode: 'full',
@@ -87,10 +89,11 @@ export const run: Run = {
   queuedAt: at,
   startedAt: at,
   finishedAt: null,
-  progress: [{ resource: 'devices', pages: 1, processed: 100, complete: false }],
+  progress: [{ resource: 'devices', pages: 1, processed: 100, complete: false, status: 'reading', error: null }],
   totals: { created: 1, updated: 2, unchanged: 3, removed: 4, unmapped: 5, failed: 6 },
   summary: null,
-  error: { code: 'RMM_ERR_X', message: 'why' }
+  error: { code: 'RMM_ERR_X', message: 'why' },
+  continuedFrom: null
 }
 export const device: Device = {
   id: 'd1',

@@ -49,11 +49,14 @@ export const ConnectionSchema = Type.Object(
     statusReason: NullableText('Why it is not connected, and what to do.'),
     account: NullableText('The account as the platform names it.'),
     connectedAt: NullableTime('When the secrets were first accepted.'),
-    lastSyncAt: NullableTime('End of the last run that succeeded.'),
-    lastFullSyncAt: NullableTime('End of the last full run that succeeded.'),
+    lastSyncAt: NullableTime('End of the last run that succeeded, if only in part.'),
+    lastFullSyncAt: NullableTime('When the oldest page of the last full run was read that succeeded.'),
     lastScheduledSyncAt: NullableTime('When the schedule last started a run.'),
-    syncStatus: OneOf(['idle', 'queued', 'running', 'completed', 'failed'], 'The state of the latest run.'),
-    syncError: NullableText('Why the latest run failed.'),
+    syncStatus: OneOf(
+      ['idle', 'queued', 'running', 'completed', 'failed'],
+      'The state of the latest run; one that was partial is completed, and syncError names what failed.'
+    ),
+    syncError: NullableText('Why the latest run failed, or failed in part.'),
     schedule: Type.Object(schedule, { description: 'When it syncs by itself.' }),
     movePolicy,
     counts: Type.Object(

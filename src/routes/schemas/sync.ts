@@ -21,17 +21,24 @@ const Resource = OneOf(resourceNames, 'A kind of record that is read from the pl
 const modes = ['full', 'incremental'] as const
 const outcomes = ['failed', 'held', 'ambiguous', 'skipped'] as const
 
+const FailureSchema = Type.Object({ code: Text('Stable code.'), message: Text('What went wrong and what to do.') })
+
 export const RunSchema = Type.Object(
   {
     id: Text('Opaque id.'),
     connectionId: Text('The connection it reads.'),
+    kind: OneOf(['sync', 'plan', 'apply', 'handover', 'undo'], 'What it does.'),
+    actor: Nullable(Type.Object({ id: Text('The id the host gave.'), name: NullableText('The name the host gave.') }), {
+      title: 'RmmActorOrNull',
+      description: 'Who asked for it, where the host tells.'
+    }),
     trigger: OneOf(['manual', 'schedule', 'webhook', 'startup'], 'What started it.'),
     resources: Type.Array(Resource, { description: 'What it reads.' }),
     mode: OneOf(modes, 'full: everything, and what is gone is removed. incremental: what changed.'),
     transport: Text('Where it executes.'),
     status: OneOf(
-      ['queued', 'running', 'succeeded', 'failed', 'interrupted', 'cancelled'],
-      'interrupted runs are resumed from their last page.'
+      ['queued', 'running', 'succeeded', 'partial', 'failed', 'interrupted', 'cancelled'],
+      'interrupted runs are resumed from their last page. partial: some resources were read, others failed; see progress.'
     ),
     queuedAt: Time('When it was asked for.'),
     startedAt: NullableTime('When the first attempt began.'),
@@ -41,7 +48,12 @@ export const RunSchema = Type.Object(
         resource: Resource,
         pages: Count('Pages committed.'),
         processed: Count('Records on them.'),
-        complete: Flag('Whether the list was read to its end.')
+        complete: Flag('Whether the list was read to its end.'),
+        status: OneOf(
+          ['waiting', 'reading', 'complete', 'failed', 'skipped'],
+          'failed: it is read again while the run goes on. skipped: the account lacks it, or the run ended before.'
+        ),
+        error: Nullable(FailureSchema, { title: 'RmmFailureOrNull', description: 'Why it failed or was skipped.' })
       }),
       { description: 'Per resource, in the order of reading.' }
     ),
@@ -57,9 +69,8 @@ export const RunSchema = Type.Object(
       { description: 'Over all resources.' }
     ),
     summary: NullableText('One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart.'),
-    error: Nullable(Type.Object({ code: Text('Stable code.'), message: Text('What went wrong and what to do.') }), {
-      description: 'Why it failed.'
-    })
+    error: Nullable(FailureSchema, { description: 'Why it failed; of a partial run, what failed and why.' }),
+    continuedFrom: NullableTime('When the earlier run began whose place this one went on from; null for a fresh read.')
   },
   { $id: 'RmmRun', title: 'RmmRun', description: 'One recorded sync' }
 )

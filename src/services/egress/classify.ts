@@ -1,4 +1,5 @@
 import { ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
+import { isAddressFault } from './failures.ts'
 
 /** What a failed attempt means for its run. */
 export interface Failure {
@@ -9,6 +10,8 @@ export interface Failure {
    * counting.
    */
   kind: 'permanent' | 'transient' | 'interrupted'
+  /** `run`: the credentials, the address or the database are at fault, so that no other resource could be read. */
+  reach: 'run' | 'resource'
   retryAfterMs?: number
 }
 
@@ -22,7 +25,12 @@ const codes: Record<ProviderErrorKind, string> = {
   not_in_plan: 'RMM_ERR_NOT_IN_PLAN'
 }
 const permanentKinds: readonly ProviderErrorKind[] = ['auth', 'forbidden', 'not_in_plan']
-const permanentCodes = ['RMM_ERR_MASS_REMOVAL', 'RMM_ERR_CONNECTION_DISCONNECTED', 'RMM_ERR_PROVIDER']
+const permanentCodes = [
+  'RMM_ERR_MASS_REMOVAL',
+  'RMM_ERR_MASS_MOVE',
+  'RMM_ERR_CONNECTION_DISCONNECTED',
+  'RMM_ERR_PROVIDER'
+]
 
 export function classify(error: unknown): Failure {
   if (error instanceof ProviderError) {
@@ -31,6 +39,7 @@ export function classify(error: unknown): Failure {
       code: codes[error.kind],
       message: error.message,
       kind,
+      reach: isOfAccount(error) ? 'run' : 'resource',
       ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs })
     }
   }
@@ -38,17 +47,30 @@ export function classify(error: unknown): Failure {
     return {
       code: 'RMM_ERR_INTERRUPTED',
       message: 'The database went away; the run goes on from its checkpoint',
-      kind: 'interrupted'
+      kind: 'interrupted',
+      reach: 'run'
     }
   const code = (error as { code?: unknown }).code
   if (typeof code === 'string' && code.startsWith('RMM_ERR_')) {
-    return { code, message: (error as Error).message, kind: permanentCodes.includes(code) ? 'permanent' : 'transient' }
+    return {
+      code,
+      message: (error as Error).message,
+      kind: permanentCodes.includes(code) ? 'permanent' : 'transient',
+      reach: code === 'RMM_ERR_CONNECTION_DISCONNECTED' ? 'run' : 'resource'
+    }
   }
   return {
     code: 'RMM_ERR_INTERNAL',
     message: 'The sync failed on our side; the log has the details under this run id',
-    kind: 'transient'
+    kind: 'transient',
+    reach: 'resource'
   }
+}
+
+/** Whatever is asked next, the platform would answer it the same way. */
+function isOfAccount(error: ProviderError): boolean {
+  if (error.kind === 'auth' || error.kind === 'rate_limited') return true
+  return error.kind !== 'forbidden' && isAddressFault((error.cause as { code?: unknown } | undefined)?.code)
 }
 
 /**

@@ -81,6 +81,24 @@ const causes: Record<string, Cause> = {
   ERR_SSL_PACKET_LENGTH_TOO_LONG: noTls
 }
 
+const pathCodes = [
+  'ECONNRESET',
+  'EPIPE',
+  'UND_ERR_SOCKET',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'RMM_TOTAL_TIMEOUT'
+]
+
+/**
+ * Nobody answers at that address, or somebody else: not only the path that was asked for is broken. A dropped
+ * connection or a late answer may be the path's alone.
+ */
+export function isAddressFault(code: unknown): boolean {
+  if (typeof code !== 'string') return false
+  return (Object.hasOwn(causes, code) && !pathCodes.includes(code)) || code.startsWith('HPE_')
+}
+
 /** The code that says why: of the error itself, of its causes, or of the first address that was tried. */
 function codeOf(error: unknown): string {
   for (let at: any = error, depth = 0; at && depth < 5; at = at.cause ?? at.errors?.[0], depth++) {

@@ -3,6 +3,7 @@ import { NotFoundError } from '../../errors.ts'
 import type { Connection, List, MovePolicy, CountedQuery, Schedule } from '../../types.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
+import type { RunRow } from './runs/runs.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
 export interface ConnectionRow {
@@ -43,6 +44,7 @@ const syncStatus: Record<string, Connection['syncStatus']> = {
   running: 'running',
   interrupted: 'queued',
   succeeded: 'completed',
+  partial: 'completed',
   failed: 'failed',
   cancelled: 'idle'
 }
@@ -62,7 +64,7 @@ function toConnection(row: CountedRow): Connection {
     lastFullSyncAt: isoOrNull(row.last_full_sync_at),
     lastScheduledSyncAt: isoOrNull(row.last_scheduled_sync_at),
     syncStatus: row.run_status === null ? 'idle' : syncStatus[row.run_status]!,
-    syncError: row.run_status === 'failed' ? (row.run_error?.message ?? null) : null,
+    syncError: row.run_status === 'failed' || row.run_status === 'partial' ? (row.run_error?.message ?? null) : null,
     schedule: {
       enabled: row.schedule_enabled,
       everyMinutes: Number(row.every_minutes),
@@ -212,14 +214,19 @@ export async function setStatus(
   )
 }
 
-/** After a run that succeeded. A failed one advances none of these: they are three separate facts. */
+/**
+ * After a run that read something to its end. They are three separate facts, and a failed run advances none of them. A
+ * full sync is as old as the oldest page of it.
+ */
 export async function finishConnection(
   trx: Db,
   t: Tables,
-  run: { connection_id: string; mode: string; trigger: string; resources: string[] }
+  run: Pick<RunRow, 'connection_id' | 'mode' | 'trigger' | 'resources' | 'status'>
 ): Promise<void> {
-  const full = run.mode === 'full' && run.resources.includes('devices')
-  await sql`update ${t.connection} set last_sync_at = now(), last_full_sync_at = case when ${full} then now() else last_full_sync_at end,
+  const full = run.status === 'succeeded' && run.mode === 'full' && run.resources.includes('devices')
+  const oldest = sql`coalesce((select least(min(p.observed_at), now()) from ${t.page} p join ${t.pass} s on s.id = p.pass_id
+    where s.connection_id = ${run.connection_id} and s.resource = any(${run.resources}::text[])), now())`
+  await sql`update ${t.connection} set last_sync_at = now(), last_full_sync_at = case when ${full} then ${oldest} else last_full_sync_at end,
     last_scheduled_sync_at = case when ${run.trigger === 'schedule'} then now() else last_scheduled_sync_at end,
     status = case when status = 'error' then 'connected' else status end, status_reason = null, updated_at = now()
     where id = ${run.connection_id} and status <> 'disconnected'`.execute(trx)
@@ -246,10 +253,19 @@ export async function takeDue(
     update ${t.connection} c set next_sync_at = now() + interval '1 minute'
     from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() and provider = any(${providers}::text[]) order by next_sync_at limit ${limit} for update skip locked) due
     where c.id = due.id
-    returning c.*, due.due_at, coalesce(c.last_full_sync_at + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(
+    returning c.*, due.due_at, coalesce(greatest(c.last_full_sync_at, ${fullRead(t)}) + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(
     db
   )
   return rows
+}
+
+/**
+ * When the devices were last read in full although something else of that run failed: one resource that fails for days
+ * must not turn every sync into a full one.
+ */
+function fullRead(t: Tables) {
+  return sql`(select max(r.started_at) from ${t.run} r where r.connection_id = c.id and r.status = 'partial' and r.mode = 'full'
+    and r.progress @> '[{"resource": "devices", "status": "complete"}]')`
 }
 
 /** The next date on the connection's own grid: what ran late does not push the later ones. */

@@ -117,5 +117,6 @@ export {
   requestCancel,
   runById,
   type RunRow,
+  type StoredProgress,
   toRun
 } from './runs/runs.ts'

@@ -1,6 +1,7 @@
 import { MassRemovalError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName, RunItem, SyncMode, RunTotals } from '../../types.ts'
+import { tellProgress, withProgress } from './progress.ts'
 import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from '../core.ts'
 import { publishPage } from '../diagnostics.ts'
@@ -76,18 +77,22 @@ class Cancelled extends Error {
  */
 export async function readResource(reading: Reading, name: ResourceName): Promise<void> {
   const resource = reading.provider.resources[name] as AnyResource
+  reading.state = withProgress(reading.state, name, { status: 'reading', error: null })
   try {
     const pass = await readPages(reading, resource, name)
     await complete(reading, resource, pass)
   } catch (error) {
     if (!(error instanceof ProviderError && error.kind === 'not_in_plan')) throw error
-    await skip(reading, name, error.message)
+    // The account's plan lacks it: said in the run's items, the rest of the run goes on.
+    const { message } = error
+    const items: RunItem[] = [{ resource: name, externalId: null, outcome: 'skipped', reason: message }]
+    await tellProgress(reading, name, { status: 'skipped', error: { code: 'RMM_ERR_NOT_IN_PLAN', message } }, items)
   }
 }
 
 async function readPages(reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
   const { core, attempt, client, signal } = reading
-  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), fresh)
+  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), reading.state, fresh)
   const known =
     name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
   let taken = false
@@ -110,15 +115,9 @@ async function readPages(reading: Reading, resource: AnyResource, name: Resource
   }
 }
 
-/** The state after this batch, as a copy: a rolled back batch leaves no trace in it. */
 function advance(state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
-  return {
-    leaseMs: state.leaseMs,
-    totals: { ...state.totals },
-    progress: state.progress.map(item =>
-      item.resource === name ? { ...item, pages: item.pages + pages, processed: item.processed + processed } : item
-    )
-  }
+  const so = state.progress.find(item => item.resource === name)
+  return withProgress(state, name, { pages: (so?.pages ?? 0) + pages, processed: (so?.processed ?? 0) + processed })
 }
 
 async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[]): Promise<void> {
@@ -264,8 +263,7 @@ async function complete(reading: Reading, resource: AnyResource, pass: Pass): Pr
         confirmAlertsAtMost
       )
     : none
-  const state = advance(reading.state, pass.resource, 0, 0)
-  state.progress = state.progress.map(item => (item.resource === pass.resource ? { ...item, complete: true } : item))
+  const state = withProgress(reading.state, pass.resource, { complete: true, status: 'complete', error: null })
   const items: RunItem[] = [...vanished.unsure, ...closed.unsure]
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
@@ -369,15 +367,4 @@ async function ask(
     })
     return undefined
   }
-}
-
-/** A resource that the account's plan lacks: said in the run's items, the rest of the run goes on. */
-async function skip(reading: Reading, name: ResourceName, reason: string): Promise<void> {
-  const { core, attempt, context } = reading
-  await core.database.transaction(async trx => {
-    await holdRun(trx, core.database.t, attempt)
-    await insertRunItems(trx, core.database.t, { id: attempt.runId, ...context }, [
-      { resource: name, externalId: null, outcome: 'skipped', reason }
-    ])
-  })
 }

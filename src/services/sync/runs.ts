@@ -34,7 +34,6 @@ export type SyncService = Rmm['sync'] & {
   dispatch(handle: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'>
 }
 
-const endedStates: readonly string[] = ['succeeded', 'failed', 'cancelled']
 const watchEveryMs = 300
 
 function handleOf(run: Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'provider'>): RunHandle {
@@ -150,7 +149,7 @@ export function createSync(
       const seen = `${String(row.updated_at)}|${row.status}`
       if (seen !== last) yield toRun(row)
       last = seen
-      if (endedStates.includes(row.status)) return
+      if (row.finished_at !== null) return
       await delay(watchEveryMs, undefined, { signal, ref: false }).catch(() => {})
       if (signal.aborted) return
     }
@@ -194,7 +193,7 @@ export function createSync(
     },
     async settled(tenantId, runId, signal = core.signal) {
       let run: Run | undefined
-      for await (run of watch(tenantId, runId, signal)) if (endedStates.includes(run.status)) return run
+      for await (run of watch(tenantId, runId, signal)) if (run.finishedAt !== null) return run
       signal.throwIfAborted()
       throw new NotFoundError('Run')
     }

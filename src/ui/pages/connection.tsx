@@ -128,8 +128,11 @@ function Overview({ connection, provider, reload }: PartProps) {
           }
         />
       </Card>
-      {connection.syncStatus === 'failed' && connection.syncError && (
-        <Notice tone='bad' title={t('syncFailed', { reason: connection.syncError })}>
+      {connection.syncError && (
+        <Notice
+          tone={connection.syncStatus === 'failed' ? 'bad' : 'warn'}
+          title={t(connection.syncStatus === 'failed' ? 'syncFailed' : 'syncPartial', { reason: connection.syncError })}
+        >
           <p>
             <Link to={`connections/${id}/sync`}>{t('openSync')}</Link>
           </p>

@@ -66,8 +66,10 @@ function ConnectionCard({ connection }: { connection: Connection }) {
       </div>
       <p class='muted'>{[provider?.name ?? connection.provider, connection.account].filter(Boolean).join(' · ')}</p>
       {connection.statusReason && <p class='wrong'>{connection.statusReason}</p>}
-      {connection.syncStatus === 'failed' && connection.syncError && (
-        <p class='wrong'>{t('syncFailed', { reason: connection.syncError })}</p>
+      {connection.syncError && (
+        <p class='wrong'>
+          {t(connection.syncStatus === 'failed' ? 'syncFailed' : 'syncPartial', { reason: connection.syncError })}
+        </p>
       )}
       <Facts
         items={[

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks'
-import type { Run, RunItem } from '../../types.ts'
+import type { ResourceName, Run, RunItem } from '../../types.ts'
 import { Badge, Card, Empty, Notice, Time, type Tone } from '../components/basics.tsx'
 import { Dialog } from '../components/dialog.tsx'
 import { Select } from '../components/field.tsx'
@@ -12,20 +12,20 @@ export interface HistoryProps {
   /** Changes when a run began or ended. */
   turn: number
   active: boolean
-  /** Confirms the removal that this run held back. */
-  onForce: (run: Run) => void
+  /** Confirms the removals that were held back of these resources. */
+  onForce: (resources: ResourceName[]) => void
 }
 
 export function History({ connectionId, turn, active, onForce }: HistoryProps) {
   const { t, fmt } = useUi()
   const runs = usePaged<Run>(`connections/${encodeURIComponent(connectionId)}/runs`, { limit: 20 })
   const [open, setOpen] = useState<string | null>(null)
-  const [confirming, setConfirming] = useState<Run | null>(null)
+  const [confirming, setConfirming] = useState<Braked | null>(null)
   useEffect(() => {
     if (turn > 0) runs.reload()
   }, [turn])
   // Only the latest state of the account can be confirmed.
-  const held = runs.items[0]?.error?.code === 'RMM_ERR_MASS_REMOVAL' && !active ? runs.items[0] : null
+  const held = active ? null : brakedIn(runs.items[0])
   const columns = [t('started'), t('status'), t('outcome'), t('duration'), t('actions')]
   return (
     <Card title={t('history')}>
@@ -33,7 +33,7 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
         <div class='notice warn' role='status'>
           <div>
             <strong>{t('removalTitle')}</strong>
-            <p>{held.error!.message}</p>
+            <p>{held.message}</p>
           </div>
           <button type='button' onClick={() => setConfirming(held)}>
             {t('removalConfirm')}
@@ -89,7 +89,7 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
       </PagedFrame>
       {confirming && (
         <Dialog title={t('removalDialog')} onClose={() => setConfirming(null)}>
-          <p>{confirming.error!.message}</p>
+          <p>{confirming.message}</p>
           <p>{t('removalText')}</p>
           <div class='row end'>
             <button type='button' onClick={() => setConfirming(null)}>
@@ -99,7 +99,7 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
               type='button'
               class='danger'
               onClick={() => {
-                onForce(confirming)
+                onForce(confirming.resources)
                 setConfirming(null)
               }}
             >
@@ -110,6 +110,21 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
       )}
     </Card>
   )
+}
+
+interface Braked {
+  resources: ResourceName[]
+  message: string
+}
+
+/** What of this run waits for a person because too much would be removed. */
+function brakedIn(run: Run | undefined): Braked | null {
+  const braked = run?.progress.filter(item => item.error?.code === 'RMM_ERR_MASS_REMOVAL') ?? []
+  if (braked.length === 0) return null
+  return {
+    resources: braked.map(item => item.resource),
+    message: braked.map(item => item.error!.message).join(' ')
+  }
 }
 
 const outcomes = ['failed', 'held', 'ambiguous', 'skipped'] as const

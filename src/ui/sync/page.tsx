@@ -65,7 +65,7 @@ export function SyncPage({ connection, provider, reload, set }: PartProps) {
         connectionId={connection.id}
         turn={turn}
         active={active}
-        onForce={run => start({ resources: run.resources, mode: 'full', force: true })}
+        onForce={resources => start({ resources, mode: 'full', force: true })}
       />
     </>
   )

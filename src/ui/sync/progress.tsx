@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Run } from '../../types.ts'
+import type { ResourceProgress, Run } from '../../types.ts'
 import { Badge, Card, Facts, Loading, Notice, Problem, type Tone } from '../components/basics.tsx'
 import { Cell, Table } from '../components/list.tsx'
 import { useDoing, useUi } from '../context.ts'
@@ -15,13 +15,29 @@ export const runTones: Record<Run['status'], Tone> = {
   queued: 'plain',
   running: 'plain',
   succeeded: 'ok',
+  partial: 'warn',
   failed: 'bad',
   interrupted: 'warn',
   cancelled: 'warn'
 }
 
+const resourceTones: Record<ResourceProgress['status'], Tone> = {
+  waiting: 'plain',
+  reading: 'plain',
+  complete: 'ok',
+  failed: 'bad',
+  skipped: 'plain'
+}
+const resourceStates = {
+  waiting: 'waiting',
+  reading: 'reading',
+  complete: 'complete',
+  failed: 'run_failed',
+  skipped: 'notRead'
+} as const
+
 /** Whether nothing more comes of it. */
-export const ended = (run: Run) => run.status === 'succeeded' || run.status === 'failed' || run.status === 'cancelled'
+export const ended = (run: Run) => run.finishedAt !== null
 
 /** A run as it changes, from the server's event stream. `onEnd` is called once, with its final state. */
 export function useWatched(runId: string | null, onEnd: (run: Run) => void): Watched {
@@ -101,17 +117,14 @@ export function RunProgress({ watched: { run, lost, error, retry } }: { watched:
       {lost && active && <Notice tone='warn' title={t('streamLost')} />}
       <Problem error={doing.error} retry={doing.retry} />
       <Table label={t('progress')} columns={[t('syncRead'), t('pages'), t('records'), t('state')]}>
-        {run.progress.map(({ resource, pages, processed, complete }) => (
+        {run.progress.map(({ resource, pages, processed, status, error }) => (
           <tr key={resource}>
             <Cell of={t('syncRead')}>{t(`resource_${resource}`)}</Cell>
             <Cell of={t('pages')}>{fmt.number(pages)}</Cell>
             <Cell of={t('records')}>{fmt.number(processed)}</Cell>
             <Cell of={t('state')}>
-              {complete ? (
-                <Badge tone='ok'>{t('complete')}</Badge>
-              ) : (
-                <Badge>{t(active && pages > 0 ? 'reading' : active ? 'waiting' : 'none')}</Badge>
-              )}
+              <Badge tone={resourceTones[status]}>{t(resourceStates[status])}</Badge>
+              {error && <span class='small block'>{error.message}</span>}
             </Cell>
           </tr>
         ))}

@@ -116,7 +116,10 @@ t.test(
       yield page([device('a')])
       throw new ProviderError('forbidden', 'no')
     }
-    t.match(await h.sync(), { status: 'failed', error: { code: 'RMM_ERR_PLATFORM_FORBIDDEN' } })
+    t.match(await h.sync({ resources: ['devices'] }), {
+      status: 'failed',
+      error: { code: 'RMM_ERR_PLATFORM_FORBIDDEN' }
+    })
     t.strictSame(await times(h), { lastSyncAt: null, lastFullSyncAt: null, lastScheduledSyncAt: null })
     t.match(await h.app.rmm.connections.get('t1', h.connectionId), { syncStatus: 'failed', syncError: 'no' })
     h.script.devices = list(devices(2))

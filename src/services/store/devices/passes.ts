@@ -4,7 +4,7 @@ import { StaleAttemptError } from '../../../errors.ts'
 import type { Checkpoint } from '../../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../../types.ts'
 import type { Database, Db, Tables } from '../database.ts'
-import { type Attempt, holdRun, type PageProgress } from '../runs/leases.ts'
+import { type Attempt, holdRun, type PageProgress, writeProgress } from '../runs/leases.ts'
 import { textArray } from '../row-set.ts'
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
@@ -42,10 +42,12 @@ export async function beginPass(
   resource: ResourceName,
   mode: SyncMode,
   now: Date,
+  state: PageProgress,
   fresh = false
 ): Promise<Pass> {
   return await transaction(async trx => {
     await holdRun(trx, t, attempt)
+    await writeProgress(trx, t, attempt, state)
     const { rows } =
       await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, started_at > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { NotFoundError, StaleAttemptError } from '../../../errors.ts'
 import type { Run, RunTotals } from '../../../types.ts'
 import type { Database, Db, Tables } from '../database.ts'
-import type { RunRow } from './runs.ts'
+import type { RunRow, StoredProgress } from './runs.ts'
 
 /** What a worker holds while it executes a run. A higher fence elsewhere means that it holds nothing any more. */
 export interface Attempt {
@@ -101,12 +101,15 @@ export async function releaseRun(
 }
 
 export interface RunEnd {
-  status: 'succeeded' | 'failed' | 'cancelled'
+  status: 'succeeded' | 'partial' | 'failed' | 'cancelled'
   summary: string
   error: Run['error']
 }
 
-/** Ends a run once; a second end finds it ended and does nothing. Without an attempt: settled from outside. */
+/**
+ * Ends a run once; a second end finds it ended and does nothing. Without an attempt: settled from outside. The resource
+ * that was being read failed with the run, those that had not had their turn were skipped.
+ */
 export async function endRun(
   trx: Db,
   t: Tables,
@@ -116,11 +119,18 @@ export async function endRun(
 ): Promise<RunRow | null> {
   const { rows } =
     await sql<RunRow>`update ${t.run} set status = ${end.status}, summary = ${end.summary}, error = ${end.error === null ? null : JSON.stringify(end.error)}::jsonb,
-      finished_at = now(), lease_until = null, updated_at = now()
+      finished_at = now(), lease_until = null, updated_at = now(), progress = ${settledProgress(end)}
     where id = ${runId} and status in ('queued', 'running', 'interrupted') ${fence === null ? sql`` : sql`and fence = ${fence}`} returning *`.execute(
       trx
     )
   return rows[0] ?? null
+}
+
+function settledProgress({ status, error }: RunEnd) {
+  const interrupted = status === 'failed' ? { status: 'failed', error } : { status: 'skipped', error: null }
+  return sql`(select coalesce(jsonb_agg(case coalesce(p ->> 'status', case when (p ->> 'complete')::boolean then 'complete' else 'waiting' end)
+      when 'reading' then p || ${JSON.stringify(interrupted)}::jsonb when 'waiting' then p || '{"status": "skipped"}' else p end order by n), '[]')
+    from jsonb_array_elements(progress) with ordinality as x(p, n))`
 }
 
 /**
@@ -158,7 +168,7 @@ export async function rehomeRun({ db, t }: Database, runId: string, transport: s
 }
 
 export interface PageProgress {
-  progress: Run['progress']
+  progress: StoredProgress[]
   totals: RunTotals
   leaseMs: number
 }

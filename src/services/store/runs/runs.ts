@@ -1,10 +1,13 @@
 import { sql } from 'kysely'
 import type {
+  Actor,
   List,
   PageQuery,
   ResourceName,
+  ResourceProgress,
   Run,
   RunItem,
+  RunKind,
   RunStatus,
   RunTotals,
   RunTrigger,
@@ -15,11 +18,21 @@ import { limitOf, readCursor, toList } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { isId, iso, isoOrNull } from '../values.ts'
 
+/** A resource's progress with what only the engine has to know. */
+export interface StoredProgress extends ResourceProgress {
+  /** Attempts at it that failed. */
+  failures?: number
+  /** Another attempt in this run would end the same way, or there were enough. */
+  final?: boolean
+}
+
 export interface RunRow {
   id: string
   tenant_id: string
   connection_id: string
   provider: string
+  kind: RunKind
+  actor: Actor | null
   trigger: RunTrigger
   resources: ResourceName[]
   mode: SyncMode
@@ -28,11 +41,13 @@ export interface RunRow {
   status: RunStatus
   attempt: number
   failures: number
+  waits: number
   fence: string | number
-  progress: Run['progress']
+  progress: StoredProgress[]
   totals: Partial<RunTotals>
   summary: string | null
   error: Run['error']
+  continued_from: unknown
   queued_at: unknown
   started_at: unknown
   finished_at: unknown
@@ -47,6 +62,8 @@ export function toRun(row: RunRow): Run {
   return {
     id: row.id,
     connectionId: row.connection_id,
+    kind: row.kind,
+    actor: row.actor,
     trigger: row.trigger,
     resources: row.resources,
     mode: row.mode,
@@ -55,10 +72,23 @@ export function toRun(row: RunRow): Run {
     queuedAt: iso(row.queued_at),
     startedAt: isoOrNull(row.started_at),
     finishedAt: isoOrNull(row.finished_at),
-    progress: row.progress,
+    progress: row.progress.map(toProgress),
     totals: { ...noTotals, ...row.totals },
     summary: row.summary,
-    error: row.error
+    error: row.error,
+    continuedFrom: isoOrNull(row.continued_from)
+  }
+}
+
+/** A run of version 0.1 has no status per resource. */
+function toProgress({ resource, pages, processed, complete, status, error }: StoredProgress): ResourceProgress {
+  return {
+    resource,
+    pages,
+    processed,
+    complete,
+    status: status ?? (complete ? 'complete' : 'waiting'),
+    error: error ?? null
   }
 }
 
@@ -75,7 +105,16 @@ export interface NewRun {
 
 /** One active run per connection: a second insert finds the partial unique index and returns null. */
 export async function insertRun(trx: Db, t: Tables, run: NewRun): Promise<RunRow | null> {
-  const progress = run.resources.map(resource => ({ resource, pages: 0, processed: 0, complete: false }))
+  const progress = run.resources.map(
+    (resource): ResourceProgress => ({
+      resource,
+      pages: 0,
+      processed: 0,
+      complete: false,
+      status: 'waiting',
+      error: null
+    })
+  )
   const { rows } =
     await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, force, transport, progress, totals)
     values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb)

@@ -1,0 +1,109 @@
+import type { EventPayloads, Run, RunStatus } from '../../types.ts'
+import type { Core } from '../core.ts'
+import { classify, type Failure } from '../egress/index.ts'
+import {
+  type Attempt,
+  endRun,
+  finishConnection,
+  holdRun,
+  releaseRun,
+  type RunEnd,
+  type RunRow,
+  setStatus,
+  toRun,
+  writeEvents
+} from '../store/index.ts'
+import type { SegmentResult } from './transport.ts'
+
+export type AbortCause = 'cancelled' | 'lost' | 'shutdown'
+
+/** What becomes of a run when an attempt at it is over. */
+export interface Ending {
+  /** Ends the run, once. Without an attempt: settled from outside. */
+  end(run: RunRow, attempt: Attempt | null, how: RunEnd): Promise<RunStatus>
+  /** After an attempt that threw: hands the run back to be executed again, or ends it. */
+  conclude(run: RunRow, attempt: Attempt, cause: AbortCause | undefined, error: unknown): Promise<SegmentResult>
+  /** Hands the run back because of a failure that may pass. */
+  retry(attempt: Attempt, failure: Failure, options: { failed: boolean }): Promise<SegmentResult>
+}
+
+export function createEnding(core: Core): Ending {
+  const { database, settings } = core
+  const { t } = database
+
+  async function end(run: RunRow, attempt: Attempt | null, how: RunEnd): Promise<RunStatus> {
+    return await database.transaction(async trx => {
+      if (attempt !== null) await holdRun(trx, t, attempt)
+      const ended = await endRun(trx, t, run.id, how, attempt?.fence ?? null)
+      if (ended === null) return 'failed'
+      const read = how.status === 'succeeded' || how.status === 'partial'
+      if (read) await finishConnection(trx, t, ended)
+      const type = read ? 'RMM_SYNC_COMPLETED' : 'RMM_SYNC_FAILED'
+      const event = { type, key: `${run.id}:END`, payload: endPayload(toRun(ended), how.status) } as const
+      await writeEvents(trx, t, sourceOf(run), [event], core.sinks)
+      return how.status
+    })
+  }
+
+  async function retry(attempt: Attempt, failure: Failure, { failed }: { failed: boolean }): Promise<SegmentResult> {
+    const delayMs = failure.retryAfterMs ?? settings.retryDelayMs * (1 + Math.random())
+    const released = await releaseRun(database, attempt, {
+      status: failure.kind === 'interrupted' ? 'interrupted' : 'queued',
+      delayMs,
+      error: { code: failure.code, message: failure.message },
+      failed
+    })
+    return released ? { status: 'yield', reason: 'retry', delayMs } : { status: 'held' }
+  }
+
+  async function fail(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
+    if (failure.code === 'RMM_ERR_PLATFORM_AUTH') await setStatus(database, run.connection_id, 'error', failure.message)
+    const soon = (failure.retryAfterMs ?? 0) <= longestWaitMs
+    if (failure.kind === 'interrupted') return await retry(attempt, failure, { failed: false })
+    if (failure.kind === 'transient' && soon && Number(run.failures) + 1 < settings.maxAttempts)
+      return await retry(attempt, failure, { failed: true })
+    const { code, message } = failure
+    return { status: 'done', state: await end(run, attempt, failed(failure)), error: { code, message } }
+  }
+
+  return {
+    end,
+    retry,
+    async conclude(run, attempt, cause, error) {
+      if (cause === 'cancelled') return { status: 'done', state: await end(run, attempt, cancelled), error: null }
+      if (cause === 'lost' || isStale(error)) return { status: 'held' }
+      if (cause === 'shutdown') {
+        const handedBack = { status: 'interrupted', delayMs: 0, error: null, failed: false } as const
+        const released = await releaseRun(database, attempt, handedBack)
+        return released ? { status: 'yield', reason: 'shutdown', delayMs: 0 } : { status: 'held' }
+      }
+      core.log.warn({ err: error, runId: run.id, connectionId: run.connection_id }, 'sync attempt failed')
+      return await fail(run, attempt, classify(error))
+    }
+  }
+}
+
+export const cancelled: RunEnd = { status: 'cancelled', summary: 'Cancelled; what was committed stays.', error: null }
+
+export function failed({ code, message }: Failure): RunEnd {
+  return { status: 'failed', summary: message, error: { code, message } }
+}
+
+export function isStale(error: unknown): boolean {
+  return (error as { code?: unknown }).code === 'RMM_ERR_STALE_ATTEMPT'
+}
+
+export function sourceOf(run: RunRow) {
+  return { tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider }
+}
+
+/** A platform that wants to be left alone for longer ends the run; the next one goes on from its checkpoint. */
+const longestWaitMs = 15 * 60_000
+
+function endPayload(run: Run, status: RunEnd['status']): EventPayloads['RMM_SYNC_COMPLETED'] {
+  const { id, kind, trigger, mode, totals, summary, error } = run
+  const failed = run.progress
+    .filter(item => item.status === 'failed')
+    .map(({ resource, error }) => ({ resource, code: error?.code ?? null, message: error?.message ?? null }))
+  return { runId: id, kind, trigger, mode, status, totals, summary, error, failed }
+}

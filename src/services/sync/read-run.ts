@@ -1,0 +1,79 @@
+import type { RmmProvider } from '../../providers/define.ts'
+import type { ResourceName, Run } from '../../types.ts'
+import { classify, type Failure } from '../egress/index.ts'
+import type { RunEnd, StoredProgress } from '../store/index.ts'
+import { tellProgress } from './progress.ts'
+import { type Reading, readResource } from './read-resource.ts'
+import { summarize } from './summary.ts'
+
+/**
+ * Gives every resource its turn. One that fails does not keep the next from being read, unless nothing else could be
+ * read either: that is thrown. Resolves with what should be tried again in another attempt, or null.
+ */
+export async function readRun(reading: Reading, resources: ResourceName[]): Promise<Failure | null> {
+  const again: Failure[] = []
+  for (const name of wanted(resources, reading.provider)) {
+    const before = progressOf(reading, name)
+    if (before === undefined || isSettled(before)) continue
+    try {
+      await readResource(reading, name)
+    } catch (error) {
+      const failure = failureOfResource(reading, error)
+      if (failure === null) throw error
+      reading.core.log.warn({ err: error, runId: reading.attempt.runId, resource: name }, 'a resource was not read')
+      const failures = (before.failures ?? 0) + 1
+      const final = failure.kind === 'permanent' || failures >= reading.core.settings.maxAttempts
+      const { code, message } = failure
+      await tellProgress(reading, name, { status: 'failed', error: { code, message }, failures, final })
+      if (!final) again.push(failure)
+    }
+  }
+  return longestWait(again)
+}
+
+/** Null where the whole run is concerned: then no other resource is read in this attempt. */
+function failureOfResource(reading: Reading, error: unknown): Failure | null {
+  const { code, cancelled } = error as { code?: unknown; cancelled?: boolean }
+  if (reading.signal.aborted || cancelled === true || code === 'RMM_ERR_STALE_ATTEMPT') return null
+  const failure = classify(error)
+  return failure.reach === 'run' ? null : failure
+}
+
+function longestWait(failures: Failure[]): Failure | null {
+  return failures.reduce<Failure | null>(
+    (longest, failure) =>
+      longest === null || (failure.retryAfterMs ?? 0) > (longest.retryAfterMs ?? 0) ? failure : longest,
+    null
+  )
+}
+
+function progressOf({ state }: Reading, name: ResourceName): StoredProgress | undefined {
+  return state.progress.find(item => item.resource === name)
+}
+
+function isSettled({ complete, status, final }: StoredProgress): boolean {
+  return complete || status === 'skipped' || final === true
+}
+
+/** How a run ends that gave every resource its turn. */
+export function verdict({ state }: Pick<Reading, 'state'>): RunEnd {
+  const failed = state.progress.filter(item => item.status === 'failed')
+  if (failed.length === 0) return { status: 'succeeded', summary: summarize(state), error: null }
+  const error = errorOf(failed, state.progress.length)
+  if (!state.progress.some(item => item.complete)) return { status: 'failed', summary: error.message, error }
+  const notRead = failed.map(({ resource, error }) => `${resource} (${error?.message})`).join(', ')
+  return { status: 'partial', summary: `${summarize(state)} Not read: ${notRead}.`, error }
+}
+
+/** Named by resource, unless there was only one to read. */
+function errorOf(failed: StoredProgress[], of: number): NonNullable<Run['error']> {
+  const named = failed.map(({ resource, error }) => (of > 1 ? `${resource}: ${error?.message}` : error?.message))
+  return { code: failed[0]!.error?.code ?? 'RMM_ERR_INTERNAL', message: named.join('; ') }
+}
+
+/** In the order they depend on each other, and only what the provider has. */
+function wanted(resources: ResourceName[], provider: RmmProvider): ResourceName[] {
+  return (['organizations', 'devices', 'updates', 'alerts'] as const).filter(
+    name => resources.includes(name) && provider.resources[name] !== undefined
+  )
+}
