@@ -24,7 +24,7 @@ export interface Ending {
   /** After an attempt that threw: hands the run back to be executed again, or ends it. */
   conclude(run: RunRow, attempt: Attempt, cause: AbortCause | undefined, error: unknown): Promise<SegmentResult>
   /** Hands the run back because of a failure that may pass. */
-  retry(attempt: Attempt, failure: Failure, options: { failed: boolean }): Promise<SegmentResult>
+  retry(attempt: Attempt, failure: Failure): Promise<SegmentResult>
 }
 
 export function createEnding(core: Core): Ending {
@@ -45,13 +45,13 @@ export function createEnding(core: Core): Ending {
     })
   }
 
-  async function retry(attempt: Attempt, failure: Failure, { failed }: { failed: boolean }): Promise<SegmentResult> {
+  async function retry(attempt: Attempt, failure: Failure): Promise<SegmentResult> {
     const delayMs = failure.retryAfterMs ?? settings.retryDelayMs * (1 + Math.random())
     const released = await releaseRun(database, attempt, {
       status: failure.kind === 'interrupted' ? 'interrupted' : 'queued',
       delayMs,
       error: { code: failure.code, message: failure.message },
-      failed
+      failed: failure.kind !== 'interrupted'
     })
     return released ? { status: 'yield', reason: 'retry', delayMs } : { status: 'held' }
   }
@@ -59,9 +59,9 @@ export function createEnding(core: Core): Ending {
   async function fail(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
     if (failure.code === 'RMM_ERR_PLATFORM_AUTH') await setStatus(database, run.connection_id, 'error', failure.message)
     const soon = (failure.retryAfterMs ?? 0) <= longestWaitMs
-    if (failure.kind === 'interrupted') return await retry(attempt, failure, { failed: false })
+    if (failure.kind === 'interrupted') return await retry(attempt, failure)
     if (failure.kind === 'transient' && soon && Number(run.failures) + 1 < settings.maxAttempts)
-      return await retry(attempt, failure, { failed: true })
+      return await retry(attempt, failure)
     const { code, message } = failure
     return { status: 'done', state: await end(run, attempt, failed(failure)), error: { code, message } }
   }

@@ -111,7 +111,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
       if (Number(run.attempt) > maxClaims) throw new AbandonedError()
       await start(run, attempt)
       const how = await read(run, attempt, stop.signal, () => context.heartbeat?.())
-      if ('again' in how) return told(await ending.retry(attempt, how.again, { failed: false }))
+      if ('again' in how) return told(await ending.retry(attempt, how.again))
       return told({ status: 'done', state: await ending.end(run, attempt, how), error: how.error })
     } catch (error) {
       if ((error as { cancelled?: boolean }).cancelled === true) cause ??= 'cancelled'

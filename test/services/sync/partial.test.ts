@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { ProviderError } from '../../../src/providers/define.ts'
@@ -164,6 +165,7 @@ t.test('a resource that fails for days does not turn every scheduled sync into a
     for (;;) {
       const runs = (await h.app.rmm.sync.runs('t1', h.connectionId)).items.filter(run => run.trigger === 'schedule')
       if (runs.length > n && runs[0]!.finishedAt !== null) return runs[0]!
+      await delay(10)
     }
   }
   t.match(await scheduled(0), { mode: 'incremental', status: 'partial' })
