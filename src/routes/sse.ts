@@ -56,9 +56,7 @@ async function nextOrBeat(
   signal: AbortSignal
 ): Promise<IteratorResult<Run> | null> {
   const settled = new AbortController()
-  const quiet = setTimeout(heartbeatMs, null, { signal: AbortSignal.any([signal, settled.signal]), ref: false }).catch(
-    () => null
-  )
+  const quiet = setTimeout(heartbeatMs, null, { signal: AbortSignal.any([signal, settled.signal]) }).catch(() => null)
   try {
     return await Promise.race([next, quiet])
   } finally {

@@ -1,3 +1,4 @@
+import { waitAtMost } from '../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RunHandle, SyncExecutor, SyncTransport, WorkerOptions } from '../services/sync/index.ts'
 
@@ -51,7 +52,7 @@ export function directTransport(): SyncTransport {
 
   function later(handle: RunHandle, delayMs: number): void {
     delayed.add(handle.runId)
-    delay(delayMs, undefined, { signal: stopping.signal, ref: false })
+    delay(delayMs, undefined, { signal: stopping.signal })
       .then(
         () => enqueue(handle),
         () => {}
@@ -87,7 +88,7 @@ export function directTransport(): SyncTransport {
       stopping.abort()
       waiting.length = 0
       const ended = Promise.allSettled([...running.values()].map(({ done }) => done))
-      await Promise.race([ended, delay(graceMs, undefined, { ref: false })])
+      await waitAtMost(graceMs, ended)
     }
   }
 }

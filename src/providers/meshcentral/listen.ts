@@ -136,7 +136,7 @@ async function recheck(
   until: number,
   signal: AbortSignal
 ): Promise<void> {
-  await delay(Math.max(0, until - Date.now()), undefined, { signal, ref: false })
+  await delay(Math.max(0, until - Date.now()), undefined, { signal })
   const { presence } = client.state
   if (!presence.anyOnline()) return
   const list = await listNodes(session, signal)

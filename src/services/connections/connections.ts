@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { randomBytes, randomUUID } from 'node:crypto'
 import { ConnectionDisconnectedError, NotFoundError, ValidationError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
@@ -47,20 +48,21 @@ export function createConnections(
     config: Record<string, unknown>,
     secrets: Record<string, unknown>
   ): Promise<Checked> {
-    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
-    try {
-      const open = await clients.openWith(provider, connectionId, config, secrets, signal)
+    return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
       try {
-        return await provider.check(open.client, signal)
-      } finally {
-        await open.close()
+        const open = await clients.openWith(provider, connectionId, config, secrets, signal)
+        try {
+          return await provider.check(open.client, signal)
+        } finally {
+          await open.close()
+        }
+      } catch (error) {
+        throw toRouteError(
+          signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error,
+          'check'
+        )
       }
-    } catch (error) {
-      throw toRouteError(
-        signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error,
-        'check'
-      )
-    }
+    })
   }
 
   async function read(tenantId: string, id: string) {

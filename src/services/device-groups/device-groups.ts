@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ConflictError, NotFoundError, NotSupportedError, PlatformError } from '../../errors.ts'
@@ -108,46 +109,44 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
     lost?: AbortSignal
   ): Promise<T> {
     const deadline = Date.now() + budgetMs
-    const signal = AbortSignal.any([
-      core.signal,
-      AbortSignal.timeout(budgetMs + graceMs),
-      ...(lost === undefined ? [] : [lost])
-    ])
-    try {
-      const open = await clients.open(row, signal)
+    const signals = lost === undefined ? [core.signal] : [core.signal, lost]
+    return await withTimeLimit(budgetMs + graceMs, signals, async signal => {
       try {
-        const listed = await groups.list(open.client, signal)
-        const { links, mappings } = await readGroups(database, row.id)
-        const steps = planGroups({
-          ...listed,
-          tenantId: row.tenant_id,
-          clients: all,
-          links,
-          mappings,
-          insist,
-          sanitizeName: groups.sanitizeName
-        })
-        return await work({
-          row,
-          groups,
-          client: open.client,
-          signal,
-          server: listed.server,
-          complete: listed.complete,
-          steps,
-          rename,
-          deadline
-        })
-      } finally {
-        await open.close()
+        const open = await clients.open(row, signal)
+        try {
+          const listed = await groups.list(open.client, signal)
+          const { links, mappings } = await readGroups(database, row.id)
+          const steps = planGroups({
+            ...listed,
+            tenantId: row.tenant_id,
+            clients: all,
+            links,
+            mappings,
+            insist,
+            sanitizeName: groups.sanitizeName
+          })
+          return await work({
+            row,
+            groups,
+            client: open.client,
+            signal,
+            server: listed.server,
+            complete: listed.complete,
+            steps,
+            rename,
+            deadline
+          })
+        } finally {
+          await open.close()
+        }
+      } catch (error) {
+        if (error instanceof ProviderError && error.kind === 'auth')
+          await setStatus(database, row.id, 'error', error.message)
+        if (signal.aborted && !core.signal.aborted && error === signal.reason)
+          throw new PlatformError('The platform did not answer in time; what was done until then is kept, try again')
+        throw toRouteError(error, 'action')
       }
-    } catch (error) {
-      if (error instanceof ProviderError && error.kind === 'auth')
-        await setStatus(database, row.id, 'error', error.message)
-      if (signal.aborted && !core.signal.aborted && error === signal.reason)
-        throw new PlatformError('The platform did not answer in time; what was done until then is kept, try again')
-      throw toRouteError(error, 'action')
-    }
+    })
   }
 
   async function syncAll(

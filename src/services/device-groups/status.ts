@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { ConnectionDisconnectedError } from '../../errors.ts'
 import { type DeviceGroup, type DeviceGroups, ProviderError } from '../../providers/define.ts'
 import type { DeviceGroupStatus } from '../../types.ts'
@@ -43,28 +44,26 @@ export function createGroupStatus(
   async function ask({ row, groups }: Target): Promise<Omit<Seen, 'links'> | string> {
     const before = refused.get(row.id)
     if (row.status === 'error' && before?.identity === identityOf(row)) return before.message
-    const signal = AbortSignal.any([
-      core.signal,
-      AbortSignal.timeout(Math.min(patienceMs, core.settings.interactiveMs))
-    ])
-    try {
-      const open = await clients.open(row, signal)
+    return await withTimeLimit(Math.min(patienceMs, core.settings.interactiveMs), [core.signal], async signal => {
       try {
-        const seen = await groups.list(open.client, signal)
-        refused.delete(row.id)
-        return seen
-      } finally {
-        await open.close()
+        const open = await clients.open(row, signal)
+        try {
+          const seen = await groups.list(open.client, signal)
+          refused.delete(row.id)
+          return seen
+        } finally {
+          await open.close()
+        }
+      } catch (error) {
+        if (signal.aborted && !core.signal.aborted) return 'The platform did not answer in time'
+        if (error instanceof ProviderError && error.kind === 'auth') {
+          refused.set(row.id, { identity: identityOf(row), message: error.message })
+          await setStatus(database, row.id, 'error', error.message)
+        }
+        if (error instanceof ProviderError || error instanceof ConnectionDisconnectedError) return error.message
+        throw error
       }
-    } catch (error) {
-      if (signal.aborted && !core.signal.aborted) return 'The platform did not answer in time'
-      if (error instanceof ProviderError && error.kind === 'auth') {
-        refused.set(row.id, { identity: identityOf(row), message: error.message })
-        await setStatus(database, row.id, 'error', error.message)
-      }
-      if (error instanceof ProviderError || error instanceof ConnectionDisconnectedError) return error.message
-      throw error
-    }
+    })
   }
 
   async function take({ row, groups }: Target): Promise<Look> {

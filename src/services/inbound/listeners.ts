@@ -1,3 +1,4 @@
+import { waitAtMost } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../../providers/define.ts'
 import { type ClientFactory, identityOf, type OpenClient } from '../platform/index.ts'
@@ -50,7 +51,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
       )
       missed = true
       if (Date.now() - began > slowestRetryMs) failures = 0
-      if (wait > 0) await delay(wait, undefined, { signal, ref: false }).catch(() => {})
+      if (wait > 0) await delay(wait, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -105,7 +106,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
     // What comes in while a batch is read is the next one; what has to wait for a run is part of it.
     async function follow(): Promise<void> {
       for (let waitMs = collectMs; collected.size > 0; ) {
-        await delay(waitMs, undefined, { signal: lost, ref: false }).catch(() => {})
+        await delay(waitMs, undefined, { signal: lost }).catch(() => {})
         if (lost.aborted) return
         const batch = [...collected.values()]
         collected.clear()
@@ -226,7 +227,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
     async stop() {
       const all = [...held.values()]
       for (const { stop } of all) stop.abort()
-      await Promise.race([Promise.allSettled(all.map(({ done }) => done)), delay(stopMs, undefined, { ref: false })])
+      await waitAtMost(stopMs, Promise.allSettled(all.map(({ done }) => done)))
     }
   }
 }

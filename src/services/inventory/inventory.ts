@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
@@ -44,17 +45,18 @@ export async function act<T>(
   row: ConnectionRow,
   work: (client: unknown, signal: AbortSignal) => Promise<T>
 ): Promise<T> {
-  const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
-  try {
-    const open = await clients.open(row, signal)
+  return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
     try {
-      return await work(open.client, signal)
-    } finally {
-      await open.close()
+      const open = await clients.open(row, signal)
+      try {
+        return await work(open.client, signal)
+      } finally {
+        await open.close()
+      }
+    } catch (error) {
+      throw toRouteError(error, 'action')
     }
-  } catch (error) {
-    throw toRouteError(error, 'action')
-  }
+  })
 }
 
 export async function audit(core: Core, row: ConnectionRow, event: NewEvent): Promise<void> {

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EventSink, RmmEvent, Taken } from '../../types.ts'
 import { ProviderError } from '../../providers/define.ts'
@@ -161,22 +162,27 @@ function messageOf(error: unknown): string {
 /** A sink that never answers must not keep its events for ever. */
 async function publish(sink: EventSink, events: RmmEvent[], shutdown: AbortSignal): Promise<Taken> {
   const done = new AbortController()
-  const signal = AbortSignal.any([shutdown, AbortSignal.timeout(publishMs)])
-  const ignored = new Promise<never>((_resolve, reject) => {
-    const giveUp = (): void => {
-      void delay(ignoredSignalMs, undefined, { signal: done.signal, ref: false }).then(
-        () => reject(new Error(`no answer within ${publishMs} ms`)),
-        () => {}
-      )
-    }
-    if (signal.aborted) giveUp()
-    else signal.addEventListener('abort', giveUp, { once: true })
-  })
   try {
-    const taken = await Promise.race([sink.publish(events, signal), ignored])
-    const known = new Set(events.map(event => event.id))
-    return taken === undefined ? { ids: [...known] } : { ...taken, ids: taken.ids.filter(id => known.has(id)) }
+    return await withTimeLimit(publishMs, [shutdown], async signal => {
+      const taken = await Promise.race([sink.publish(events, signal), ignored(signal, done.signal)])
+      const known = new Set(events.map(event => event.id))
+      return taken === undefined ? { ids: [...known] } : { ...taken, ids: taken.ids.filter(id => known.has(id)) }
+    })
   } finally {
     done.abort()
   }
+}
+
+/** Rejects a while after `signal` fired, if the sink is not `done` by then. */
+function ignored(signal: AbortSignal, done: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const giveUp = (): void => {
+    void delay(ignoredSignalMs, undefined, { signal: done }).then(
+      () => reject(new Error(`no answer within ${publishMs} ms`)),
+      () => {}
+    )
+  }
+  if (signal.aborted) giveUp()
+  else signal.addEventListener('abort', giveUp, { once: true })
+  return promise
 }

@@ -176,9 +176,7 @@ async function keepLease(
   abort: (why: AbortCause) => void
 ): Promise<void> {
   while (!signal.aborted) {
-    await delay(Math.min(core.settings.leaseMs / 3, core.settings.tickMs), undefined, { signal, ref: false }).catch(
-      () => {}
-    )
+    await delay(Math.min(core.settings.leaseMs / 3, core.settings.tickMs), undefined, { signal }).catch(() => {})
     if (signal.aborted) return
     try {
       const { held, cancelled } = await renewLease(core.database, attempt, core.settings.leaseMs)

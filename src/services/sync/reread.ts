@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { AlertRecord, DeviceRecord, RmmProvider } from '../../providers/define.ts'
 import type { DeviceSyncResult, NewEvent } from '../../types.ts'
@@ -79,18 +80,19 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
     provider: RmmProvider,
     externalId: string
   ): Promise<{ record: DeviceRecord | null; observedAt: Date }> {
-    const signal = AbortSignal.any([core.signal, AbortSignal.timeout(core.settings.interactiveMs)])
-    try {
-      const open = await clients.open(row, signal)
+    return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
       try {
-        const observedAt = core.now()
-        return { record: await provider.resources.devices!.fetchOne!(open.client, externalId, signal), observedAt }
-      } finally {
-        await open.close()
+        const open = await clients.open(row, signal)
+        try {
+          const observedAt = core.now()
+          return { record: await provider.resources.devices!.fetchOne!(open.client, externalId, signal), observedAt }
+        } finally {
+          await open.close()
+        }
+      } catch (error) {
+        throw toRouteError(error, 'action')
       }
-    } catch (error) {
-      throw toRouteError(error, 'action')
-    }
+    })
   }
 
   return {

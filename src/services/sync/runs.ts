@@ -150,7 +150,7 @@ export function createSync(
       if (seen !== last) yield toRun(row)
       last = seen
       if (row.finished_at !== null) return
-      await delay(watchEveryMs, undefined, { signal, ref: false }).catch(() => {})
+      await delay(watchEveryMs, undefined, { signal }).catch(() => {})
       if (signal.aborted) return
     }
   }

@@ -156,7 +156,7 @@ async function write(
   if (fault?.kind === 'cut-body') response.write(half, () => response.destroy())
   else if (fault?.kind === 'slow-body') {
     response.write(half)
-    await wait(fault.delayMs ?? 60_000, undefined, { signal, ref: false })
+    await wait(fault.delayMs ?? 60_000, undefined, { signal })
     response.end(bytes.subarray(half.length))
   } else response.end(whole)
 }

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { createHmac, randomUUID } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -137,7 +138,7 @@ export function createWebhooks({
   ): Promise<LevelDelivery> {
     const { headers, rawBody } = requestOf(delivery.event, secretFor(webhook, options.signWith))
     for (let attempt = 1; attempt <= 3 && !signal.aborted; attempt++) {
-      if (attempt > 1) await wait(retryDelayMs, undefined, { signal, ref: false }).catch(() => {})
+      if (attempt > 1) await wait(retryDelayMs, undefined, { signal }).catch(() => {})
       if (signal.aborted) break
       const outcome = await post(webhook.url, headers, rawBody, signal)
       delivery.attempts.push(outcome)
@@ -195,28 +196,30 @@ export function createWebhooks({
 /** One request on a connection of its own, so that nothing keeps the receiver's server open. */
 function post(url: string, headers: Record<string, string>, rawBody: Buffer, signal: AbortSignal): Promise<Attempt> {
   const open = url.startsWith('https:') ? httpsRequest : httpRequest
-  return new Promise(resolve => {
-    const failed = (error: Error) => resolve({ status: null, error: error.message })
-    try {
-      open(
-        url,
-        {
-          method: 'POST',
-          agent: false,
-          signal: AbortSignal.any([signal, AbortSignal.timeout(5000)]),
-          headers: { ...headers, 'content-length': rawBody.length }
-        },
-        response => {
-          response
-            .resume()
-            .on('end', () => resolve({ status: response.statusCode ?? null, error: null }))
-            .on('error', failed)
-        }
-      )
-        .on('error', failed)
-        .end(rawBody)
-    } catch (error) {
-      failed(error as Error)
-    }
-  })
+  const attempt = (bound: AbortSignal) =>
+    new Promise<Attempt>(resolve => {
+      const failed = (error: Error) => resolve({ status: null, error: error.message })
+      try {
+        open(
+          url,
+          {
+            method: 'POST',
+            agent: false,
+            signal: bound,
+            headers: { ...headers, 'content-length': rawBody.length }
+          },
+          response => {
+            response
+              .resume()
+              .on('end', () => resolve({ status: response.statusCode ?? null, error: null }))
+              .on('error', failed)
+          }
+        )
+          .on('error', failed)
+          .end(rawBody)
+      } catch (error) {
+        failed(error as Error)
+      }
+    })
+  return withTimeLimit(5000, [signal], attempt)
 }

@@ -1,3 +1,4 @@
+import { waitAtMost, withTimeLimit } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { JobWithMetadata, KyselyTransactionLike, PgBoss } from 'pg-boss'
 import type { RunHandle, SyncExecutor, SyncTransport, TransportLog, WorkerOptions } from '../../services/sync/index.ts'
@@ -62,11 +63,12 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
     executor: SyncExecutor,
     worker: WorkerOptions
   ): Promise<void> {
-    const signal = AbortSignal.any([job.signal, stopping.signal, AbortSignal.timeout(sliceMs)])
     // A job that comes a second time was taken from a worker that went silent: its lease is not waited for.
     const takeOver = job.retryCount > 0
     if (takeOver && !(await isMine(job))) return
-    const result = await executor.runSegment(job.data.runId, { signal, workerId: worker.workerId, takeOver })
+    const result = await withTimeLimit(sliceMs, [job.signal, stopping.signal], signal =>
+      executor.runSegment(job.data.runId, { signal, workerId: worker.workerId, takeOver })
+    )
     // When the job's own signal fired, the job is no longer this worker's to settle.
     if (result.status === 'yield' && !job.signal.aborted) await handOver(job, result.delayMs)
   }
@@ -132,7 +134,7 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
       await working
       const running = workers === undefined ? undefined : await boss()
       const handedOver = Promise.allSettled([runQueue, deadQueue].map(queue => running?.offWork(queue)))
-      await Promise.race([handedOver, delay(graceMs, undefined, { ref: false })])
+      await waitAtMost(graceMs, handedOver)
       await source?.stop()
     }
   }
@@ -148,7 +150,7 @@ async function retry(work: () => Promise<void>, signal: AbortSignal, log: Transp
       return await work()
     } catch (error) {
       log.warn({ err: error }, 'the queue cannot be reached; this process executes no runs until it can')
-      await delay(retryStartMs, undefined, { signal, ref: false }).catch(() => {})
+      await delay(retryStartMs, undefined, { signal }).catch(() => {})
     }
   }
 }

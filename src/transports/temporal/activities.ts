@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ApplicationFailure, Context } from '@temporalio/activity'
 import type { DeviceHandle, RunHandle, SyncExecutor, WorkerOptions } from '../../services/sync/index.ts'
@@ -51,17 +52,16 @@ export function createActivities(executor: SyncExecutor, worker: WorkerOptions, 
       const takeOver = earlier.takeOver || context.info.attempt > 1
       // What the heartbeat tells is how many attempts began; where to go on is in the database.
       const begun = typeof context.info.heartbeatDetails === 'number' ? context.info.heartbeatDetails + 1 : 1
-      const signal = AbortSignal.any([
-        context.cancellationSignal,
-        stopping,
-        AbortSignal.timeout(limits.startToCloseMs * sliceShare)
-      ])
       // Beats by the clock: waiting as long as the platform asks for is no sign of death.
       const beat = setInterval(() => context.heartbeat(begun), Math.min(limits.heartbeatMs / 4, slowestBeatMs))
       try {
         context.heartbeat(begun)
         if (takeOver) await stillWanted(context)
-        const result = await executor.runSegment(run.runId, { signal, workerId: worker.workerId, takeOver })
+        const result = await withTimeLimit(
+          limits.startToCloseMs * sliceShare,
+          [context.cancellationSignal, stopping],
+          signal => executor.runSegment(run.runId, { signal, workerId: worker.workerId, takeOver })
+        )
         if (result.status === 'done' && result.state === 'failed') {
           // The engine has used up the run's attempts, or another one would end the same way.
           throw ApplicationFailure.nonRetryable(

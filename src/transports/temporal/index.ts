@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { waitAtMost } from '../../waits.ts'
 import type { Client, Connection, ConnectionOptions } from '@temporalio/client'
 import type { NativeConnection } from '@temporalio/worker'
 import { OptionError, TransportError } from '../../errors.ts'
@@ -220,7 +220,7 @@ export function temporalTransport(options: TemporalTransportOptions = {}): SyncT
       )
     },
     async stop({ graceMs }) {
-      await Promise.race([worker?.stop(), delay(graceMs, undefined, { ref: false })])
+      await waitAtMost(graceMs, worker?.stop())
       await ownConnection?.close()
     }
   }

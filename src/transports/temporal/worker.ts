@@ -104,7 +104,7 @@ export function startTemporalWorker(
           { err: error },
           'the Temporal worker is not running; it is started again until the server is back'
         )
-        await delay(retryMs, undefined, { signal: stopping.signal, ref: false }).catch(() => {})
+        await delay(retryMs, undefined, { signal: stopping.signal }).catch(() => {})
       }
     }
   })()

@@ -1,3 +1,4 @@
+import { withTimeLimit } from '../../../waits.ts'
 import { OptionError } from '../../../errors.ts'
 import type { EventSink, RmmEvent } from '../../../types.ts'
 
@@ -61,11 +62,12 @@ export function redisStreamSink(options: RedisStreamSinkOptions): EventSink {
   return {
     name: options.name ?? `redis:${stream}`,
     async publish(events, signal) {
-      const bound = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-      // Without a connection clients keep commands in memory and send them later: those would pile up with every
-      // attempt.
-      await ready(client, bound)
-      await within(append(events), bound, 'Redis did not answer in time')
+      await withTimeLimit(timeoutMs, [signal], async bound => {
+        // Without a connection clients keep commands in memory and send them later: those would pile up with every
+        // attempt.
+        await ready(client, bound)
+        await within(append(events), bound, 'Redis did not answer in time')
+      })
     }
   }
 }

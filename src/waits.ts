@@ -1,0 +1,35 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+/*
+ * Whoever waits holds the process: a timer that somebody awaits keeps its reference, and is cleared when the wait is
+ * over. Without it a process that has nothing else open ends in the middle of the wait, and nobody learns of it.
+ * `AbortSignal.timeout` has no reference either. Timers that nobody awaits (the next tick, a renewal) have none.
+ */
+
+/**
+ * Does `work` with a signal that fires after `ms`, with a `TimeoutError`, or with the first of `signals`. The work is
+ * not left: it ends by obeying the signal.
+ */
+export async function withTimeLimit<T>(
+  ms: number,
+  signals: AbortSignal[],
+  work: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  const limit = new AbortController()
+  const timer = setTimeout(() => limit.abort(new DOMException(`not done within ${ms} ms`, 'TimeoutError')), ms)
+  try {
+    return await work(AbortSignal.any([...signals, limit.signal]))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Resolves when `done` has settled, after `ms` at the latest. Throws what `done` throws by then. */
+export async function waitAtMost(ms: number, done: Promise<unknown> | undefined): Promise<void> {
+  const over = new AbortController()
+  try {
+    await Promise.race([done, delay(ms, undefined, { signal: over.signal }).catch(() => {})])
+  } finally {
+    over.abort()
+  }
+}
