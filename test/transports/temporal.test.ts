@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity'
 import { MockActivityEnvironment } from '@temporalio/testing'
@@ -197,8 +197,7 @@ t.test('the workflows are deterministic by what they import, and the check would
   const { code } = await bundleWorkflowCode({ workflowsPath, logger })
   t.match(code, 'rmmSync')
   t.match(code, 'rmmDeviceSync')
-  const folder = await mkdtemp(fileURLToPath(new URL('../../.cache/workflows-', import.meta.url)))
-  t.teardown(() => rm(folder, { recursive: true }))
+  const folder = await workflowFolder(t)
   await writeFile(
     `${folder}/workflows.ts`,
     `import { readFileSync } from 'node:fs'\n${readFileSync(workflowsPath, 'utf8')}\nexport const forbidden = readFileSync`
@@ -232,10 +231,18 @@ t.test("histories of a real server replay with today's workflows", async t => {
   )
 })
 
+/** A folder from which the SDK is found. */
+async function workflowFolder(t: { teardown(clean: () => Promise<void>): void }): Promise<string> {
+  const cache = fileURLToPath(new URL('../../.cache/', import.meta.url))
+  await mkdir(cache, { recursive: true })
+  const folder = await mkdtemp(`${cache}workflows-`)
+  t.teardown(() => rm(folder, { recursive: true }))
+  return folder
+}
+
 /** The workflows with a timer at their beginning: what a careless change would do to those that are under way. */
 async function withTimer(t: { teardown(clean: () => Promise<void>): void }): Promise<string> {
-  const folder = await mkdtemp(fileURLToPath(new URL('../../.cache/workflows-', import.meta.url)))
-  t.teardown(() => rm(folder, { recursive: true }))
+  const folder = await workflowFolder(t)
   const source = readFileSync(workflowsPath, 'utf8')
   const changed = source.replace(
     "  let outcome: Outcome | 'continue'\n",
