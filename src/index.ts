@@ -11,6 +11,7 @@ export {
 } from './services/outbound/index.ts'
 export type {
   DeliveryMessage,
+  DutyMessage,
   PageMessage,
   RequestMessage,
   RmmChannels,

@@ -3,6 +3,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Rmm } from './rmm.ts'
 import type {
   DeliveryMessage,
+  DutyMessage,
   PageMessage,
   RequestMessage,
   RmmChannels,
@@ -42,6 +43,9 @@ const pageBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
  * `rate_limit_wait_seconds_total{provider}`
  * - `deliveries_total{provider,outcome}`: stored, duplicate, ignored, refused, done, retried, dead
  * - `sink_events_total{sink}`, `sink_failures_total{sink}`, `sink_publish_seconds{sink}`
+ * - `duty_seconds{duty}`, `duty_failures_total{duty}`, `duty_late_seconds{duty}` (how late its last turn began),
+ * `duty_start_timestamp_seconds{duty}`, `duty_end_timestamp_seconds{duty}` (of its last turn; a start that is newer than
+ * the end for long is a duty that hangs). Duties: see docs/running-at-scale.md
  * - with `rmm`: `inbox_pending`, `inbox_oldest_age_seconds`, `inbox_dead`, `outbox_pending{sink}`,
  * `outbox_oldest_age_seconds{sink}`
  *
@@ -53,12 +57,15 @@ export function createMetrics({ registry, prefix = 'rmm_', rmm }: MetricsOptions
     new Counter({ name: prefix + name, help, labelNames, registers })
   const histogram = (name: string, help: string, labelNames: string[], buckets: number[]) =>
     new Histogram({ name: prefix + name, help, labelNames, buckets, registers })
+  const gauge = (name: string, help: string, labelNames: string[]) =>
+    new Gauge({ name: prefix + name, help, labelNames, registers })
   const handlers = {
     'rmm-sync:run': countRuns(counter, histogram),
     'rmm-sync:page': countPages(counter, histogram),
     'rmm-sync:request': countRequests(counter, histogram),
     'rmm-sync:delivery': countDeliveries(counter),
-    'rmm-sync:sink': countSinks(counter, histogram)
+    'rmm-sync:sink': countSinks(counter, histogram),
+    'rmm-sync:duty': watchDuties(counter, histogram, gauge)
   } satisfies { [Name in keyof RmmChannels]: (message: RmmChannels[Name]) => void }
   const entries = Object.entries(handlers).map(
     ([name, handle]) => [name, (message: unknown) => handle(message as never)] as const
@@ -137,6 +144,31 @@ function countSinks(counter: MakeCounter, histogram: MakeHistogram): (message: S
     events.inc({ sink }, count)
     if (error !== null) failures.inc({ sink })
     duration.observe({ sink }, seconds(durationMs))
+  }
+}
+
+type MakeGauge = (name: string, help: string, labelNames: string[]) => Gauge
+
+function watchDuties(counter: MakeCounter, histogram: MakeHistogram, gauge: MakeGauge): (message: DutyMessage) => void {
+  const duration = histogram(
+    'duty_seconds',
+    'Time of the turns of the duties of this process',
+    ['duty'],
+    requestBuckets
+  )
+  const failures = counter('duty_failures_total', 'Turns of duties that failed', ['duty'])
+  const late = gauge('duty_late_seconds', 'How long after its time the last turn of a duty began', ['duty'])
+  const started = gauge('duty_start_timestamp_seconds', 'When the last turn of a duty began', ['duty'])
+  const ended = gauge('duty_end_timestamp_seconds', 'When the last turn of a duty ended', ['duty'])
+  return ({ duty, phase, lateMs, durationMs, error }) => {
+    if (phase === 'started') {
+      late.set({ duty }, seconds(lateMs))
+      started.set({ duty }, seconds(Date.now()))
+      return
+    }
+    ended.set({ duty }, seconds(Date.now()))
+    duration.observe({ duty }, seconds(durationMs))
+    if (error !== null) failures.inc({ duty })
   }
 }
 

@@ -20,7 +20,6 @@ import { createServices, type Services } from './services/index.ts'
 import { errorForLog } from './services/log-error.ts'
 import { createRegistry } from './services/platform/index.ts'
 import { openDatabase } from './services/store/index.ts'
-import { createTicker } from './services/ticker.ts'
 import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
 import type { SyncTransport } from './services/sync/index.ts'
@@ -87,12 +86,7 @@ function addLifecycle(
   transports: ReadonlyMap<string, SyncTransport>,
   stopping: AbortController
 ): void {
-  const { sync, events, executor, inbox, listeners, provisioning } = services
-  const ticker = createTicker(core, sync, events, {
-    schedules: options.schedule.enabled,
-    ...(options.deviceGroups.onSchedule ? { before: provisioning.before } : {}),
-    duties: [inbox.drain, listeners.tend]
-  })
+  const { ticker, events, executor, inbox, listeners, provisioning } = services
   app.addHook('onReady', async () => {
     if (!options.worker.enabled) return
     const worker = { concurrency: options.worker.concurrency, workerId: core.worker, log: core.log }
@@ -106,7 +100,7 @@ function addLifecycle(
   app.addHook('preClose', async () => stopping.abort())
   app.addHook('onClose', async () => {
     stopping.abort()
-    await ticker.stop()
+    await ticker.stop(options.shutdown.graceMs)
     for (const transport of transports.values()) {
       await transport
         .stop(options.shutdown)
@@ -133,12 +127,12 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   )
   for (const transport of transports.values())
     await transport.open?.({ maxAttempts: core.settings.maxAttempts, log: core.log })
-  const services = createServices(
-    core,
+  const services = createServices(core, {
     transports,
-    provider => transports.get(chosen.get(provider) ?? 'direct')!,
-    options.events
-  )
+    transportOf: provider => transports.get(chosen.get(provider) ?? 'direct')!,
+    sinks: options.events,
+    schedules: { enabled: options.schedule.enabled, deviceGroups: options.deviceGroups.onSchedule }
+  })
   app.decorate('rmm', services.rmm)
   if (options.prefix !== false) {
     const { tenant, authorize, webhooks } = options

@@ -30,6 +30,12 @@ export const defaultSettings: Settings = {
   interactiveMs: 20_000
 }
 
+/**
+ * One that fails may be at fault itself. That the other side is down (a platform, a sink, an engine) is concluded from
+ * so many different ones that failed in a row.
+ */
+export const severalFail = 3
+
 /** What every service needs; built once per registration, nothing of it is shared between two. */
 export interface Core {
   database: Database

@@ -69,6 +69,18 @@ export interface SinkMessage {
   error: string | null
 }
 
+/** `rmm-sync:duty`: a duty of the process began a turn, or ended it. */
+export interface DutyMessage {
+  duty: string
+  phase: 'started' | 'ended'
+  /** How long after its time the turn began. */
+  lateMs: number
+  /** Of the turn; 0 at its start. */
+  durationMs: number
+  /** Why the turn failed. */
+  error: string | null
+}
+
 /** Channel name to message, for `diagnostics_channel.subscribe`. */
 export interface RmmChannels {
   'rmm-sync:run': RunMessage
@@ -76,6 +88,7 @@ export interface RmmChannels {
   'rmm-sync:request': RequestMessage
   'rmm-sync:delivery': DeliveryMessage
   'rmm-sync:sink': SinkMessage
+  'rmm-sync:duty': DutyMessage
 }
 
 /** The message is made only when somebody listens. */
@@ -91,3 +104,4 @@ export const publishPage = publisher('rmm-sync:page')
 export const publishRequest = publisher('rmm-sync:request')
 export const publishDelivery = publisher('rmm-sync:delivery')
 export const publishSink = publisher('rmm-sync:sink')
+export const publishDuty = publisher('rmm-sync:duty')

@@ -1,11 +1,4 @@
-import {
-  createExecutor,
-  createReRead,
-  createSync,
-  type SyncExecutor,
-  type SyncService,
-  type SyncTransport
-} from './sync/index.ts'
+import { createExecutor, createReRead, createSync, type SyncExecutor, type SyncTransport } from './sync/index.ts'
 import type { EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
 import { createAlerts } from './alerts/index.ts'
@@ -24,11 +17,13 @@ import {
 } from './inbound/index.ts'
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
+import { createDuties } from './duties.ts'
+import { createTicker, type Ticker } from './ticker.ts'
 
 /** `app.rmm` and what runs behind it. */
 export interface Services {
   rmm: Rmm
-  sync: SyncService
+  ticker: Ticker
   events: EventsService
   executor: SyncExecutor
   inbox: Inbox
@@ -36,12 +31,15 @@ export interface Services {
   provisioning: Provisioning
 }
 
-export function createServices(
-  core: Core,
-  transports: ReadonlyMap<string, SyncTransport>,
-  transportOf: (provider: string) => SyncTransport,
+export interface ServiceOptions {
+  transports: ReadonlyMap<string, SyncTransport>
+  transportOf(provider: string): SyncTransport
   sinks: readonly EventSink[]
-): Services {
+  /** Whether this process starts the syncs that are due, and looks after the device groups before them. */
+  schedules: { enabled: boolean; deviceGroups: boolean }
+}
+
+export function createServices(core: Core, { transports, transportOf, sinks, schedules }: ServiceOptions): Services {
   const clients = createClientFactory(core)
   const reread = createReRead(core, clients)
   const executor = createExecutor(core, clients, reread)
@@ -60,7 +58,21 @@ export function createServices(
     alerts: createAlerts(core, clients, reread),
     deviceGroups: deviceGroups.rmm,
     webhooks: createWebhooks(core, inbox),
-    events
+    events: events.rmm
   }
-  return { rmm, sync, events, executor, inbox, listeners, provisioning: createProvisioning(core, deviceGroups) }
+  const provisioning = createProvisioning(core, deviceGroups)
+  const ticker = createTicker(
+    core,
+    createDuties(core, {
+      sync,
+      events,
+      inbox,
+      listeners,
+      transports,
+      transportOf,
+      schedules: schedules.enabled,
+      ...(schedules.deviceGroups ? { before: provisioning.before } : {})
+    })
+  )
+  return { rmm, ticker, events, executor, inbox, listeners, provisioning }
 }

@@ -29,3 +29,8 @@ export function errorForLog(error: unknown, depth = 0): unknown {
   const cause = error.cause === undefined || depth >= deepestCause ? {} : { cause: errorForLog(error.cause, depth + 1) }
   return { type: error.name, message: error.message, stack: error.stack, ...fields, ...cause }
 }
+
+/** An error in one line, as rows and health tell it. */
+export function messageOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).slice(0, 500)
+}

@@ -1,123 +1,160 @@
-import type { RunTrigger } from '../types.ts'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Core } from './core.ts'
-import type { EventsService } from './outbound/index.ts'
-import type { Provisioning } from './device-groups/index.ts'
-import { adoptableRuns, leaveRuns, pruneDeliveries, pruneRuns, scheduleNext, takeDue } from './store/index.ts'
-import type { SyncService } from './sync/index.ts'
+import { publishDuty } from './diagnostics.ts'
+import { messageOf } from './log-error.ts'
 
-export interface TickerOptions {
-  schedules: boolean
-  /** What comes before a scheduled sync, and calls `start` afterwards; false where nothing does. */
-  before?: Provisioning['before']
-  duties: Array<() => Promise<void>>
+/** Something this process does again and again, whatever else it does. */
+export interface Duty {
+  /** Names it in health, metrics and logs. */
+  name: string
+  /** From the start of one turn to the start of the next, in milliseconds. @default `engine.tickMs` */
+  everyMs?: number
+  /** One turn: a bounded piece of the work. True where there is more: the next turn follows at once. */
+  turn(): Promise<boolean | void>
+}
+
+/** How a duty of this process is doing. */
+export interface DutyState {
+  name: string
+  /** ISO 8601; null before the first turn. */
+  lastStartAt: string | null
+  lastEndAt: string | null
+  /** A turn is under way. */
+  running: boolean
+  /** By how much the next turn, or the end of the one under way, is overdue. */
+  lateMs: number
+  /** Turns that failed since the last that did not. */
+  failures: number
+  lastError: string | null
 }
 
 export interface Ticker {
   start(): void
-  /** One round, for tests and for hosts that bring their own clock. */
+  /** One turn of every duty, beginning after this call; for tests and for hosts that bring their own clock. */
   tick(): Promise<void>
-  stop(): Promise<void>
+  /** No further turns; resolves when those under way have ended, or after `graceMs`. */
+  stop(graceMs: number): Promise<void>
+  duties(): DutyState[]
 }
 
-const dueAtOnce = 100
-const adoptAtOnce = 50
-/** After this an engine is asked again whether it still has a run that nobody executes. */
-const ownedForMs = 30_000
-const pruneEveryTicks = 200
-
 /**
- * The one clock of the engine, in every process: due schedules, runs nobody works on, events nobody took, deliveries
- * to process. Who acts is decided in PostgreSQL, so any number of processes may tick.
+ * The one clock of the engine, in every process. Every duty is a loop of its own: it is started, never waited for, so
+ * that one that is slow, or hangs, delays only itself. Who acts is decided in PostgreSQL: any number of processes may
+ * tick.
  */
-export function createTicker(
-  core: Core,
-  sync: SyncService,
-  events: EventsService,
-  { schedules, before, duties }: TickerOptions
-): Ticker {
+export function createTicker(core: Core, duties: readonly Duty[]): Ticker {
+  const loops = duties.map(duty => createLoop(core, duty))
+  return {
+    start() {
+      for (const loop of loops) loop.start()
+    },
+    async tick() {
+      await Promise.all(loops.map(loop => loop.once()))
+    },
+    async stop(graceMs) {
+      const ended = Promise.all(loops.map(loop => loop.stop()))
+      const given = new AbortController()
+      await Promise.race([ended, delay(graceMs, undefined, { signal: given.signal }).catch(() => {})])
+      given.abort()
+    },
+    duties: () => loops.map(loop => loop.state())
+  }
+}
+
+interface Loop {
+  start(): void
+  once(): Promise<void>
+  stop(): Promise<void>
+  state(): DutyState
+}
+
+/** However long a turn took, the rest of the process gets this share of the pace before the next. */
+const leastPause = 0.25
+
+function createLoop(core: Core, { name, everyMs = core.settings.tickMs, turn }: Duty): Loop {
   let timer: NodeJS.Timeout | undefined
-  let round: Promise<void> = Promise.resolve()
-  let rounds = 0
+  let under: Promise<void> | undefined
+  let stopped = false
+  let dueAt = 0
+  let startedAt: number | null = null
+  let endedAt: number | null = null
+  let failures = 0
+  let lastError: string | null = null
 
-  async function safely(what: string, work: () => Promise<void>): Promise<void> {
+  function failed(error: unknown): void {
     if (core.signal.aborted) return
-    try {
-      await work()
-    } catch (error) {
-      if (!core.signal.aborted) core.log.warn({ err: error }, `${what} failed; it is tried again with the next tick`)
-    }
+    failures++
+    lastError = messageOf(error)
+    // Said once: a database that is away for an hour would fill the log, and `health` tells the rest.
+    core.log[failures === 1 ? 'warn' : 'debug'](
+      { err: error, duty: name, failures },
+      `${name} failed; it is tried again`
+    )
   }
 
-  async function tick(): Promise<void> {
-    if (schedules) await safely('starting due syncs', () => startDue(core, sync, before))
-    await safely('adopting waiting runs', () => adopt(core, sync))
-    await Promise.all([safely('relaying events', events.relay), ...duties.map(duty => safely('background work', duty))])
-    if (rounds++ % pruneEveryTicks === 0) await safely('pruning', () => prune(core, events))
-  }
-
-  function arm(): void {
-    if (core.signal.aborted) return
+  /** Resolves with the pause until the next turn. */
+  async function takeTurn(): Promise<number> {
+    startedAt = Date.now()
+    const lateMs = dueAt === 0 ? 0 : Math.max(0, startedAt - dueAt)
     // Jitter, so that processes started together do not tick together.
-    timer = setTimeout(
-      () => {
-        round = tick().finally(arm)
-      },
-      core.settings.tickMs * (0.75 + Math.random() / 2)
-    ).unref()
+    dueAt = startedAt + everyMs * (0.75 + Math.random() / 2)
+    const tell = (phase: 'started' | 'ended', error: string | null): void =>
+      publishDuty(() => ({ duty: name, phase, lateMs, durationMs: Date.now() - startedAt!, error }))
+    tell('started', null)
+    let more: boolean | void = false
+    let error: string | null = null
+    try {
+      more = await turn()
+      failures = 0
+      lastError = null
+    } catch (thrown) {
+      failed(thrown)
+      error = messageOf(thrown)
+    }
+    endedAt = Date.now()
+    tell('ended', error)
+    if (more !== true) return Math.max(dueAt - endedAt, everyMs * leastPause)
+    dueAt = endedAt
+    return 0
+  }
+
+  function run(): Promise<void> {
+    clearTimeout(timer)
+    under = takeTurn().then(pause => {
+      under = undefined
+      if (armed) arm(pause)
+    })
+    return under
+  }
+
+  let armed = false
+  function arm(ms: number): void {
+    if (stopped || core.signal.aborted) return
+    timer = setTimeout(() => void run(), ms).unref()
   }
 
   return {
-    tick,
     start() {
-      round = tick().finally(arm)
+      armed = true
+      if (under === undefined) void run()
+    },
+    async once() {
+      await under
+      if (!stopped && !core.signal.aborted) await (under ?? run())
     },
     async stop() {
+      stopped = true
       clearTimeout(timer)
-      await round
-      clearTimeout(timer)
-    }
+      await under
+    },
+    state: () => ({
+      name,
+      lastStartAt: startedAt === null ? null : new Date(startedAt).toISOString(),
+      lastEndAt: endedAt === null ? null : new Date(endedAt).toISOString(),
+      running: under !== undefined,
+      lateMs: dueAt === 0 || stopped ? 0 : Math.max(0, Date.now() - dueAt),
+      failures,
+      lastError
+    })
   }
-}
-
-async function startDue(core: Core, sync: SyncService, before: TickerOptions['before']): Promise<void> {
-  for (const row of await takeDue(core.database, core.registry.ids(), dueAtOnce)) {
-    const start = (): Promise<void> =>
-      sync
-        .request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
-        .then(() => scheduleNext(core.database, row.id, row.due_at))
-        .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'a scheduled sync could not be started'))
-    if (before?.(row, start) !== true) await start()
-  }
-}
-
-async function adopt(core: Core, sync: SyncService): Promise<void> {
-  const owned: string[] = []
-  // An engine that is down is asked once per tick, not once per run.
-  const down = new Set<string>()
-  for (const run of await adoptableRuns(core.database, core.registry.ids(), adoptAtOnce)) {
-    if (down.has(run.transport)) continue
-    try {
-      const taken = await sync.dispatch({
-        runId: run.id,
-        tenantId: run.tenant_id,
-        connectionId: run.connection_id,
-        provider: run.provider,
-        transport: run.transport
-      })
-      if (taken === 'owned') owned.push(run.id)
-    } catch (error) {
-      down.add(run.transport)
-      core.log.warn({ err: error, runId: run.id, transport: run.transport }, 'a waiting run could not be dispatched')
-    }
-  }
-  await leaveRuns(core.database, owned, ownedForMs)
-}
-
-const keepRunsDays = 30
-const keepDeliveriesDays = 14
-
-async function prune(core: Core, events: EventsService): Promise<void> {
-  await events.prune()
-  await pruneRuns(core.database, keepRunsDays)
-  await pruneDeliveries(core.database, keepDeliveriesDays)
 }

@@ -12,7 +12,8 @@ t.test('a sync, a webhook and a sink show in the channels and in the metrics', a
     'rmm-sync:page': [],
     'rmm-sync:request': [],
     'rmm-sync:delivery': [],
-    'rmm-sync:sink': []
+    'rmm-sync:sink': [],
+    'rmm-sync:duty': []
   }
   for (const name of Object.keys(seen) as Array<keyof RmmChannels>) {
     const listener = (message: unknown): void => {
@@ -118,7 +119,11 @@ t.test('a sync, a webhook and a sink show in the channels and in the metrics', a
     /rmm_sink_failures_total\{sink="out"\} [1-9]/,
     /rmm_sink_events_total\{sink="emitter"\} [1-9]/,
     /rmm_outbox_oldest_age_seconds\{sink="out"\} [\d.e-]+/,
-    /rmm_inbox_oldest_age_seconds 0/
+    /rmm_inbox_oldest_age_seconds 0/,
+    /rmm_duty_seconds_count\{duty="inbox"\} [1-9]/,
+    /rmm_duty_late_seconds\{duty="schedules:direct"\} [\d.e-]+/,
+    /rmm_duty_start_timestamp_seconds\{duty="relay:out"\} [1-9]/,
+    /rmm_duty_end_timestamp_seconds\{duty="listeners"\} [1-9]/
   ])
     t.match(text, pattern)
   t.notMatch(text, id, 'no label names a connection')

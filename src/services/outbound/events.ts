@@ -16,11 +16,15 @@ const unheardLooks = 2
 /** Hears only events of the type it is kept under. */
 type Listener = (event: RmmEvent) => void | Promise<void>
 
-export type EventsService = Rmm['events'] & {
+export interface EventsService {
+  rmm: Rmm['events']
   /** From now on committed events leave at once. Processes that never start leave them to those that did. */
   start(): void
-  /** Hands every sink what it has not taken yet. Returns when nothing is left or a sink failed. */
-  relay(): Promise<void>
+  /** One per sink: hands it what it has not taken yet. */
+  relays: Array<{ name: string; relay(): Promise<void> }>
+  /** Tells the other processes whether this one has listeners, and learns whether any has; to be done this often. */
+  look(): Promise<void>
+  presenceMs: number
   prune(): Promise<void>
   close(): Promise<void>
 }
@@ -32,7 +36,7 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
   const mine = listening + core.worker
   let told = false
   let unheard = 0
-  let looking: NodeJS.Timeout | undefined
+  let started = false
   const hostRelays = hostSinks.map(sink => createSinkRelay(core, sink))
   const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
   const heardHere = (): boolean => listeners.size > 0
@@ -46,7 +50,6 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
   }
   choose(true)
 
-  /** Tells the other processes whether this one has listeners, and learns whether any has. */
   async function look(): Promise<void> {
     const heard = heardHere()
     if (heard) await takeLease(database, mine, core.worker, core.settings.leaseMs)
@@ -84,38 +87,46 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
     }
   }
 
-  return {
+  const rmm: Rmm['events'] = {
     on(type, given) {
       const listener = given as Listener
       const set = listeners.get(type) ?? new Set()
       listeners.set(type, set.add(listener))
       choose(true)
-      if (looking !== undefined && !told) lookAgain()
+      if (started && !told) lookAgain()
       return () => {
         set.delete(listener)
         if (set.size === 0 && listeners.get(type) === set) listeners.delete(type)
       }
     },
-    lag: () => outboxLag(database),
+    lag: () => outboxLag(database)
+  }
+
+  return {
+    rmm,
     start() {
-      // A clock of its own: a tick may be busy for longer than the lease.
-      looking = setInterval(lookAgain, Math.min(core.settings.tickMs, core.settings.leaseMs / 3)).unref()
-      lookAgain()
+      started = true
       database.onEvents(() => {
         for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick()
       })
     },
-    async relay() {
-      const relays = heardHere() || (await nobodyListens()) ? [emitter, ...hostRelays] : hostRelays
-      await Promise.all(relays.map(relay => relay.relay()))
-    },
+    look,
+    presenceMs: Math.min(core.settings.tickMs, core.settings.leaseMs / 3),
+    relays: [
+      {
+        name: emitterSink,
+        relay: async () => {
+          if (heardHere() || (await nobodyListens())) await emitter.relay()
+        }
+      },
+      ...hostSinks.map(({ name }, n) => ({ name, relay: () => hostRelays[n]!.relay() }))
+    ],
     async prune() {
       await pruneOutbox(database, keepHours)
       await pruneLeases(database, listening)
     },
     async close() {
       // The lease is left to end by itself: until then events wait, for the process that comes in this one's place.
-      clearInterval(looking)
       await Promise.all([emitter, ...hostRelays].map(relay => relay.stop()))
       // One sink that cannot close must not keep the others open.
       for (const sink of hostSinks)

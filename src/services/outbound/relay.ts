@@ -4,6 +4,7 @@ import type { EventSink, RmmEvent, Taken } from '../../types.ts'
 import { ProviderError } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishSink } from '../diagnostics.ts'
+import { messageOf } from '../log-error.ts'
 import { claimSink, markPublished, pendingEvents, releaseSink, renewSink, sinkFailures } from '../store/index.ts'
 
 export interface SinkRelay {
@@ -153,10 +154,6 @@ export function createSinkRelay(core: Core, sink: EventSink): SinkRelay {
       await round?.catch(() => {})
     }
   }
-}
-
-function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).slice(0, 500)
 }
 
 /** A sink that never answers must not keep its events for ever. */

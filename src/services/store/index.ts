@@ -101,6 +101,7 @@ export {
   releaseRun,
   renewLease,
   type RunEnd,
+  type RunsOf,
   writeProgress
 } from './runs/leases.ts'
 export { anyLease, dropLease, pruneLeases, takeLease } from './runs/named-lease.ts'

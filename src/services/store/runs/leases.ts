@@ -133,6 +133,9 @@ function settledProgress({ status, error }: RunEnd) {
     from jsonb_array_elements(progress) with ordinality as x(p, n))`
 }
 
+/** Runs on one transport, or those on none of these. */
+export type RunsOf = { kind: string } | { others: readonly string[] }
+
 /**
  * Runs that wait for somebody: handed back, never started, or left behind by a worker whose lease ran out. Those of
  * providers that this process does not have are left to processes that do, and must not hide those behind them.
@@ -140,12 +143,13 @@ function settledProgress({ status, error }: RunEnd) {
 export async function adoptableRuns(
   { db, t }: Database,
   providers: readonly string[],
+  of: RunsOf,
   limit: number
 ): Promise<Array<Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'provider' | 'transport' | 'status'>>> {
   const { rows } = await sql<RunRow>`
     select id, tenant_id, connection_id, provider, transport, status from (
       select r.*, row_number() over (partition by tenant_id order by queued_at, id) as turn from ${t.run} r
-      where provider = any(${providers}::text[]) and ((status = 'queued' and coalesce(not_before, queued_at + interval '2 seconds') <= now())
+      where provider = any(${providers}::text[]) and ${'kind' in of ? sql`transport = ${of.kind}` : sql`transport <> all(${of.others}::text[])`} and ((status = 'queued' and coalesce(not_before, queued_at + interval '2 seconds') <= now())
         or (status = 'interrupted' and coalesce(not_before, now()) <= now()) or (status = 'running' and lease_until < now() and coalesce(not_before, lease_until) <= now()))
     ) waiting order by turn, queued_at, id limit ${limit}`.execute(db)
   return rows
