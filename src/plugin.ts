@@ -10,7 +10,7 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyRegisteredError, OptionError } from './errors.ts'
-import { checkMigrations, requireIgnoredSchema, runMigrations } from './migrations/run.ts'
+import { checkMigrations, requireIgnoredSchema, requireIgnoredTransports, runMigrations } from './migrations/run.ts'
 import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './options.ts'
 import type { Rmm } from './rmm.ts'
 import { routes } from './routes/index.ts'
@@ -58,6 +58,7 @@ function hooksUrl(app: FastifyInstance, { prefix, publicUrl, publicPath }: Resol
 
 async function createCore(app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
   requireIgnoredSchema(options.orm, options.schema)
+  requireIgnoredTransports(options.orm, options.transports)
   const database = await openDatabase(options.orm, options.schema)
   if (options.migrations === 'run') await runMigrations(database)
   if (options.migrations === 'check') await checkMigrations(database)

@@ -75,7 +75,8 @@ async function connect(schema: string): Promise<MikroORM> {
 export async function openOrm(t: Test, schema: string): Promise<MikroORM> {
   const orm = databaseUrl ? await connect(schema) : await (shared ??= connect(schema))
   const generator = orm.config.get('schemaGenerator') as { ignoreSchema: string[] }
-  if (!generator.ignoreSchema.includes(schema)) generator.ignoreSchema.push(schema)
+  for (const own of [schema, `${schema}_queue`])
+    if (!generator.ignoreSchema.includes(own)) generator.ignoreSchema.push(own)
   await orm.em
     .getConnection()
     .execute(

@@ -79,21 +79,49 @@ interface SchemaAwareConfig {
   schemaGenerator?: { ignoreSchema?: string[] }
 }
 
+/** Where the queue of the `postgres` transport keeps its tables unless it is told otherwise. */
+export const defaultQueueSchema = 'rmm_queue'
+
+export interface SchemaOptions {
+  /** Our schema. @default 'rmm' */
+  schema?: string
+  /** Schemas of transports that do not use their default, e.g. `postgresTransport({ schema })`. @default [] */
+  transportSchemas?: readonly string[]
+}
+
 /**
- * Makes the host's schema tools leave our schema alone; without it the host's next schema diff would drop our tables.
+ * Makes the host's schema tools leave our schema and that of our queue alone; without it the host's next schema diff
+ * would drop our tables.
  *
  * @example MikroORM.init(withRmmSync({ entities, dbName }))
  */
-export function withRmmSync<C extends object>(config: C, options: { schema?: string } = {}): C {
+export function withRmmSync<C extends object>(config: C, options: SchemaOptions = {}): C {
   const { schemaGenerator } = config as SchemaAwareConfig
-  const ignoreSchema = [...new Set([...(schemaGenerator?.ignoreSchema ?? []), options.schema ?? 'rmm'])]
+  const ours = [options.schema ?? 'rmm', defaultQueueSchema, ...(options.transportSchemas ?? [])]
+  const ignoreSchema = [...new Set([...(schemaGenerator?.ignoreSchema ?? []), ...ours])]
   return { ...config, schemaGenerator: { ...schemaGenerator, ignoreSchema } }
+}
+
+const ignores = (orm: MikroORM, schema: string): boolean =>
+  (orm.config.get('schemaGenerator') as SchemaAwareConfig['schemaGenerator'])?.ignoreSchema?.includes(schema) === true
+
+/** The same for what the transports own. */
+export function requireIgnoredTransports(
+  orm: MikroORM,
+  transports: ReadonlyArray<{ kind: string; schemas?: readonly string[] }>
+): void {
+  for (const { kind, schemas = [] } of transports) {
+    const schema = schemas.find(schema => !ignores(orm, schema))
+    if (schema === undefined) continue
+    throw new SchemaNotIgnoredError(
+      `the next schema diff of the host would drop the tables of the transport '${kind}' in '${schema}': wrap the MikroORM config as withRmmSync(config, { transportSchemas: ['${schema}'] }), or add '${schema}' to schemaGenerator.ignoreSchema`
+    )
+  }
 }
 
 /** Throws `RMM_ERR_SCHEMA_NOT_IGNORED` when the host's schema diff would drop our tables. */
 export function requireIgnoredSchema(orm: MikroORM, schema: string): void {
-  const generator = orm.config.get('schemaGenerator') as SchemaAwareConfig['schemaGenerator']
-  if (generator?.ignoreSchema?.includes(schema)) return
+  if (ignores(orm, schema)) return
   throw new SchemaNotIgnoredError(
     `the next schema diff of the host would drop the tables in '${schema}': wrap the MikroORM config as withRmmSync(config${schema === 'rmm' ? '' : `, { schema: '${schema}' }`}), or add '${schema}' to schemaGenerator.ignoreSchema`
   )

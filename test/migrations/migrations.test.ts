@@ -246,9 +246,12 @@ t.test("withRmmSync keeps what the host configured and does not touch the host's
   const config = { dbName: 'psa', schemaGenerator: { disableForeignKeys: true, ignoreSchema: ['audit'] } }
   t.same(withRmmSync(config, { schema }), {
     dbName: 'psa',
-    schemaGenerator: { disableForeignKeys: true, ignoreSchema: ['audit', 'rmm_other'] }
+    schemaGenerator: { disableForeignKeys: true, ignoreSchema: ['audit', 'rmm_other', 'rmm_queue'] }
   })
-  t.same(withRmmSync(withRmmSync({})), { schemaGenerator: { ignoreSchema: ['rmm'] } })
+  t.same(withRmmSync(withRmmSync({})), { schemaGenerator: { ignoreSchema: ['rmm', 'rmm_queue'] } })
+  t.same(withRmmSync({}, { transportSchemas: ['jobs'] }), {
+    schemaGenerator: { ignoreSchema: ['rmm', 'rmm_queue', 'jobs'] }
+  })
   t.same(config.schemaGenerator.ignoreSchema, ['audit'])
   t.end()
 })

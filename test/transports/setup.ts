@@ -63,7 +63,10 @@ export function transportsOf(
 }
 
 export async function openProcessOrm(databaseUrl: string, schema: string): Promise<MikroORM> {
-  const config = withRmmSync({ entities: [], discovery: { warnWhenNoEntities: false } }, { schema })
+  const config = withRmmSync(
+    { entities: [], discovery: { warnWhenNoEntities: false } },
+    { schema, transportSchemas: [`${schema}_queue`] }
+  )
   return await MikroORM.init({
     ...config,
     driver: PostgreSqlDriver,

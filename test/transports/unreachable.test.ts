@@ -5,7 +5,7 @@ import t, { type Test } from 'tap'
 import type { SyncTransport } from '../../src/index.ts'
 import { postgresTransport } from '../../src/transports/postgres/index.ts'
 import { temporalTransport } from '../../src/transports/temporal/index.ts'
-import { build, connectLevel, databaseKind, databaseUrl, fakeLevel, type Host } from '../helper.ts'
+import { build, connectLevel, databaseKind, databaseUrl, fakeLevel, type Host, openOrm, testSchema } from '../helper.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { waitFor } from './conformance.ts'
 
@@ -96,13 +96,18 @@ async function gate(t: Test, to: string): Promise<{ address: string; close(): vo
 async function outage(
   t: Test,
   kind: string,
-  make: (address: string) => SyncTransport,
+  make: (address: string, queue: string) => SyncTransport,
   engineAddress: string,
   teardown: (host: Host) => Promise<void>
 ): Promise<void> {
   const way = await gate(t, engineAddress)
   const fake = await fakeLevel(t, { devices: 300, maxLimit: 10, latencyMs: 60 })
-  const host = await build(t, { transports: [make(way.address)], transport: kind })
+  const schema = testSchema()
+  const host = await build(t, {
+    on: { orm: await openOrm(t, schema), schema },
+    transports: [make(way.address, `${schema}_queue`)],
+    transport: kind
+  })
   t.teardown(() => teardown(host))
   const [running, other] = [await connectLevel(host, fake), await connectLevel(host, fake)]
   const { run } = await host.app.rmm.sync.start('t1', running, { resources: ['devices'] })
@@ -135,11 +140,10 @@ t.test(
   { skip: databaseKind === 'pglite' && 'skipped: TEST_DATABASE_URL not set' },
   async t => {
     const { hostname, port } = new URL(databaseUrl!)
-    const queue = `rmm_outage_${process.pid}`
     await outage(
       t,
       'postgres',
-      address => {
+      (address, queue) => {
         const url = new URL(databaseUrl!)
         url.host = address
         return postgresTransport({
@@ -153,7 +157,8 @@ t.test(
       `${hostname}:${port}`,
       async host => {
         const { db } = await openDatabase(host.orm, host.schema)
-        await sql`drop schema if exists ${sql.id(queue)} cascade`.execute(db)
+        for (const own of [host.schema, `${host.schema}_queue`])
+          await sql`drop schema if exists ${sql.id(own)} cascade`.execute(db)
       }
     )
   }

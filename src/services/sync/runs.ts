@@ -201,6 +201,8 @@ export function createSync(
 }
 
 function unreachable(transport: SyncTransport, error: unknown): Error {
+  // The transport has said it in its own words.
+  if (error instanceof TransportError) return error
   const reason = error instanceof Error ? error.message : String(error)
   return Object.assign(
     new TransportError(`The sync engine '${transport.kind}' cannot be reached; nothing was started, try again later`),

@@ -84,6 +84,11 @@ export interface SyncTransport {
    */
   readonly durable: boolean
   /**
+   * PostgreSQL schemas with tables of its own in the host's database: the host's schema diff has to leave them alone,
+   * and the plugin refuses to boot where it would not. @default none
+   */
+  readonly schemas?: readonly string[]
+  /**
    * Once, when the plugin is registered: loads the engine's packages. The engine itself may be down: that is found
    * out, and told, when a run is started. Throws `RMM_ERR_OPTION` when a package is missing.
    */

@@ -6,6 +6,8 @@ import type { TransportContext } from '../../services/sync/index.ts'
 export const runQueue = 'rmm-sync'
 /** Where pg-boss puts the jobs it has given up on. */
 export const deadQueue = 'rmm-sync-dead'
+/** Known to `withRmmSync`, which protects it. */
+export const defaultSchema = 'rmm_queue'
 
 /**
  * Where the queue lives: exactly one of `orm`, `pool`, `connectionString`, `boss`. It must be the database of the
@@ -160,7 +162,7 @@ export async function openBoss(
   function make(): PgBoss {
     return new pgBoss.PgBoss({
       ...database,
-      schema: options.schema ?? 'rmm_queue',
+      schema: options.schema ?? defaultSchema,
       migrate: options.migrate ?? true,
       schedule: false,
       superviseIntervalSeconds: settings.monitorSeconds,

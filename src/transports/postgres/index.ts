@@ -1,5 +1,6 @@
 import { waitAtMost, withTimeLimit } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
+import { TransportError } from '../../errors.ts'
 import type { JobWithMetadata, KyselyTransactionLike, PgBoss } from 'pg-boss'
 import type { RunHandle, SyncExecutor, SyncTransport, TransportLog, WorkerOptions } from '../../services/sync/index.ts'
 import { sliceShare, workersLost } from '../transport.ts'
@@ -7,6 +8,7 @@ import {
   type BossSource,
   checkPostgresOptions,
   deadQueue,
+  defaultSchema,
   openBoss,
   type PostgresTransportOptions,
   runQueue,
@@ -99,6 +101,8 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
   return {
     kind: 'postgres',
     durable: true,
+    // A pg-boss of the host keeps its tables where the host put them.
+    schemas: options.boss === undefined ? [options.schema ?? defaultSchema] : [],
     async open(context) {
       source = await openBoss(options, settings, context)
       await source
@@ -110,11 +114,11 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
     async dispatch(run, trx) {
       // Asked for outside the transaction first: it needs a connection of its own while it starts.
       const running = await boss()
-      await running.send(
-        runQueue,
-        { ...run },
-        { singletonKey: run.runId, db: source!.fromKysely(trx as KyselyTransactionLike) }
-      )
+      await running
+        .send(runQueue, { ...run }, { singletonKey: run.runId, db: source!.fromKysely(trx as KyselyTransactionLike) })
+        .catch(error => {
+          throw missingTables(error) ?? error
+        })
     },
     async afterCommit(run, { dispatched = false } = {}) {
       if (!dispatched) await send(run)
@@ -138,6 +142,18 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
       await source?.stop()
     }
   }
+}
+
+/** Somebody dropped what the queue stands on: an engine that cannot be reached would be the wrong thing to look for. */
+function missingTables(error: unknown): Error | undefined {
+  // undefined_table, invalid_schema_name
+  if (!['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) return undefined
+  return Object.assign(
+    new TransportError(
+      "The tables of the queue are missing in the database (did the host's schema diff drop them?); restart a process with the transport 'postgres', which makes them again. Nothing was started"
+    ),
+    { cause: error }
+  )
 }
 
 /**
