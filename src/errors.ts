@@ -46,6 +46,9 @@ export const ProviderUnavailableError = createError<[string]>(
   'The provider %s is not available here',
   404
 )
+/** An address in a connection's config that may not be used as it is. */
+export const AddressError = createError<[string]>('RMM_ERR_ADDRESS', '%s', 422)
+export const SecretsRequiredError = createError<[string]>('RMM_ERR_SECRETS_REQUIRED', '%s', 422)
 export const ConnectionCheckError = createError<[string]>('RMM_ERR_CONNECTION_CHECK', '%s', 422)
 export const ConnectionDisconnectedError = createError(
   'RMM_ERR_CONNECTION_DISCONNECTED',

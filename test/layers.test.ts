@@ -50,7 +50,15 @@ const rules: Rule[] = [
   {
     of: 'services/egress/',
     why: 'the egress of providers: the network, and nothing else',
-    values: [/^services\/egress\//, /^providers\/define\.ts$/, own, /^undici$/, pureNode, /^node:(net|tls|dns|zlib)$/],
+    values: [
+      /^services\/egress\//,
+      /^services\/model\/index\.ts$/,
+      /^providers\/define\.ts$/,
+      own,
+      /^undici$/,
+      pureNode,
+      /^node:(net|tls|dns|zlib)$/
+    ],
     types: [/^node:/, /^fastify$/, /^services\/core\.ts$/]
   },
   {

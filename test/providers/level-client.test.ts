@@ -113,10 +113,8 @@ t.test('options and secrets that cannot work are refused early, with what to do'
   t.same(hostsOf(level(), {}), ['api.level.io'])
   for (const key of ['', '   ', 'Bearer abc', 'ключ'])
     t.match(await failure(open(t, {}, { apiKey: key })), { kind: 'auth', message: /Copy it again/ })
-  t.match(await failure(open(t, {}, { apiKey }, { baseUrl: 'http://10.0.0.1' })), {
-    kind: 'forbidden',
-    message: /must start with https/
-  })
+  const plain = await open(t, {}, { apiKey }, { baseUrl: 'http://10.0.0.1' })
+  t.match(await failure(plain.client.probe(AbortSignal.timeout(5_000))), { kind: 'forbidden', message: /private/ })
   t.match(await failure(open(t, {}, { apiKey }, { baseUrl: 'level' })), { kind: 'protocol' })
   t.equal(
     (await open(t, { allowPrivateNetwork: true }, { apiKey }, { baseUrl: 'http://127.0.0.1:8080' })).client.host,
@@ -253,7 +251,7 @@ t.test('lists', async t => {
       json: () => page([{ id: String(++asked) }], true)
     })
     const log = { debug() {}, info() {}, warn() {} }
-    const client = createClient({ fetch, log, baseUrl: origin, apiKey, allowPrivateNetwork: false })
+    const client = createClient({ fetch, log, baseUrl: origin, apiKey })
     t.match(
       await failure(
         (async () => {

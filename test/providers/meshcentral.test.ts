@@ -80,7 +80,7 @@ t.test('a refused log-in is a sentence with what to do, and the socket is droppe
       { action: 'close', cause: 'noauth', msg: 'tokenrequired' },
       { kind: 'auth', message: /2FA code or login token/ }
     ],
-    ['a login key', { action: 'close', cause: 'noauth', msg: 'nokey' }, { kind: 'forbidden', message: /\?key=/ }],
+    ['a login key', { action: 'close', cause: 'noauth', msg: 'nokey' }, { kind: 'forbidden', message: /login key/ }],
     ['no tools', { action: 'close', cause: 'notools', msg: 'notools' }, { kind: 'forbidden', message: /No Tools/ }],
     [
       'a lock-out',
@@ -116,30 +116,41 @@ t.test('a refused log-in is a sentence with what to do, and the socket is droppe
 
 t.test('log-in: password, token, 2FA, login key, domain', async t => {
   const { fake, provider, open } = await setUp(t, { twoFactor: '123456', domain: 'alt', loginKey: 'abc' })
-  t.match(await failure(provider.check(await open(), signal)), {
+  t.match(await failure(provider.check(await open(), signal)), { kind: 'forbidden', message: /wants its login key/ })
+  t.match(await failure(provider.check(await open({ loginKey: 'abd' }), signal)), { kind: 'forbidden' })
+  const loginKey = 'abc'
+  t.match(await failure(provider.check(await open({ loginKey }), signal)), {
     kind: 'auth',
     message: /needs a 2FA code or login token/
   })
-  t.match(await failure(provider.check(await open({ token: '654321' }), signal)), {
+  t.match(await failure(provider.check(await open({ loginKey, token: '654321' }), signal)), {
     kind: 'auth',
     message: /did not accept the 2FA code: it is wrong or has expired.*login token/
   })
-  t.match(await provider.check(await open({ token: '123456' }), signal), {
+  t.match(await provider.check(await open({ loginKey, token: '123456' }), signal), {
     account: `sync on 127.0.0.1:${fake.port}`,
     warnings: [/2FA code.*the next log-in will be refused.*login token/, /not encrypted/]
   })
   t.strictSame(
-    (await provider.check(await open(fake.loginToken), signal)).warnings,
+    (await provider.check(await open({ ...fake.loginToken, loginKey }), signal)).warnings,
     ['The connection is not encrypted: use https://'],
     'a login token needs no code and no warning'
   )
-  t.equal((await failure(provider.check(await open({ password: 'wrong', token: '123456' }), signal))).kind, 'auth')
   t.equal(
-    (await failure(provider.check(await open(fake.loginToken, { url: `http://127.0.0.1:${fake.port}` }), signal))).kind,
-    'protocol',
-    'without the key there is no server'
+    (await failure(provider.check(await open({ loginKey, password: 'wrong', token: '123456' }), signal))).kind,
+    'auth'
   )
-  const { groups } = await provider.deviceGroups!.list(await open(fake.loginToken), signal)
+  t.match(
+    await provider.check(await open(fake.loginToken, { url: `${fake.url}/?key=${loginKey}` }), signal),
+    { account: /^sync on/ },
+    'a connection made before the key was a secret goes on'
+  )
+  const client = await open({ ...fake.loginToken, loginKey })
+  const { groups } = await provider.deviceGroups!.list(client, signal)
+  t.match(await failure(provider.installLink!(client, groups[0]!.id, { hours: 1 }, signal)), {
+    kind: 'forbidden',
+    message: /whoever got the link would have the key/
+  })
   t.ok(groups.every(({ id }) => id.startsWith('mesh/alt/')))
 })
 

@@ -55,15 +55,10 @@ function keyOf(apiKey: string): string {
   return key
 }
 
-function baseOf(baseUrl: string, allowPrivateNetwork: boolean): URL {
+function baseOf(baseUrl: string): URL {
   const url = URL.canParse(baseUrl) ? new URL(baseUrl) : null
   if (!url || (url.protocol !== 'https:' && url.protocol !== 'http:'))
     throw new ProviderError('protocol', 'The address of Level is not a URL. Enter it like https://api.level.io')
-  if (url.protocol === 'http:' && !allowPrivateNetwork)
-    throw new ProviderError(
-      'forbidden',
-      'The address of Level must start with https://, or the API key would travel in the clear'
-    )
   url.pathname = url.pathname.replace(/\/+(v2\/*)?$/, '')
   url.search = url.hash = ''
   return url
@@ -140,10 +135,9 @@ export function createClient(options: {
   log: ProviderLog
   baseUrl: string
   apiKey: string
-  allowPrivateNetwork: boolean
 }): LevelClient {
   const { fetch, log } = options
-  const base = baseOf(options.baseUrl, options.allowPrivateNetwork)
+  const base = baseOf(options.baseUrl)
   // Level wants the bare key: `Bearer` is answered 401.
   const headers = { authorization: keyOf(options.apiKey) }
 

@@ -80,8 +80,7 @@ export function level(options: LevelOptions = {}): RmmProvider<LevelConfig, Leve
         fetch,
         log,
         baseUrl: config.baseUrl ?? defaultBaseUrl,
-        apiKey: secrets.apiKey,
-        allowPrivateNetwork
+        apiKey: secrets.apiKey
       }),
     async check(client, signal) {
       const groups = await client.probe(signal)

@@ -13,6 +13,7 @@ export interface MeshSecrets {
   username: string
   password: string
   token?: string
+  loginKey?: string
 }
 
 export interface MeshTimings {
@@ -24,8 +25,11 @@ export interface MeshTimings {
 
 type Context = ProviderContext<MeshConfig, MeshSecrets>
 
-/** The address of `file` on this server and domain; a login key in the URL (`?key=`) is kept. */
-function address({ url, domain }: MeshConfig, file: string): URL {
+/**
+ * The address of `file` on this server and domain, with the login key where the server wants one. Connections made
+ * before it was a secret have it in the URL (`?key=`): there it is kept.
+ */
+function address({ url, domain }: MeshConfig, file: string, loginKey?: string): URL {
   let result: URL
   try {
     result = new URL(url)
@@ -38,6 +42,7 @@ function address({ url, domain }: MeshConfig, file: string): URL {
   result.pathname = `${base}${domain ? `${encodeURIComponent(domain)}/` : ''}${file}`
   result.hash = ''
   result.username = result.password = ''
+  if (loginKey) result.search = String(new URLSearchParams({ key: loginKey }))
   return result
 }
 
@@ -67,6 +72,11 @@ export class MeshClient {
     this.timings = timings
     this.state = state
     this.baseUrl = address(ctx.config, '')
+  }
+
+  /** The server answers nothing that does not carry its login key. */
+  get isKeyed(): boolean {
+    return Boolean(this.ctx.secrets.loginKey) || this.baseUrl.searchParams.has('key')
   }
 
   get host(): string {
@@ -113,13 +123,14 @@ export class MeshClient {
       timings: { requestTimeoutMs, pingMs },
       state
     } = this
-    const controlUrl = address(ctx.config, 'control.ashx')
+    const { loginKey } = ctx.secrets
+    const controlUrl = address(ctx.config, 'control.ashx', loginKey)
     controlUrl.protocol = controlUrl.protocol === 'https:' ? 'wss:' : 'ws:'
     try {
       this.current = await Session.open({
         ctx,
         controlUrl,
-        healthUrl: address(ctx.config, 'health.ashx'),
+        healthUrl: address(ctx.config, 'health.ashx', loginKey),
         credentials: ctx.secrets,
         ca: ctx.config.ca,
         requestTimeoutMs,

@@ -115,7 +115,7 @@ export function endOf(frame: Frame, codeGiven = false): ProviderError | null {
   if (msg === 'nokey')
     return new ProviderError(
       'forbidden',
-      'MeshCentral wants its login key in every address: add it to the URL as ?key=…'
+      'MeshCentral wants its login key in every address, and this connection has none or a wrong one: enter it as the login key, among the secrets'
     )
   if (cause === 'notools' || msg === 'notools') {
     return new ProviderError(

@@ -84,6 +84,15 @@ const secretSchema = Type.Object(
           'Only for an account with two-factor authentication and without login token; a code expires, so this does not last',
         maxLength: 100
       })
+    ),
+    loginKey: Type.Optional(
+      Type.String({
+        title: 'Login key',
+        description:
+          'Only for a server that wants "?key=…" in every address (loginKey in its config.json): what stands behind "key="',
+        pattern: '^[A-Za-z0-9]*$',
+        maxLength: 128
+      })
     )
   },
   { additionalProperties: false }

@@ -25,6 +25,9 @@ const sharingOff = 'MeshCentral allows no guest links to devices: set guestDevic
 const shareRights =
   'The MeshCentral account may not share this device: it needs the rights "Remote Control" and "Guest Sharing" on the device group, without "Limited Input" and "No Desktop"'
 
+const keyedLink =
+  'This MeshCentral server wants its login key in every address, so the link would have to carry it, and whoever got the link would have the key. Install the agent from the page of MeshCentral instead'
+
 const goneGroup =
   'The device group is not on the MeshCentral server any more, or the account is not a member of it (any right on the group is enough)'
 
@@ -75,7 +78,7 @@ export async function remoteSession(
 
 /**
  * A page to install an agent into a group from. It cannot be revoked, not even by deleting the group: keep `hours`
- * short.
+ * short. Throws `ProviderError`: `forbidden` where the server has a login key, `gone` for an unknown group.
  */
 export async function installLink(
   client: MeshClient,
@@ -84,6 +87,7 @@ export async function installLink(
   signal: AbortSignal
 ): Promise<RemoteSession> {
   const expire = whole(options.hours, 99_999, 'hours')
+  if (client.isKeyed) throw new ProviderError('forbidden', keyedLink)
   const session = await client.session(signal)
   if (!isId(session.info, 'mesh', groupId))
     throw new ProviderError('gone', 'This is not the id of a device group on this MeshCentral server')

@@ -1,11 +1,12 @@
 import { withTimeLimit } from '../../waits.ts'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { ConnectionDisconnectedError, NotFoundError, ValidationError } from '../../errors.ts'
+import { ConnectionDisconnectedError, NotFoundError, SecretsRequiredError, ValidationError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, UpdateConnection } from '../../types.ts'
-import { checkAgainst, type ClientFactory, sealedFor, toRouteError } from '../platform/index.ts'
+import { checkAgainst, checkConfig, type ClientFactory, sealedFor, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
+import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { newHookSecret } from '../inbound/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
 import {
@@ -78,7 +79,7 @@ export function createConnections(
 
   async function create(tenantId: string, input: CreateConnection) {
     const provider = await registry.require(input.provider, tenantId)
-    const config = checkAgainst(provider.configSchema, input.config, 'config')
+    const config = checkConfig(provider, input.config)
     const secrets = checkAgainst(provider.secretSchema, input.secrets, 'secrets')
     const schedule = mergeSchedule(defaultSchedule, input.schedule)
     const name = nameOf(input.name, provider.name)
@@ -144,7 +145,11 @@ export function createConnections(
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
     let values: { config?: Record<string, unknown>; account?: string; checked?: true; sealedSecrets?: string } = {}
     if (change.config !== undefined || change.secrets !== undefined) {
-      const config = checkAgainst(provider.configSchema, change.config ?? row.config, 'config')
+      const config =
+        change.config === undefined
+          ? checkAgainst(provider.configSchema, row.config, 'config')
+          : checkConfig(provider, change.config)
+      if (change.secrets === undefined) requireSameDestination(provider, row.config, config)
       const secrets =
         change.secrets === undefined
           ? await openSecrets(row)
@@ -212,6 +217,24 @@ export function createConnections(
     get: read,
     list: (tenantId, query) => listConnections(database, tenantId, query)
   }
+}
+
+/** Whoever may change an address must not come by the secrets that were given for another one. */
+function requireSameDestination(
+  provider: RmmProvider,
+  stored: Record<string, unknown>,
+  wanted: Record<string, unknown>
+): void {
+  const from = destinationOf(provider, stored)
+  const to = destinationOf(provider, wanted)
+  if (!leadsElsewhere(from, to)) return
+  const what =
+    from.origins.join() === to.origins.join()
+      ? 'another certificate authority would be trusted'
+      : `the connection would talk to ${to.origins.join(', ')} instead of ${from.origins.join(', ')}`
+  throw new SecretsRequiredError(
+    `Give the secrets together with this config: ${what}, and the stored secrets were not given for that. Nothing was sent, nothing was changed`
+  )
 }
 
 function source(row: ConnectionRow) {

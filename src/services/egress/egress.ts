@@ -9,15 +9,22 @@ import { createHostCheck, guardedConnector } from './hosts.ts'
 import { createRateLimiter, type Limits, type RateLimiter } from './limiter.ts'
 import { createWebSocket } from './socket.ts'
 
-export { hostsOf } from './hosts.ts'
+export { type Destination, destinationOf, leadsElsewhere } from './destination.ts'
+export { hostsOf, isPrivateAddress } from './hosts.ts'
 export { createRateLimiter } from './limiter.ts'
 export type { Limits, RateLimiter } from './limiter.ts'
 export type { RequestInfo } from './fetch.ts'
 
 export interface EgressOptions {
-  /** `host` or `host:port`; without port the scheme's default port is meant. */
+  /**
+   * `https://host:port` for one origin, `host:port` for it with either scheme; without port the scheme's default port
+   * is meant.
+   */
   hosts: string[]
-  /** True lets requests reach private, loopback and link-local addresses. The host developer's decision. */
+  /**
+   * True lets requests reach private, loopback and link-local addresses, and these also without TLS. The host
+   * developer's decision.
+   */
   allowPrivateNetwork: boolean
   /** PEM of a certificate authority, trusted in addition to Node's. */
   ca?: string | undefined

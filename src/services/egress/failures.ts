@@ -40,8 +40,15 @@ const noTls: Cause = {
 
 const causes: Record<string, Cause> = {
   RMM_PRIVATE_ADDRESS: {
-    text: 'is or resolves to a private or reserved network address, which is not allowed here. Use the public address, or have the host application allow private networks for this provider',
+    text: 'is a private or reserved network address, which is not allowed here. Use the public address, or have the host application allow private networks for this provider',
     permanent: true
+  },
+  RMM_PLAIN_ADDRESS: {
+    text: 'is on a public network, to which nothing is sent unencrypted. Use an address that starts with https://',
+    permanent: true
+  },
+  RMM_UNRESOLVED: {
+    text: 'has no public address: DNS does not know the name or does not answer, or the address is a private one, which is not allowed here. Check the spelling; for a server inside, have the host application allow private networks for this provider'
   },
   ECONNREFUSED: {
     text: 'refused the connection: nothing listens there. Check the address and the port, and that the server runs'
@@ -120,9 +127,12 @@ export interface Failure {
 export function describeFailure(error: unknown, host: string, redact: Redact): Failure {
   if (error instanceof ProviderError) return { error, permanent: true }
   const code = codeOf(error)
-  const cause = Object.assign(new Error(redact((error as Error)?.message ?? String(error))), { code })
+  // What is told alike is told apart in the log.
+  const inner = code === 'RMM_UNRESOLVED' ? codeOf((error as Error).cause) : ''
+  const said = (error as Error)?.message ?? String(error)
+  const cause = Object.assign(new Error(redact(inner === '' ? said : `${said} (${inner})`)), { code })
   const known = Object.hasOwn(causes, code) ? causes[code]! : null
-  if (code === 'RMM_PRIVATE_ADDRESS')
+  if (code === 'RMM_PRIVATE_ADDRESS' || code === 'RMM_PLAIN_ADDRESS')
     return { error: new ProviderError('forbidden', `${host} ${known!.text}`, { cause }), permanent: true }
   if (known)
     return {

@@ -1,11 +1,11 @@
 import { lookup as resolve } from 'node:dns'
 import { BlockList, isIP } from 'node:net'
 import type { LookupFunction, Socket } from 'node:net'
-import { domainToASCII } from 'node:url'
 import { buildConnector } from 'undici'
 import type { SecureContext } from 'node:tls'
 import { ProviderError } from '../../providers/define.ts'
 import type { RmmProvider } from '../../providers/define.ts'
+import { declaredAddresses } from '../model/index.ts'
 
 /**
  * Networks that are not the public Internet: private, loopback, link-local (cloud metadata), CGNAT, reserved,
@@ -56,62 +56,96 @@ export function isPrivateAddress(address: string): boolean {
   return family === 0 || closed.check(bare, family === 4 ? 'ipv4' : 'ipv6')
 }
 
-/** The connector's own refusal; never retried. */
-export class PrivateAddressError extends Error {
-  readonly code = 'RMM_PRIVATE_ADDRESS'
+/** The connector's own refusals. */
+class RefusedAddress extends Error {
+  readonly code: 'RMM_PRIVATE_ADDRESS' | 'RMM_PLAIN_ADDRESS' | 'RMM_UNRESOLVED'
+  constructor(code: RefusedAddress['code'], message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause })
+    this.code = code
+  }
 }
 
+/** Why nothing may be sent to an address; null where it may. */
+type Judge = (address: string) => RefusedAddress | null
+
+const publicOnly: Judge = address =>
+  isPrivateAddress(address) ? new RefusedAddress('RMM_PRIVATE_ADDRESS', 'a private address') : null
+/** Credentials travel with every request: where they would travel in the clear, they stay inside. */
+const privateOnly: Judge = address =>
+  isPrivateAddress(address) ? null : new RefusedAddress('RMM_PLAIN_ADDRESS', 'a public address, unencrypted')
+
+const nowhere: Judge = address => publicOnly(address) ?? privateOnly(address)
+
 /** Resolves and refuses in one step, so that a name cannot point elsewhere between check and connect. */
-const publicLookup: LookupFunction = (hostname, options, callback) => {
-  resolve(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error) return callback(error, [])
-    if (addresses.some(({ address }) => isPrivateAddress(address)))
-      return callback(new PrivateAddressError('private address'), [])
-    if (options.all) return callback(null, addresses)
-    callback(null, addresses[0]!.address, addresses[0]!.family)
-  })
+function lookupFor(judge: Judge): LookupFunction {
+  // That a name is not known, and that it is known inside only, must look alike to whoever typed it: or the answers
+  // would draw a map of the network. The log has the difference.
+  const unresolved = (why: Error): Error =>
+    judge === privateOnly || (why as RefusedAddress).code === 'RMM_PLAIN_ADDRESS'
+      ? why
+      : new RefusedAddress('RMM_UNRESOLVED', 'no public address', why)
+  return (hostname, options, callback) => {
+    resolve(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return callback(unresolved(error), [])
+      const refusal = addresses.map(({ address }) => judge(address)).find(refusal => refusal !== null)
+      if (refusal) return callback(unresolved(refusal), [])
+      if (options.all) return callback(null, addresses)
+      callback(null, addresses[0]!.address, addresses[0]!.family)
+    })
+  }
 }
 
 /** Returns the socket that is still connecting, so that it can be destroyed before it is handed over. */
 type Connector = (...args: Parameters<buildConnector.connector>) => Socket | undefined
 
-/** A connector of HTTP/1.1 sockets that opens none towards a private address unless that is allowed. */
+/**
+ * A connector of HTTP/1.1 sockets that opens none towards a private address unless that is allowed, and none without
+ * TLS towards any other.
+ */
 export function guardedConnector(options: {
   allowPrivateNetwork: boolean
   timeout: number
   secureContext?: SecureContext | undefined
 }): Connector {
   const { allowPrivateNetwork, timeout, secureContext } = options
-  const connect = buildConnector({
-    timeout,
-    allowH2: false,
-    ...(secureContext ? { secureContext } : {}),
-    ...(allowPrivateNetwork ? {} : { lookup: publicLookup })
-  } as buildConnector.BuildOptions)
+  const connector = (judge: Judge | null) => ({
+    judge,
+    connect: buildConnector({
+      timeout,
+      allowH2: false,
+      ...(secureContext ? { secureContext } : {}),
+      ...(judge === null ? {} : { lookup: lookupFor(judge) })
+    } as buildConnector.BuildOptions)
+  })
+  const encrypted = connector(allowPrivateNetwork ? null : publicOnly)
+  const plain = connector(allowPrivateNetwork ? privateOnly : nowhere)
   return (target, callback) => {
+    const { judge, connect } = target.protocol === 'http:' ? plain : encrypted
     const literal = target.hostname.replace(/^\[|\]$/g, '')
-    if (!allowPrivateNetwork && isIP(literal) && isPrivateAddress(literal)) {
-      callback(new PrivateAddressError('private address'), null)
+    const refusal = judge !== null && isIP(literal) ? judge(literal) : null
+    if (refusal !== null) {
+      callback(refusal, null)
       return undefined
     }
     return connect(target, callback) as unknown as Socket | undefined
   }
 }
 
-const defaultPorts: Record<string, string> = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443' }
+const schemesOf: Readonly<Record<string, string>> = { 'ws:': 'http:', 'wss:': 'https:' }
 
-function normaliseHost(entry: string): string {
-  const [, name = '', port] = /^(.*?)(?::(\d+))?$/.exec(entry.trim().toLowerCase()) ?? []
-  const ascii = name.startsWith('[') ? name : domainToASCII(name)
-  return port ? `${ascii}:${port}` : ascii
+/** Every origin that an entry lets through: `https://host:port` only that one, `host:port` it with either scheme. */
+function originsOf(entry: string): string[] {
+  const given = entry.trim()
+  const addresses = given.includes('://') ? [given] : [`https://${given}`, `http://${given}`]
+  return addresses.flatMap(address => (URL.canParse(address) ? new URL(address).origin : []))
 }
 
 /**
- * Parses the address of a request and refuses, before any socket opens, what is not this connection's.
- * An entry without port means the scheme's default port. Throws `ProviderError('forbidden')`.
+ * Parses the address of a request and refuses, before any socket opens, what is not this connection's: another host,
+ * another port, another scheme. Throws `ProviderError('forbidden')`.
  */
 export function createHostCheck(hosts: string[], schemes: string[]): (address: string | URL) => URL {
-  const allowed = new Set(hosts.map(normaliseHost))
+  const allowed = new Set(hosts.flatMap(originsOf))
   return address => {
     const url = URL.canParse(String(address)) ? new URL(address) : null
     if (!url || !schemes.includes(url.protocol)) {
@@ -125,11 +159,12 @@ export function createHostCheck(hosts: string[], schemes: string[]): (address: s
         'forbidden',
         `The address of ${url.hostname} must not contain a user name or password; give them as the connection's secrets`
       )
-    const explicit = `${url.hostname}:${url.port || defaultPorts[url.protocol]}`
-    if (!allowed.has(url.host) && !allowed.has(explicit)) {
+    const scheme = schemesOf[url.protocol] ?? url.protocol
+    const { origin } = new URL(`${scheme}//${url.host}`)
+    if (!allowed.has(origin)) {
       throw new ProviderError(
         'forbidden',
-        `This connection may not talk to ${url.host}: it is bound to ${[...allowed].join(', ') || 'no host'}`
+        `This connection may not talk to ${origin}: it is bound to ${[...allowed].join(', ') || 'no host'}`
       )
     }
     return url
@@ -145,10 +180,7 @@ export function hostsOf(
   config: Record<string, unknown>
 ): string[] {
   if (provider.hosts) return provider.hosts(config)
-  const hosts: string[] = []
-  for (const [name, schema] of Object.entries(provider.configSchema.properties)) {
-    const value = config[name] ?? schema['default']
-    if (schema['format'] === 'uri' && typeof value === 'string' && URL.canParse(value)) hosts.push(new URL(value).host)
-  }
-  return hosts
+  return declaredAddresses(provider.configSchema, config).flatMap(({ text }) =>
+    URL.canParse(text) ? new URL(text).host : []
+  )
 }

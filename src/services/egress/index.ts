@@ -4,4 +4,14 @@
  */
 
 export { classify, type Failure } from './classify.ts'
-export { createEgress, createRateLimiter, type Egress, hostsOf, type RateLimiter } from './egress.ts'
+export {
+  createEgress,
+  createRateLimiter,
+  type Destination,
+  destinationOf,
+  type Egress,
+  hostsOf,
+  isPrivateAddress,
+  leadsElsewhere,
+  type RateLimiter
+} from './egress.ts'

@@ -10,7 +10,7 @@ import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishRequest } from '../diagnostics.ts'
 import { hashText } from '../model/index.ts'
-import { createEgress, createRateLimiter, hostsOf, type RateLimiter } from '../egress/index.ts'
+import { createEgress, createRateLimiter, destinationOf, type RateLimiter } from '../egress/index.ts'
 import type { ConnectionRow } from '../store/index.ts'
 
 export interface OpenClient {
@@ -57,10 +57,10 @@ export function createClientFactory(core: Core): ClientFactory {
   // nor does a look elsewhere end a pause.
   const limiters = new Map<string, Map<string, RateLimiter>>()
 
-  function limiterOf(provider: RmmProvider, connectionId: string, hosts: string): RateLimiter {
+  function limiterOf(provider: RmmProvider, connectionId: string, origins: string): RateLimiter {
     const kept = limiters.get(connectionId) ?? new Map<string, RateLimiter>()
-    const limiter = kept.get(hosts) ?? createRateLimiter(provider.limits)
-    limiters.set(connectionId, kept.set(hosts, limiter))
+    const limiter = kept.get(origins) ?? createRateLimiter(provider.limits)
+    limiters.set(connectionId, kept.set(origins, limiter))
     if (kept.size > placesKept) kept.delete(kept.keys().next().value!)
     return limiter
   }
@@ -72,12 +72,12 @@ export function createClientFactory(core: Core): ClientFactory {
     secrets: Record<string, unknown>,
     signal: AbortSignal
   ): Promise<OpenClient> {
-    const hosts = hostsOf(provider, config)
-    const limiter = limiterOf(provider, connectionId, hosts.join())
+    const { origins } = destinationOf(provider, config)
+    const limiter = limiterOf(provider, connectionId, origins.join())
     const log = core.log.child({ connectionId, provider: provider.id })
     const ca = provider.ca?.(config)
     const egress = createEgress({
-      hosts,
+      hosts: origins,
       allowPrivateNetwork: provider.allowPrivateNetwork === true,
       ...(ca === undefined ? {} : { ca }),
       limiter,

@@ -10,5 +10,5 @@ export {
   sealedFor,
   toRouteError
 } from './clients.ts'
-export { checkAgainst, createRegistry } from './registry.ts'
+export { checkAgainst, checkConfig, createRegistry } from './registry.ts'
 export { aesGcmSecretBox } from './secrets.ts'

@@ -1,9 +1,12 @@
+import { isIP } from 'node:net'
 import type { TObject } from '@sinclair/typebox'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
-import { ProviderShapeError, ProviderUnavailableError, ValidationError } from '../../errors.ts'
+import { AddressError, ProviderShapeError, ProviderUnavailableError, ValidationError } from '../../errors.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { Capabilities, ProviderInfo } from '../../types.ts'
+import { isPrivateAddress } from '../egress/index.ts'
+import { addressesIn, secretPart } from '../model/index.ts'
 
 export type Available = (provider: string, tenantId: string) => boolean | Promise<boolean>
 
@@ -59,6 +62,40 @@ export function createRegistry(providers: readonly RmmProvider[], available: Ava
     get: id => byId.get(id),
     ids: () => [...byId.keys()]
   }
+}
+
+const entry = /^(?:(?:https?|wss?):\/\/)?[^\s@\\/?#]+$/i
+
+/**
+ * A config as it may be stored: fits the provider's schema, and its addresses carry nothing that only we should know
+ * and lead nowhere in the clear but inside. Throws before anything is sent.
+ */
+export function checkConfig(provider: RmmProvider, value: unknown): Record<string, unknown> {
+  const { configSchema: schema, allowPrivateNetwork = false } = provider
+  for (const { field, text } of addressesIn(schema, (value ?? {}) as Record<string, unknown>)) {
+    const part = secretPart(text)
+    if (part !== null)
+      throw new AddressError(
+        `config.${field} must not contain ${part}: an address is shown to everybody who may look at the connection. Give the address alone; what is secret is a field of the secrets`
+      )
+    const url = URL.canParse(text) ? new URL(text) : null
+    if ((url?.protocol === 'http:' || url?.protocol === 'ws:') && !mayBePlain(url.hostname, allowPrivateNetwork))
+      throw new AddressError(
+        `config.${field} must start with https://: the secrets would travel in the clear${allowPrivateNetwork ? ' over a public network' : ''}`
+      )
+  }
+  const config = checkAgainst(schema, value, 'config')
+  if (provider.hosts?.(config).some(host => !entry.test(host)))
+    throw new AddressError(
+      'config names a host that is none: give its name or address alone, with a port where it has one'
+    )
+  return config
+}
+
+/** Names are looked up, and judged, when they are connected to. */
+function mayBePlain(hostname: string, allowPrivateNetwork: boolean): boolean {
+  const literal = hostname.replace(/^\[|\]$/g, '')
+  return allowPrivateNetwork && (isIP(literal) === 0 || isPrivateAddress(literal))
 }
 
 /**

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { NotFoundError } from '../../errors.ts'
 import type { Connection, List, MovePolicy, CountedQuery, Schedule } from '../../types.ts'
+import { shownConfig } from '../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { RunRow } from './runs/runs.ts'
@@ -55,7 +56,7 @@ function toConnection(row: CountedRow): Connection {
     id: row.id,
     provider: row.provider,
     name: row.name,
-    config: row.config,
+    config: shownConfig(row.config),
     status: row.status,
     statusReason: row.status_reason,
     account: row.account,

@@ -22,10 +22,9 @@ async function listenOn(server: Server, port: number): Promise<number> {
 
 function httpServer(options: FakeMeshOptions, path: string, channel: ControlChannel): Server {
   const answer = (request: IncomingMessage, response: ServerResponse) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://fake')
-    const found =
-      pathname === `${path}health.ashx` &&
-      (options.loginKey === undefined || searchParams.get('key') === options.loginKey)
+    const { pathname } = new URL(request.url ?? '/', 'http://fake')
+    // The one page that asks for no login key.
+    const found = pathname === `${path}health.ashx`
     response.writeHead(found ? 200 : 404, { 'content-type': 'text/html' }).end(found ? 'ok' : 'not found')
   }
   const server = options.tls ? createTlsServer(options.tls, answer) : createServer(answer)
@@ -74,7 +73,7 @@ export async function startFakeMeshCentral(options: FakeMeshOptions = {}): Promi
   const fake: FakeMeshCentral = {
     ...made,
     get url() {
-      return `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}${options.loginKey === undefined ? '' : `/?key=${options.loginKey}`}`
+      return `${options.tls ? 'https' : 'http'}://127.0.0.1:${port}`
     },
     get port() {
       return port

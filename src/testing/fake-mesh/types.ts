@@ -23,7 +23,7 @@ export interface FakeMeshOptions {
   maxDeviceView?: number
   /** The domain setting `guestDeviceSharing`. Default true. */
   guestSharing?: boolean
-  /** Every address needs `?key=`. */
+  /** The control channel needs `?key=`: `secrets.loginKey` of the connection. */
   loginKey?: string
   /** More sessions than this get `stopped`. */
   maxSessions?: number

@@ -322,24 +322,75 @@ t.test('hosts and addresses', async t => {
       '[::ffff:127.0.0.1]',
       '[::ffff:7f00:1]',
       '[64:ff9b::7f00:1]',
-      'localhost',
       '169.254.169.254',
       '0.0.0.0',
       '[fd00:ec2::254]',
       '100.100.100.200'
     ]) {
-      const url = new URL(`http://${spelling}:${port}/`)
-      const egress = egressFor(t, [url.host], { allowPrivateNetwork: false })
-      const error = await failure(egress.fetch(url))
-      t.match(error, { kind: 'forbidden', message: /private or reserved/ }, spelling)
-      url.protocol = 'ws:'
-      t.match(
-        await failure(egress.webSocket(url, { onMessage() {}, onClose() {} })),
-        { kind: 'forbidden', message: /private or reserved/ },
-        `ws ${spelling}`
-      )
+      const egress = egressFor(t, [`${spelling}:${port}`], { allowPrivateNetwork: false })
+      for (const scheme of ['http', 'https'])
+        t.match(
+          await failure(egress.fetch(`${scheme}://${spelling}:${port}/`)),
+          { kind: 'forbidden', message: /private or reserved/ },
+          `${scheme} ${spelling}`
+        )
+      for (const scheme of ['ws', 'wss'])
+        t.match(
+          await failure(egress.webSocket(`${scheme}://${spelling}:${port}/`, { onMessage() {}, onClose() {} })),
+          { kind: 'forbidden', message: /private or reserved/ },
+          `${scheme} ${spelling}`
+        )
     }
     t.equal(seen.connections, 0)
+  })
+
+  t.test('a name that is known inside only is answered like one that nobody knows', async t => {
+    const { port, seen } = await serve(t, (_request, response) => json(response, {}))
+    for (const scheme of ['https', 'http', 'wss', 'ws']) {
+      const answers = await Promise.all(
+        ['localhost', 'nobody-knows-this.invalid'].map(async name => {
+          const { fetch, webSocket, lines } = egressFor(t, [`${name}:${port}`], { allowPrivateNetwork: false })
+          const url = `${scheme}://${name}:${port}/`
+          const error = await failure(
+            scheme.startsWith('ws') ? webSocket(url, { onMessage() {}, onClose() {} }) : fetch(url)
+          )
+          const told = [error.kind, error.message.replaceAll(name, 'it'), error.retryAfterMs]
+          return { told, repeated: lines.filter(line => line.includes('will be repeated')).length, error }
+        })
+      )
+      t.same(answers[0]!.told, answers[1]!.told, scheme)
+      t.equal(answers[0]!.repeated, answers[1]!.repeated, `${scheme}: tried as often`)
+      t.match(answers[0]!.error, { kind: 'unreachable', message: /no public address/ })
+      t.match(answers[0]!.error.cause, { message: /RMM_PRIVATE_ADDRESS/ }, 'the log tells them apart')
+      t.match(answers[1]!.error.cause, { message: /ENOTFOUND|EAI_AGAIN/ })
+    }
+    t.equal(seen.connections, 0)
+  })
+
+  t.test('nothing goes unencrypted to a public address, whatever the host allows', async t => {
+    for (const allowPrivateNetwork of [true, false]) {
+      for (const host of ['8.8.8.8', '[2606:4700::1111]', '100.128.0.1']) {
+        const egress = egressFor(t, [host], { allowPrivateNetwork })
+        t.match(await failure(egress.fetch(`http://${host}/?t=${secret}`)), {
+          kind: 'forbidden',
+          message: /unencrypted. Use an address that starts with https/
+        })
+        t.match(await failure(egress.webSocket(`ws://${host}/`, { onMessage() {}, onClose() {} })), {
+          kind: 'forbidden',
+          message: /unencrypted/
+        })
+      }
+    }
+  })
+
+  t.test('an origin that was allowed is not left for another scheme or port of the same host', async t => {
+    const { url, host, port, seen } = await serve(t, (_request, response) => json(response, {}))
+    const { fetch, webSocket } = egressFor(t, [url])
+    t.equal((await fetch(url)).status, 200)
+    for (const other of [`https://${host}`, `http://127.0.0.1:${port + 1}`, 'http://127.0.0.1'])
+      t.match(await failure(fetch(other)), { kind: 'forbidden', message: /may not talk to/ }, other)
+    t.match(await failure(webSocket(`wss://${host}`, { onMessage() {}, onClose() {} })), { kind: 'forbidden' })
+    t.equal(seen.requests, 1)
   })
 
   t.test('what is private and what is not', async t => {
