@@ -12,6 +12,8 @@ export const AlreadyRegisteredError = createError(
 )
 export const SchemaNotIgnoredError = createError<[string]>('RMM_ERR_SCHEMA_NOT_IGNORED', '%s', 500)
 export const MigrationError = createError<[string]>('RMM_ERR_MIGRATION', '%s', 500)
+/** What the host's `actor` returned, or `as` was given, is no actor. */
+export const ActorError = createError<[string]>('RMM_ERR_ACTOR', 'An actor is { id, name? } or null: %s', 500)
 export const ProviderShapeError = createError<[string]>('RMM_ERR_PROVIDER', '%s', 500)
 
 export const TenantError = createError(

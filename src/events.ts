@@ -82,6 +82,16 @@ const deviceGroup = {
   name: Text('The name of the group.')
 }
 
+const mapping = (description: string) =>
+  Type.Object(
+    {
+      mode: OneOf(['inherit', 'mapped', 'excluded'], 'What it is mapped to.'),
+      clientRef: Nullable(Id('The client, where it is mapped to one.')),
+      autoSync: Flag('Whether syncs read its devices.')
+    },
+    { description }
+  )
+
 export const eventPayloads = {
   RMM_SYNC_STARTED: Payload('A run began to read.', {
     runId: Id('The run.'),
@@ -127,6 +137,22 @@ export const eventPayloads = {
     groupId: Id("The platform's id of its group."),
     expiresAt: Time('When the link ends.')
   }),
+  RMM_CONNECTION_CHANGED: Payload('Somebody changed a connection: names of what changed, never values of secrets.', {
+    name: Text('Its name, now.'),
+    changedFields: Type.Array(Type.String(), {
+      description: '`name`, `config.url`, `secrets`, `schedule.enabled`, `movePolicy`, `webhookSecret` and the like.'
+    })
+  }),
+  RMM_MAPPING_CHANGED: Payload(
+    'Somebody mapped an organization anew; what its devices do is told as events of theirs.',
+    {
+      organizationId: Id('Our id of the organization.'),
+      externalId: Id("The platform's id of it."),
+      name: Text("The platform's name for it."),
+      from: mapping('What it was before.'),
+      to: mapping('What it is now.')
+    }
+  ),
   INTEGRATION_CONNECTED: Payload('A connection was made, or made again after it was disconnected.', {
     name: Text('Its name.'),
     account: Nullable(Text('The account, as the platform names it.'))
@@ -143,6 +169,13 @@ export const eventTypes = Object.keys(eventPayloads) as readonly RmmEventType[]
 /** What each type of event carries. */
 export type EventPayloads = { [T in RmmEventType]: Static<(typeof eventPayloads)[T]> }
 
+/** The person behind a request, as the host names them. */
+export interface Actor {
+  id: string
+  /** Null where the host told none. */
+  name: string | null
+}
+
 interface Envelope {
   /** Stable across redeliveries: consumers de-duplicate by it. */
   id: string
@@ -150,6 +183,10 @@ interface Envelope {
   connectionId: string
   provider: string
   occurredAt: string
+  /**
+   * Who did it, or asked for the run it is about; null where the platform or the engine did, or the host does not tell.
+   */
+  actor: Actor | null
 }
 
 /**
@@ -167,5 +204,7 @@ export type NewEvent = {
     payload: EventPayloads[K]
     /** Makes the event happen at most once, e.g. one end per run. */
     key?: string
+    /** Default: who is behind the transaction. */
+    actor?: Actor | null
   }
 }[RmmEventType]

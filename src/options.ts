@@ -4,7 +4,9 @@ import { OptionError } from './errors.ts'
 import type { RmmProvider } from './providers/define.ts'
 import { defaultSettings, type Settings } from './services/core.ts'
 import type { SyncTransport } from './services/sync/index.ts'
-import type { Action, ActionTarget, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
+import type { Action, ActionTarget, Actor, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
+
+type ActorGiven = (Pick<Actor, 'id'> & { name?: string | null }) | null
 
 /** What a host passes to `app.register(rmmSync, options)`. Unknown names are refused. */
 export interface RmmSyncOptions {
@@ -16,6 +18,11 @@ export interface RmmSyncOptions {
   tenant: (request: FastifyRequest) => string | null | Promise<string | null>
   /** Throws to refuse what the request wants to do. */
   authorize: (request: FastifyRequest, action: Action, target?: ActionTarget) => void | Promise<void>
+  /**
+   * Who is behind a request, asked once, after `authorize`: stored with what the request does and told in its events;
+   * the guest's name in remote sessions. What it throws is answered by the host. @default nobody is named
+   */
+  actor?: (request: FastifyRequest) => ActorGiven | Promise<ActorGiven>
   /** Seals what connections keep secret, e.g. `aesGcmSecretBox`. */
   secrets: SecretBox
   /** The host's clients: for mapping, suggestions and device groups. @default a directory without clients */
@@ -80,6 +87,7 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'providers',
   'tenant',
   'authorize',
+  'actor',
   'secrets',
   'directory',
   'available',
@@ -170,7 +178,9 @@ function requireFunctions(options: RmmSyncOptions): void {
     refuse('authorize', options.authorize, 'pass (request, action, target) => { throw to refuse }')
   if (typeof options.secrets?.seal !== 'function' || typeof options.secrets.open !== 'function')
     refuse('secrets', options.secrets, 'pass aesGcmSecretBox({ keys, current }) or any { seal, open }')
-  const { directory, onChanges, available } = options
+  const { directory, onChanges, available, actor } = options
+  if (actor !== undefined && typeof actor !== 'function')
+    refuse('actor', actor, 'pass request => ({ id, name }) of the person behind it, or null')
   if (directory !== undefined && (typeof directory?.clients !== 'function' || typeof directory.client !== 'function'))
     refuse('directory', directory, 'pass { clients (tenantId, { q }), client (tenantId, id) }')
   if (onChanges !== undefined && typeof onChanges !== 'function')
@@ -310,6 +320,7 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
     providers: options.providers,
     tenant: options.tenant,
     authorize: options.authorize,
+    actor: options.actor ?? (() => null),
     secrets: options.secrets,
     directory: options.directory ?? { clients: () => [], client: () => null },
     available: options.available ?? (() => true),

@@ -15,6 +15,7 @@ import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './opt
 import type { Rmm } from './rmm.ts'
 import { routes } from './routes/index.ts'
 import { uiRoutes } from './routes/ui.ts'
+import { createActors } from './services/actors.ts'
 import type { Core } from './services/core.ts'
 import { createServices, type Services } from './services/index.ts'
 import { errorForLog } from './services/log-error.ts'
@@ -59,7 +60,8 @@ function hooksUrl(app: FastifyInstance, { prefix, publicUrl, publicPath }: Resol
 async function createCore(app: FastifyInstance, options: ResolvedOptions, signal: AbortSignal): Promise<Core> {
   requireIgnoredSchema(options.orm, options.schema)
   requireIgnoredTransports(options.orm, options.transports)
-  const database = await openDatabase(options.orm, options.schema)
+  const actors = createActors()
+  const database = await openDatabase(options.orm, options.schema, actors.current)
   if (options.migrations === 'run') await runMigrations(database)
   if (options.migrations === 'check') await checkMigrations(database)
   return {
@@ -68,6 +70,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     secrets: options.secrets,
     directory: options.directory,
     onChanges: options.onChanges,
+    actors,
     sinks: [],
     hooksUrl: hooksUrl(app, options),
     log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
@@ -136,12 +139,14 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   })
   app.decorate('rmm', services.rmm)
   if (options.prefix !== false) {
-    const { tenant, authorize, webhooks } = options
+    const { tenant, authorize, actor, webhooks } = options
     await app.register(routes, {
       prefix: options.prefix,
       rmm: services.rmm,
       tenant,
       authorize,
+      actor,
+      actors: core.actors,
       webhooks,
       signal: stopping.signal
     })

@@ -1,4 +1,7 @@
 import type {
+  Activity,
+  ActivityFilter,
+  Actor,
   Alert,
   AlertFilter,
   Client,
@@ -34,6 +37,11 @@ import type {
 
 /** `app.rmm`: every call takes the tenant first; what belongs to another tenant is "not found". */
 export interface Rmm {
+  /**
+   * The same services with this person behind every call: stored with what they do, and told in its events.
+   * Throws `RMM_ERR_ACTOR` where it is no actor.
+   */
+  as(actor: Pick<Actor, 'id'> & { name?: string | null }): Rmm
   providers: {
     list(tenantId: string): Promise<ProviderInfo[]>
   }
@@ -113,6 +121,10 @@ export interface Rmm {
     replay(tenantId: string, deliveryId: string): Promise<Delivery>
     /** Deliveries of all tenants that wait, the age of the oldest, and how many were given up; for metrics. */
     backlog(): Promise<{ pending: number; oldestAgeMs: number | null; dead: number }>
+  }
+  /** Who did what: connections, mappings, syncs, device groups, links, alerts; newest first. */
+  activity: {
+    list(tenantId: string, query?: CountedQuery & ActivityFilter): Promise<List<Activity>>
   }
   events: {
     /** In-process subscription, fed from the outbox after commit. Returns the unsubscribe function. */

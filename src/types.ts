@@ -1,9 +1,9 @@
 import type { EntityManager } from '@mikro-orm/core'
-import type { RmmEvent } from './events.ts'
+import type { Actor, RmmEvent, RmmEventType } from './events.ts'
 import type { alertSeverities, resourceNames, runKinds, runTriggers, syncModes } from './words.ts'
 
 export { eventPayloads, eventTypes } from './events.ts'
-export type { EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
+export type { Actor, EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
 export { resourceNames } from './words.ts'
 
 /**
@@ -165,12 +165,6 @@ export interface RunTotals {
   removed: number
   unmapped: number
   failed: number
-}
-
-/** The person behind a request, as the host names them. */
-export interface Actor {
-  id: string
-  name: string | null
 }
 
 /** How far one resource of a run is. */
@@ -493,9 +487,34 @@ export const actions = [
   'alert:read',
   'alert:resolve',
   'device-group:read',
-  'device-group:write'
+  'device-group:write',
+  'activity:read'
 ] as const
 export type Action = (typeof actions)[number]
+
+/** What is noted as done: the event it is told with, or a word of its own where it has none. */
+export type ActivityType = RmmEventType | 'RMM_SYNC_CANCELLED' | 'RMM_DELIVERY_REPLAYED'
+
+/** Something a person did, or the engine without being asked. */
+export interface Activity {
+  id: string
+  at: string
+  /** Null where no person did it, or the host does not tell. */
+  actor: Actor | null
+  type: ActivityType
+  target: ActionTarget
+  /** One sentence about what was done; names of what changed, never a secret. */
+  summary: string
+}
+
+export interface ActivityFilter {
+  /** Only what this actor (by id) did. */
+  actor?: string
+  /** Only what is of this `ActivityType`. */
+  type?: string
+  /** ISO 8601; only what was done then or later. */
+  since?: string
+}
 
 /** What the action is about, as far as the URL tells. */
 export interface ActionTarget {

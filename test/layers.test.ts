@@ -71,7 +71,7 @@ const rules: Rule[] = [
       /^@sinclair\/typebox/,
       /^(ajv|ajv-formats|undici)$/,
       pureNode,
-      /^node:(os|perf_hooks|diagnostics_channel)$/
+      /^node:(os|perf_hooks|diagnostics_channel|async_hooks)$/
     ],
     types: [/^(fastify|@mikro-orm\/core)$/]
   },

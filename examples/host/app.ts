@@ -42,6 +42,10 @@ export async function buildHost({
     secrets: aesGcmSecretBox({ keys: { k1: boxKey }, current: 'k1' }),
     tenant: request => userOf(request).tenantId,
     authorize,
+    actor: request => {
+      const { id, email } = userOf(request)
+      return { id, name: email }
+    },
     directory: directory(orm),
     onChanges: keepAssets,
     // The page's files hold no data, and a browser sends no token when it opens them: every call of the API is asked

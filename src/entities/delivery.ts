@@ -1,5 +1,6 @@
 import { defineEntity, type EntitySchema } from '@mikro-orm/core'
 import { belongsTo, type Columns, generatedId, int, json, oneOf, sequence, text, texts, time, uuid } from './columns.ts'
+import type { Actor } from '../types.ts'
 import { RmmConnectionSchema } from './connection.ts'
 
 /** A webhook as it came in. */
@@ -62,6 +63,7 @@ export class RmmOutbox {
   declare eventKey: string | null
   declare occurredAt: Date
   declare publishedAt: Date | null
+  declare actor: Actor | null
 }
 
 export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
@@ -79,7 +81,8 @@ export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
     pending: texts('pending'),
     eventKey: text('event_key').nullable(),
     occurredAt: time('occurred_at').defaultRaw('now()'),
-    publishedAt: time('published_at').nullable()
+    publishedAt: time('published_at').nullable(),
+    actor: json<Actor>('actor').nullable()
   } satisfies Columns<RmmOutbox>,
   uniques: [{ name: 'rmm_outbox_key_unique', properties: ['eventKey'], where: 'event_key is not null' }],
   indexes: [

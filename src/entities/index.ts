@@ -1,4 +1,5 @@
 import type { EntitySchema } from '@mikro-orm/core'
+import { RmmActivitySchema } from './activity.ts'
 import { RmmAlertSchema } from './alert.ts'
 import { RmmConnectionSchema } from './connection.ts'
 import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkSchema } from './delivery.ts'
@@ -7,6 +8,7 @@ import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
 import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
 import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
 
+export { RmmActivity } from './activity.ts'
 export { RmmAlert } from './alert.ts'
 export { RmmConnection } from './connection.ts'
 export { RmmDelivery, RmmOutbox, RmmSink } from './delivery.ts'
@@ -40,5 +42,6 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmOutboxSchema,
   RmmLeaseSchema,
   RmmSinkSchema,
+  RmmActivitySchema,
   RmmMigrationSchema
 ]

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ForbiddenError, TenantError, ValidationError } from '../errors.ts'
-import type { Action, ActionTarget } from '../types.ts'
+import type { Action, ActionTarget, Actor } from '../types.ts'
 import type { RouteOptions } from './options.ts'
 
 declare module 'fastify' {
@@ -11,7 +11,11 @@ declare module 'fastify' {
 }
 
 /** What our scope keeps on a request. Not merged into Fastify's types: it does not exist on the host's requests. */
-type GuardedRequest = FastifyRequest & { rmmTenantId: string | null; rmmHandling: boolean }
+type GuardedRequest = FastifyRequest & {
+  rmmTenantId: string | null
+  rmmActor: Actor | null
+  rmmHandling: boolean
+}
 
 /** The tenant the request was resolved to. */
 export const tenantOf = (request: FastifyRequest): string => (request as GuardedRequest).rmmTenantId as string
@@ -63,14 +67,22 @@ function targetOf(request: FastifyRequest): ActionTarget | undefined {
 }
 
 /**
- * Tenant, then authorisation, for every route of this scope, before a body is read: who may not call us cannot make us
+ * Tenant, then authorisation, then who it is, for every route of this scope, before a body is read: who may not call us cannot make us
  * parse. A route that does not say what it does (`config.rmmAction`) is refused at boot.
  */
-export function guard(app: FastifyInstance, { tenant, authorize }: Pick<RouteOptions, 'tenant' | 'authorize'>): void {
+export function guard(
+  app: FastifyInstance,
+  { tenant, authorize, actor, actors }: Pick<RouteOptions, 'tenant' | 'authorize' | 'actor' | 'actors'>
+): void {
   app.decorateRequest('rmmTenantId', null)
+  app.decorateRequest('rmmActor', null)
   app.addHook('onRoute', route => {
     if (route.config?.rmmAction === undefined)
       throw new Error(`the route ${route.method} ${route.url} needs config.rmmAction`)
+    const { handler } = route
+    route.handler = function (request, reply) {
+      return actors.run((request as GuardedRequest).rmmActor, () => handler.call(this, request, reply))
+    }
   })
   app.addHook('onRequest', async request => {
     const tenantId: unknown = await tenant(request)
@@ -81,6 +93,7 @@ export function guard(app: FastifyInstance, { tenant, authorize }: Pick<RouteOpt
     const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, targetOf(request))
     // The type says void, but a function answering false fits it too, and its author meant "no".
     if (answer === false) throw new ForbiddenError()
+    ;(request as GuardedRequest).rmmActor = actors.from(await actor(request))
   })
 }
 

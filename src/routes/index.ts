@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { activityRoutes } from './activity.ts'
 import { alertRoutes } from './alerts.ts'
 import { protectAnswers, tellPathLimits } from './answers.ts'
 import { pinCompilers } from './compilers.ts'
@@ -11,6 +12,7 @@ import { inventoryRoutes } from './inventory.ts'
 import type { RouteOptions } from './options.ts'
 import { organizationRoutes } from './organizations.ts'
 import { providerRoutes } from './providers.ts'
+import { ActivitySchema } from './schemas/activity.ts'
 import { AlertSchema } from './schemas/alerts.ts'
 import { ErrorSchema } from './schemas/atoms.ts'
 import { ConnectionSchema } from './schemas/connections.ts'
@@ -34,7 +36,8 @@ const sharedSchemas = [
   DeviceSchema,
   DeviceDetailSchema,
   AlertSchema,
-  DeliverySchema
+  DeliverySchema,
+  ActivitySchema
 ]
 
 const groups = [
@@ -45,7 +48,8 @@ const groups = [
   inventoryRoutes,
   alertRoutes,
   deviceGroupRoutes,
-  webhookRoutes
+  webhookRoutes,
+  activityRoutes
 ]
 
 /**
@@ -60,7 +64,7 @@ const apiBodyLimit = 1024 * 1024
  */
 export async function routes(
   app: FastifyInstance,
-  { rmm, tenant, authorize, webhooks, signal }: RouteOptions
+  { rmm, tenant, authorize, actor, actors, webhooks, signal }: RouteOptions
 ): Promise<void> {
   pinCompilers(app)
   app.setSchemaErrorFormatter(validationError)
@@ -70,7 +74,7 @@ export async function routes(
   tellPathLimits(app)
   markHandling(app)
 
-  const options = { rmm, tenant, authorize, webhooks, signal }
+  const options = { rmm, tenant, authorize, actor, actors, webhooks, signal }
   await app.register(async api => {
     parseJson(api)
     guard(api, options)

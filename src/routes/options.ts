@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Rmm } from '../rmm.ts'
+import type { Actors } from '../services/actors.ts'
 import type { Action, ActionTarget } from '../types.ts'
 
 /** What every route file is registered with. */
@@ -9,6 +10,10 @@ export interface RouteOptions {
   tenant: (request: FastifyRequest) => string | null | Promise<string | null>
   /** Throws to refuse; what it throws is answered by the host. `target` holds the ids of the URL, if it has any. */
   authorize: (request: FastifyRequest, action: Action, target?: ActionTarget) => void | Promise<void>
+  /** Who is behind the request; what it throws is answered by the host. */
+  actor: (request: FastifyRequest) => unknown
+  /** Binds the actor to the call of a handler. */
+  actors: Actors
   /** `bodyLimit` in bytes. */
   webhooks: { bodyLimit: number }
   /** Aborted at shutdown, in `preClose`: ends the event streams, which would hold the server open. */

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Directory, OnChanges, SecretBox } from '../types.ts'
+import type { Actors } from './actors.ts'
 import type { ProviderRegistry } from './platform/registry.ts'
 import type { Database } from './store/database.ts'
 
@@ -43,6 +44,8 @@ export interface Core {
   secrets: SecretBox
   directory: Directory
   onChanges: OnChanges | undefined
+  /** Who is behind the call under way. */
+  actors: Actors
   /** Names of the sinks that new events wait for; `events` keeps it. */
   sinks: string[]
   /** Everything of a webhook's address before its key; null where platforms cannot be told where to send webhooks. */

@@ -1,6 +1,7 @@
 import { createExecutor, createReRead, createSync, type SyncExecutor, type SyncTransport } from './sync/index.ts'
 import type { EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
+import type { Actors } from './actors.ts'
 import { createAlerts } from './alerts/index.ts'
 import { createClientFactory } from './platform/index.ts'
 import { createConnections } from './connections/index.ts'
@@ -18,6 +19,7 @@ import {
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
 import { createDuties } from './duties.ts'
+import { listActivity } from './store/index.ts'
 import { createTicker, type Ticker } from './ticker.ts'
 
 /** `app.rmm` and what runs behind it. */
@@ -49,7 +51,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
   const events = createEvents(core, sinks)
   const listeners = createListeners(core, clients, hints, sync)
   const deviceGroups = createDeviceGroups(core, clients)
-  const rmm: Rmm = {
+  const groups: Omit<Rmm, 'as'> = {
     providers: { list: tenantId => core.registry.list(tenantId) },
     connections: createConnections(core, clients, listeners.drop),
     organizations: createOrganizations(core),
@@ -58,6 +60,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
     alerts: createAlerts(core, clients, reread),
     deviceGroups: deviceGroups.rmm,
     webhooks: createWebhooks(core, inbox),
+    activity: { list: (tenantId, query) => listActivity(core.database, tenantId, query) },
     events: events.rmm
   }
   const provisioning = createProvisioning(core, deviceGroups)
@@ -74,5 +77,21 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
       ...(schedules.deviceGroups ? { before: provisioning.before } : {})
     })
   )
-  return { rmm, ticker, events, executor, inbox, listeners, provisioning }
+  return { rmm: withActors(groups, core.actors), ticker, events, executor, inbox, listeners, provisioning }
+}
+
+type Service = Record<string, (...args: unknown[]) => unknown>
+
+/** Adds `as`: the same services, every call with its actor. */
+function withActors(services: Omit<Rmm, 'as'>, actors: Actors): Rmm {
+  const as: Rmm['as'] = given => {
+    const actor = actors.from(given)
+    const bind = (service: Service): Service =>
+      Object.fromEntries(
+        Object.entries(service).map(([name, call]) => [name, (...args) => actors.run(actor, () => call(...args))])
+      )
+    const bound = Object.entries(services).map(([name, service]) => [name, bind(service as unknown as Service)])
+    return { ...(Object.fromEntries(bound) as Omit<Rmm, 'as'>), as }
+  }
+  return { ...services, as }
 }

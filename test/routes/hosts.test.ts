@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import Fastify from 'fastify'
+import { createActors } from '../../src/services/actors.ts'
 import { guard } from '../../src/routes/guard.ts'
 import { build, connection, contract, plain } from './stub.ts'
 
@@ -211,7 +212,7 @@ t.test('a route that does not say what it does is refused at boot', async t => {
   const app = Fastify()
   app.register(
     async scope => {
-      guard(scope, { tenant: () => 't', authorize: () => {} })
+      guard(scope, { tenant: () => 't', authorize: () => {}, actor: () => null, actors: createActors() })
       scope.get('/forgotten', async () => 'x')
     },
     { prefix: '/rmm' }
@@ -229,6 +230,6 @@ t.test('two hosts in one process do not meet, and nothing of ours lands on eithe
   const two = await build(t, { options: { tenant: () => 'two' } })
   await Promise.all([one, two].map(({ app }) => app.inject('/rmm/connections/c1')))
   t.strictSame([one.calls[0]?.args[0], two.calls[0]?.args[0]], ['one', 'two'])
-  for (const name of ['rmmTenantId', 'rmmHandling']) t.notOk(one.app.hasRequestDecorator(name))
+  for (const name of ['rmmTenantId', 'rmmActor', 'rmmHandling']) t.notOk(one.app.hasRequestDecorator(name))
   t.strictSame(one.app.getSchemas(), {})
 })

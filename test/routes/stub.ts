@@ -1,5 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Test } from 'tap'
+import { createActors } from '../../src/services/actors.ts'
 import { routes } from '../../src/routes/index.ts'
 import type { RouteOptions } from '../../src/routes/options.ts'
 import type { Rmm } from '../../src/rmm.ts'
@@ -250,7 +251,15 @@ export const answers: Record<string, unknown> = {
   'webhooks.info': webhook,
   'webhooks.rotate': { url: 'https://x', secret: 'shown-once' },
   'webhooks.deliveries': list(delivery),
-  'webhooks.replay': delivery
+  'webhooks.replay': delivery,
+  'activity.list': list({
+    id: '7',
+    at,
+    actor: { id: 'u1', name: 'Anna' },
+    type: 'RMM_MAPPING_CHANGED',
+    target: { connectionId: 'c1', organizationId: 'o1' },
+    summary: 'Mapped "Acme"'
+  })
 }
 
 /** One route of the contract: a request that succeeds, and what it must come to. */
@@ -581,6 +590,15 @@ export const contract: Contract[] = [
     args: ['v1'],
     status: 200,
     target: { deliveryId: 'v1' }
+  },
+  {
+    method: 'GET',
+    path: '/activity',
+    url: '/activity?actor=u1&type=RMM_MAPPING_CHANGED&since=2026-01-02T03:04:05Z',
+    action: 'activity:read',
+    call: 'activity.list',
+    args: [{ ...page, actor: 'u1', type: 'RMM_MAPPING_CHANGED', since: '2026-01-02T03:04:05Z' }],
+    status: 200
   }
 ]
 
@@ -614,9 +632,17 @@ export function stubRmm(overrides: Record<string, unknown> = {}) {
       }
     )
   const rmm = Object.fromEntries(
-    ['providers', 'connections', 'organizations', 'sync', 'inventory', 'alerts', 'deviceGroups', 'webhooks'].map(
-      name => [name, group(name)]
-    )
+    [
+      'providers',
+      'connections',
+      'organizations',
+      'sync',
+      'inventory',
+      'alerts',
+      'deviceGroups',
+      'webhooks',
+      'activity'
+    ].map(name => [name, group(name)])
   )
   return { rmm: rmm as unknown as Rmm, calls }
 }
@@ -652,6 +678,8 @@ export async function build(
       order.push('authorize')
       asked.push({ action, target })
     },
+    actor: () => null,
+    actors: createActors(),
     webhooks: { bodyLimit: 1024 },
     signal: new AbortController().signal,
     ...options

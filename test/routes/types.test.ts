@@ -1,5 +1,6 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import t from 'tap'
+import { ActivityQuery, ActivitySchema } from '../../src/routes/schemas/activity.ts'
 import { AlertQuery, AlertSchema } from '../../src/routes/schemas/alerts.ts'
 import {
   ConnectionSchema,
@@ -69,7 +70,9 @@ t.test('every schema and its public interface are assignable to each other', asy
     same<v.DeviceGroupEnsured>()(DeviceGroupEnsuredSchema, true),
     same<v.DeviceGroupStatus>()(DeviceGroupStatusSchema, true),
     same<v.WebhookInfo>()(WebhookInfoSchema, true),
-    same<v.Delivery>()(DeliverySchema, true)
+    same<v.Delivery>()(DeliverySchema, true),
+    same<v.Activity>()(ActivitySchema, true),
+    same<v.ActivityFilter & v.CountedQuery>()(ActivityQuery, true)
   ]
   // A field that is optional in the interface but missing in the schema is assignable both ways: compare the names too.
   const names = (schema: TSchema) => Object.keys(schema['properties'])
@@ -118,6 +121,7 @@ t.test('every schema and its public interface are assignable to each other', asy
     'status',
     'total'
   ] satisfies Array<keyof v.AlertFilter | keyof v.CountedQuery>)
+  t.strictSame(names(ActivityQuery).sort(), ['actor', 'cursor', 'limit', 'since', 'total', 'type'])
   for (const schema of schemas) t.equal(schema['type'], 'object')
 })
 
@@ -140,7 +144,9 @@ t.test('every field of every schema is described', async t => {
     DeviceGroupSyncSchema,
     WebhookInfoSchema,
     DeliverySchema,
-    DeviceQuery
+    DeviceQuery,
+    ActivitySchema,
+    ActivityQuery
   }
   for (const [name, schema] of Object.entries(all)) walk(schema, name)
   t.strictSame(undescribed, [])

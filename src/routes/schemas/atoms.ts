@@ -39,6 +39,16 @@ export const NullableInteger = (description: string) => Nullable(Type.Integer(),
 export const NullableTime = (description: string) =>
   Nullable(Type.String(), { format: 'date-time', description: `${description} ISO 8601, UTC.` })
 
+/** Who did it. */
+export const NullableActor = (description: string) =>
+  Nullable(
+    Type.Object({
+      id: Text("The host's id of the person."),
+      name: NullableText('Their name; null where the host told none.')
+    }),
+    { title: 'RmmActorOrNull', description }
+  )
+
 /** An opaque id in a URL or filter. */
 export const Id = (description: string) => Type.String({ minLength: 1, maxLength: 1000, description })
 

@@ -7,6 +7,7 @@ import {
   Id,
   Input,
   Nullable,
+  NullableActor,
   NullableText,
   NullableTime,
   OneOf,
@@ -28,11 +29,8 @@ export const RunSchema = Type.Object(
     id: Text('Opaque id.'),
     connectionId: Text('The connection it reads.'),
     kind: OneOf(['sync', 'plan', 'apply', 'handover', 'undo'], 'What it does.'),
-    actor: Nullable(Type.Object({ id: Text('The id the host gave.'), name: NullableText('The name the host gave.') }), {
-      title: 'RmmActorOrNull',
-      description: 'Who asked for it, where the host tells.'
-    }),
     trigger: OneOf(['manual', 'schedule', 'webhook', 'startup'], 'What started it.'),
+    actor: NullableActor('Who asked for it; null where no person did, or the host does not tell.'),
     resources: Type.Array(Resource, { description: 'What it reads.' }),
     mode: OneOf(modes, 'full: everything, and what is gone is removed. incremental: what changed.'),
     transport: Text('Where it executes.'),

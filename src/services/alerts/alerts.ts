@@ -4,7 +4,7 @@ import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { act } from '../inventory/index.ts'
 import type { ReRead } from '../sync/index.ts'
-import { findAlert, listAlerts, requireConnection } from '../store/index.ts'
+import { findAlert, listAlerts, requireConnection, writeActivity } from '../store/index.ts'
 
 export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
   const { database } = core
@@ -30,6 +30,13 @@ export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead)
       )
       const observedAt = core.now()
       await reread.applyAlert(row, alert.externalId, resolved?.status === 'resolved' ? resolved : null, observedAt)
+      await database.transaction(trx =>
+        writeActivity(trx, database.t, tenantId, {
+          type: 'RMM_ALERT_RESOLVED',
+          target: { connectionId: row.id, alertId, ...(alert.deviceId === null ? {} : { deviceId: alert.deviceId }) },
+          summary: `Resolved the alert "${alert.name}"${alert.deviceName ? ` of ${alert.deviceName}` : ''}`
+        })
+      )
       return await require(tenantId, alertId)
     }
   }

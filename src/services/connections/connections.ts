@@ -3,13 +3,15 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { ConnectionDisconnectedError, NotFoundError, SecretsRequiredError, ValidationError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { CreateConnection, UpdateConnection } from '../../types.ts'
+import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
+import { changedFields, scheduleOf } from './changed-fields.ts'
 import { checkAgainst, checkConfig, type ClientFactory, sealedFor, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { newHookSecret } from '../inbound/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
 import {
+  type ConnectionPatch,
   type ConnectionRow,
   disconnect,
   findConnection,
@@ -20,6 +22,7 @@ import {
   requireConnection,
   setStatus,
   updateConnection,
+  writeActivity,
   writeEvents
 } from '../store/index.ts'
 
@@ -114,6 +117,11 @@ export function createConnections(
         [{ type: 'INTEGRATION_CONNECTED', payload: { name, account } }],
         core.sinks
       )
+      await writeActivity(trx, t, tenantId, {
+        type: 'INTEGRATION_CONNECTED',
+        target: { connectionId: id },
+        summary: `Connected "${name}" (${provider.name}, ${account})`
+      })
     })
     return {
       connection: await read(tenantId, id),
@@ -129,21 +137,9 @@ export function createConnections(
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     const name = change.name === undefined ? {} : { name: nameOf(change.name, row.name) }
-    const schedule =
-      change.schedule === undefined
-        ? {}
-        : {
-            schedule: mergeSchedule(
-              {
-                enabled: row.schedule_enabled,
-                everyMinutes: Number(row.every_minutes),
-                fullEveryMinutes: Number(row.full_every_minutes)
-              },
-              change.schedule
-            )
-          }
+    const schedule = change.schedule === undefined ? {} : { schedule: mergeSchedule(scheduleOf(row), change.schedule) }
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
-    let values: { config?: Record<string, unknown>; account?: string; checked?: true; sealedSecrets?: string } = {}
+    let values: ConnectionPatch = {}
     if (change.config !== undefined || change.secrets !== undefined) {
       const config =
         change.config === undefined
@@ -161,17 +157,40 @@ export function createConnections(
           : { sealedSecrets: await core.secrets.seal(JSON.stringify(secrets), sealedFor(row)) }
       values = { config, account, checked: true, ...sealedSecrets }
     }
+    const patch = { ...name, ...schedule, ...movePolicy, ...values }
+    const changed = changedFields(row, patch)
+    const reconnected = row.status === 'disconnected' && values.checked === true
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
-      await updateConnection(trx, t, id, { ...name, ...schedule, ...movePolicy, ...values })
-      if (row.status === 'disconnected' && values.account !== undefined)
-        await writeEvents(
-          trx,
-          t,
-          source(row),
-          [{ type: 'INTEGRATION_CONNECTED', payload: { name: change.name ?? row.name, account: values.account } }],
-          core.sinks
-        )
+      await updateConnection(trx, t, id, patch)
+      const events: NewEvent[] = [
+        ...(reconnected
+          ? [
+              {
+                type: 'INTEGRATION_CONNECTED' as const,
+                payload: { name: patch.name ?? row.name, account: values.account ?? row.account }
+              }
+            ]
+          : []),
+        ...(changed.length > 0
+          ? [
+              {
+                type: 'RMM_CONNECTION_CHANGED' as const,
+                payload: { name: patch.name ?? row.name, changedFields: changed }
+              }
+            ]
+          : [])
+      ]
+      await writeEvents(trx, t, source(row), events, core.sinks)
+      for (const { type } of events)
+        await writeActivity(trx, t, tenantId, {
+          type,
+          target: { connectionId: id },
+          summary:
+            type === 'INTEGRATION_CONNECTED'
+              ? `Connected "${row.name}" again`
+              : `Changed the connection "${row.name}": ${changed.join(', ')}`
+        })
     })
     return await read(tenantId, id)
   }
@@ -196,7 +215,7 @@ export function createConnections(
       await holdConnection(trx, t, id)
       if (mode === 'purge') await purge(trx, t, id)
       else await disconnect(trx, t, id)
-      if (row.status !== 'disconnected' || mode === 'purge')
+      if (row.status !== 'disconnected' || mode === 'purge') {
         await writeEvents(
           trx,
           t,
@@ -204,6 +223,15 @@ export function createConnections(
           [{ type: 'INTEGRATION_DISCONNECTED', payload: { name: row.name, mode } }],
           core.sinks
         )
+        await writeActivity(trx, t, tenantId, {
+          type: 'INTEGRATION_DISCONNECTED',
+          target: { connectionId: id },
+          summary:
+            mode === 'purge'
+              ? `Disconnected "${row.name}" and removed everything of it`
+              : `Disconnected "${row.name}"; its secrets were removed`
+        })
+      }
     })
     clients.forget(id)
     onRemoved(id)

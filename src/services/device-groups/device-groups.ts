@@ -245,10 +245,18 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
         const { url, expiresAt } = await act(core, clients, row, (open, signal) =>
           provider.installLink!(open, link.externalId, { hours }, signal)
         )
-        await audit(core, row, {
-          type: 'RMM_INSTALL_LINK_CREATED',
-          payload: { clientRef, groupId: link.externalId, expiresAt: expiresAt.toISOString() }
-        })
+        await audit(
+          core,
+          row,
+          {
+            type: 'RMM_INSTALL_LINK_CREATED',
+            payload: { clientRef, groupId: link.externalId, expiresAt: expiresAt.toISOString() }
+          },
+          {
+            target: { clientRef },
+            summary: `Made an install link into the group of ${clientRef}, good until ${expiresAt.toISOString()}`
+          }
+        )
         return { url, expiresAt: expiresAt.toISOString() }
       }
     }

@@ -7,9 +7,11 @@ import {
   type ConnectionRow,
   holdConnection,
   markMissing,
+  type NewActivity,
   type NewLink,
   placeTree,
   reassignDevices,
+  writeActivity,
   writeLinks
 } from '../store/index.ts'
 
@@ -95,6 +97,11 @@ async function store(core: Core, { row }: GroupSession, done: StepResult[]): Pro
       changes,
       done.flatMap(({ result }) => eventOf(result))
     )
+    for (const entry of activities(
+      row,
+      done.map(({ result }) => result)
+    ))
+      await writeActivity(trx, database.t, row.tenant_id, entry)
   })
 }
 
@@ -181,15 +188,34 @@ export function foresee(step: GroupStep, rename: boolean): DeviceGroupResult {
   }
 }
 
+const changes = {
+  created: { type: 'RMM_DEVICE_GROUP_CREATED', did: 'Made' },
+  linked: { type: 'RMM_DEVICE_GROUP_LINKED', did: 'Linked' },
+  renamed: { type: 'RMM_DEVICE_GROUP_RENAMED', did: 'Renamed' }
+} as const
+
 function eventOf({ outcome, clientRef, groupId, name }: DeviceGroupResult): NewEvent[] {
-  const type = (
-    {
-      created: 'RMM_DEVICE_GROUP_CREATED',
-      linked: 'RMM_DEVICE_GROUP_LINKED',
-      renamed: 'RMM_DEVICE_GROUP_RENAMED'
-    } as const
-  )[outcome as 'created']
-  return type === undefined ? [] : [{ type, payload: { clientRef, groupId, name } }]
+  const change = changes[outcome as keyof typeof changes]
+  return change === undefined ? [] : [{ type: change.type, payload: { clientRef, groupId, name } }]
+}
+
+/** Groups named in one sentence at most. */
+const namedAtMost = 5
+
+/** One entry per kind of change, however many groups it was. */
+function activities(row: ConnectionRow, results: DeviceGroupResult[]): NewActivity[] {
+  return Object.entries(changes).flatMap(([outcome, { type, did }]) => {
+    const groups = results.filter(result => result.outcome === outcome)
+    const [first, ...others] = groups
+    if (first === undefined) return []
+    const names = groups.slice(0, namedAtMost).map(({ name }) => `"${name}"`)
+    const rest = groups.length - names.length
+    return {
+      type,
+      target: { connectionId: row.id, ...(others.length === 0 ? { clientRef: first.clientRef } : {}) },
+      summary: `${did} the device group${others.length === 0 ? '' : 's'} ${names.join(', ')}${rest > 0 ? ` and ${rest} more` : ''} on "${row.name}"`
+    }
+  })
 }
 
 /** Works through items a few at a time, results in order. */

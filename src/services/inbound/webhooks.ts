@@ -20,13 +20,16 @@ import type { Inbox } from './inbox.ts'
 import {
   type ConnectionRow,
   deliveryBacklog,
+  holdConnection,
   isIgnored,
   lastDeliveryAt,
   listDeliveries,
   replayDelivery,
   requireConnection,
   rotateHookSecret,
-  toDelivery
+  toDelivery,
+  writeActivity,
+  writeEvents
 } from '../store/index.ts'
 
 const defaultGraceMinutes = 60
@@ -39,6 +42,7 @@ export function newHookSecret(): string {
 
 export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
   const { database } = core
+  const { t } = database
   const cache = createHookCache(core)
   const writer = createDeliveryWriter(core)
 
@@ -134,7 +138,19 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       if (core.hooksUrl === null) throw new PublicUrlError()
       if (row.status === 'disconnected') throw new ConnectionDisconnectedError()
       const secret = newHookSecret()
-      await rotateHookSecret(database, row.id, await core.secrets.seal(secret, sealedFor(row)), graceMinutes)
+      const sealed = await core.secrets.seal(secret, sealedFor(row))
+      await database.transaction(async trx => {
+        await holdConnection(trx, t, row.id)
+        await rotateHookSecret(trx, t, row.id, sealed, graceMinutes)
+        const source = { tenantId, connectionId: row.id, provider: row.provider }
+        const payload = { name: row.name, changedFields: ['webhookSecret'] }
+        await writeEvents(trx, t, source, [{ type: 'RMM_CONNECTION_CHANGED', payload }], core.sinks)
+        await writeActivity(trx, t, tenantId, {
+          type: 'RMM_CONNECTION_CHANGED',
+          target: { connectionId: row.id },
+          summary: `Replaced the webhook secret of "${row.name}"; the old one is good for ${graceMinutes} minutes more`
+        })
+      })
       return { url: core.hooksUrl + row.hook_key, secret }
     },
     async deliveries(tenantId, connectionId, query) {
@@ -142,9 +158,18 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       return await listDeliveries(database, tenantId, connectionId, query)
     },
     async replay(tenantId, deliveryId) {
-      const row = await replayDelivery(database, tenantId, deliveryId)
+      const row = await database.transaction(async trx => {
+        const delivery = await replayDelivery(trx, t, tenantId, deliveryId)
+        if (delivery !== null)
+          await writeActivity(trx, t, tenantId, {
+            type: 'RMM_DELIVERY_REPLAYED',
+            target: { connectionId: delivery.connection_id, deliveryId },
+            summary: `Had the delivery ${delivery.event_type} worked on again`
+          })
+        return delivery
+      })
       if (row === null) throw new NotFoundError('Delivery')
-      inbox.kick(row.connection_id)
+      core.actors.run(null, () => inbox.kick(row.connection_id))
       return toDelivery(row)
     },
     backlog: () => deliveryBacklog(database)

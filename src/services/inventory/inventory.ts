@@ -4,9 +4,19 @@ import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { type ConnectionRow, findDevice, listDevices, requireConnection, writeEvents } from '../store/index.ts'
+import {
+  type ConnectionRow,
+  findDevice,
+  listDevices,
+  type NewActivity,
+  requireConnection,
+  writeActivity,
+  writeEvents
+} from '../store/index.ts'
 
 export const defaultSessionMinutes = 60
+/** What the person at the device reads where the host names nobody. */
+const nobody = 'PSA'
 
 export function createInventory(core: Core, clients: ClientFactory): Rmm['inventory'] {
   const { database } = core
@@ -26,14 +36,25 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
       const provider = core.registry.get(row.provider)
       if (provider?.remoteSession === undefined)
         throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
+      const actor = core.actors.current()
+      const guestName = actor?.name ?? actor?.id ?? nobody
       const session = await act(core, clients, row, (client, signal) =>
-        provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName: 'PSA' }, signal)
+        provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName }, signal)
       )
-      await audit(core, row, {
-        type: 'RMM_REMOTE_SESSION_STARTED',
-        payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt: session.expiresAt.toISOString() }
-      })
-      return { url: session.url, expiresAt: session.expiresAt.toISOString() }
+      const expiresAt = session.expiresAt.toISOString()
+      await audit(
+        core,
+        row,
+        {
+          type: 'RMM_REMOTE_SESSION_STARTED',
+          payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt }
+        },
+        {
+          target: { deviceId, ...(device.clientRef === null ? {} : { clientRef: device.clientRef }) },
+          summary: `Made a link to the screen of ${device.displayName}${viewOnly ? ', to watch only' : ''}, good until ${expiresAt}`
+        }
+      )
+      return { url: session.url, expiresAt }
     }
   }
 }
@@ -59,14 +80,21 @@ export async function act<T>(
   })
 }
 
-export async function audit(core: Core, row: ConnectionRow, event: NewEvent): Promise<void> {
-  await core.database.transaction(trx =>
-    writeEvents(
-      trx,
-      core.database.t,
-      { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider },
-      [event],
-      core.sinks
-    )
-  )
+/** Tells and notes what was done on the platform for a person. */
+export async function audit(
+  core: Core,
+  row: ConnectionRow,
+  event: NewEvent,
+  { target, summary }: Omit<NewActivity, 'type'>
+): Promise<void> {
+  const { t } = core.database
+  await core.database.transaction(async trx => {
+    const source = { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider }
+    await writeEvents(trx, t, source, [event], core.sinks)
+    await writeActivity(trx, t, row.tenant_id, {
+      type: event.type,
+      target: { connectionId: row.id, ...target },
+      summary
+    })
+  })
 }

@@ -1,11 +1,12 @@
 import { ClientUnknownError, MappingError, NotFoundError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { Client, List, MappingChange, Organization, PageQuery } from '../../types.ts'
+import type { Client, List, MappingChange, NewEvent, Organization, PageQuery } from '../../types.ts'
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
 import { clean, suggest } from '../model/index.ts'
 import {
   changeMappings,
+  type ConnectionRow,
   type Db,
   findOrganizations,
   holdConnection,
@@ -16,6 +17,8 @@ import {
   readCursor,
   reassignDevices,
   requireConnection,
+  type NewActivity,
+  writeActivity,
   writeCursor
 } from '../store/index.ts'
 
@@ -43,7 +46,7 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
           organization
         ])
       )
-      return changes.map(change => settle(change, stored.get(change.organizationId)))
+      return { stored, changes: changes.map(change => settle(change, stored.get(change.organizationId))) }
     }
     // What is refused anyway does not reach the directory, which may be slow: hence once before it, and once when
     // nothing can change any more.
@@ -51,16 +54,19 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
     await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, connectionId)
-      await changeMappings(trx, t, connectionId, await settled(trx))
+      const { stored, changes: settledChanges } = await settled(trx)
+      await changeMappings(trx, t, connectionId, settledChanges)
       const changed = noChanges()
       addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
-      await applyChanges(core, trx, contextOf(row), changed)
       const after = new Map(
         (await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [
           organization.id,
           organization
         ])
       )
+      const remapped = ids.flatMap(id => difference(stored.get(id)!, after.get(id)!))
+      await applyChanges(core, trx, contextOf(row), changed, remapped.map(mappingEvent))
+      if (remapped.length > 0) await writeActivity(trx, t, tenantId, mappingActivity(row, remapped))
       return ids.map(id => after.get(id)!)
     })
   }
@@ -96,6 +102,47 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
       )
     }
   }
+}
+
+interface Remapped {
+  organization: Organization
+  from: MappingState
+  to: MappingState
+}
+
+type MappingState = Organization['mapping'] & { autoSync: boolean }
+
+const stateOf = ({ mapping, autoSync }: Organization): MappingState => ({ ...mapping, autoSync })
+
+function difference(before: Organization, after: Organization): Remapped[] {
+  const from = stateOf(before)
+  const to = stateOf(after)
+  const same = from.mode === to.mode && from.clientRef === to.clientRef && from.autoSync === to.autoSync
+  return same ? [] : [{ organization: after, from, to }]
+}
+
+function mappingEvent({ organization: { id, externalId, name }, from, to }: Remapped): NewEvent {
+  return { type: 'RMM_MAPPING_CHANGED', payload: { organizationId: id, externalId, name, from, to } }
+}
+
+/** Organizations named in one sentence at most. */
+const namedAtMost = 5
+
+/** One entry however many organizations were mapped together; the events have each of them. */
+function mappingActivity(row: ConnectionRow, remapped: Remapped[]): NewActivity {
+  const [only, ...others] = remapped
+  const told = remapped.slice(0, namedAtMost).map(({ organization, to }) => `"${organization.name}" ${saying(to)}`)
+  const rest = remapped.length - told.length
+  return {
+    type: 'RMM_MAPPING_CHANGED',
+    target: { connectionId: row.id, ...(others.length === 0 ? { organizationId: only!.organization.id } : {}) },
+    summary: `Mapped ${told.join(', ')}${rest > 0 ? ` and ${rest} more` : ''} of "${row.name}"`
+  }
+}
+
+function saying({ mode, clientRef, autoSync }: MappingState): string {
+  const to = { mapped: `to ${clientRef}`, excluded: 'to nobody (excluded)', inherit: 'like its parent' }[mode]
+  return autoSync ? to : `${to}, without its devices`
 }
 
 /** Completes a change by what is stored, so that only sensible mappings are written. */

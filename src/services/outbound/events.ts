@@ -106,9 +106,12 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
     rmm,
     start() {
       started = true
-      database.onEvents(() => {
-        for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick()
-      })
+      // Listeners are called from here: what they do is not the doing of whoever happened to commit.
+      database.onEvents(() =>
+        core.actors.run(null, () => {
+          for (const relay of heardHere() ? [emitter, ...hostRelays] : hostRelays) relay.kick()
+        })
+      )
     },
     look,
     presenceMs: Math.min(core.settings.tickMs, core.settings.leaseMs / 3),

@@ -287,7 +287,8 @@ export async function connectedTo({ db, t }: Database, providers: readonly strin
 
 /** The secret in force becomes the previous one, good for a while longer. */
 export async function rotateHookSecret(
-  { db, t }: Database,
+  db: Db,
+  t: Tables,
   id: string,
   sealed: string,
   graceMinutes: number

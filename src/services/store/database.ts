@@ -1,6 +1,7 @@
 import type { EntityManager, MikroORM } from '@mikro-orm/core'
 import { Kysely, PGliteDialect, sql } from 'kysely'
 import { OptionError } from '../../errors.ts'
+import type { Actor } from '../../types.ts'
 
 /** A place to run SQL: outside or inside a transaction. */
 export type Db = Kysely<any>
@@ -20,6 +21,7 @@ export const tableNames = [
   'outbox',
   'lease',
   'sink',
+  'activity',
   'migration'
 ] as const
 type TableName = (typeof tableNames)[number]
@@ -56,6 +58,13 @@ export function tellAfterCommit(trx: Db): void {
   wroteEvents.add(trx)
 }
 
+const begunBy = new WeakMap<object, Actor>()
+
+/** Who was behind the call that began this transaction. */
+export function actorBehind(trx: Db): Actor | null {
+  return begunBy.get(trx) ?? null
+}
+
 export function tablesOf(schema: string): Tables {
   return Object.fromEntries(tableNames.map(name => [name, sql.table(`${schema}.rmm_${name}`)])) as Tables
 }
@@ -64,8 +73,14 @@ export function tablesOf(schema: string): Tables {
  * Opens our view on the host's connection. Nothing is connected or closed here: on PostgreSQL the host's pool is used
  * through its Kysely; on PGlite, which has one session, every transaction gets its own Kysely over the host's client,
  * so that PGlite's own lock keeps the host's statements out of our transactions and ours out of the host's.
+ *
+ * @param actor tells who is behind the call that begins a transaction
  */
-export async function openDatabase(orm: MikroORM, schema: string): Promise<Database> {
+export async function openDatabase(
+  orm: MikroORM,
+  schema: string,
+  actor: () => Actor | null = () => null
+): Promise<Database> {
   const connection = orm.em.getConnection() as unknown as { getClient?(): Db; getNativeClient?(): Promise<unknown> }
   if (typeof connection.getClient !== 'function') {
     throw new OptionError("option 'orm' must be a MikroORM 7 instance on @mikro-orm/postgresql or @mikro-orm/pglite")
@@ -88,11 +103,13 @@ export async function openDatabase(orm: MikroORM, schema: string): Promise<Datab
     db: fresh(),
     // A transaction that cannot end, because its connection broke, would keep its place in the host's pool for ever:
     // hence `connection()`, which gives it back.
-    transaction: async work =>
-      await fresh()
+    transaction: async work => {
+      const by = actor()
+      return await fresh()
         .connection()
         .execute(async session => {
           const trx = (await session.startTransaction().execute()) as unknown as ControlledDb
+          if (by !== null) begunBy.set(trx, by)
           try {
             const result = await work(trx)
             await trx.commit().execute()
@@ -102,7 +119,8 @@ export async function openDatabase(orm: MikroORM, schema: string): Promise<Datab
             await rollBack(trx)
             throw error
           }
-        }),
+        })
+    },
     hostEntityManager(trx) {
       const em = orm.em.fork() as EntityManager & { setTransactionContext(context: unknown): void }
       em.setTransactionContext(trx)

@@ -4,7 +4,7 @@ import type { Delivery, List, CountedQuery } from '../../types.ts'
 import { stableJson } from '../model/index.ts'
 import type { ConnectionRow } from './connections.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
-import type { Database } from './database.ts'
+import type { Database, Db, Tables } from './database.ts'
 import { isId, iso, isoOrNull, numberOrNull } from './values.ts'
 
 type StoredAlert = Omit<AlertRecord, 'startedAt' | 'resolvedAt'> & { startedAt: string; resolvedAt?: string | null }
@@ -222,7 +222,7 @@ export async function deliveryBacklog({
   }
 }
 
-export async function replayDelivery({ db, t }: Database, tenantId: string, id: string): Promise<DeliveryRow | null> {
+export async function replayDelivery(db: Db, t: Tables, tenantId: string, id: string): Promise<DeliveryRow | null> {
   if (!isId(id)) return null
   const { rows } =
     await sql<DeliveryRow>`update ${t.delivery} set status = 'pending', attempts = 0, next_attempt_at = now(), last_error = null, processed_at = null

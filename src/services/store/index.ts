@@ -3,6 +3,7 @@
  * takes the tenant or connection it may touch; nothing here decides what should happen.
  */
 
+export { listActivity, type NewActivity, pruneActivity, writeActivity } from './activity.ts'
 export {
   type AlertChange,
   closeAlerts,
@@ -24,6 +25,7 @@ export {
 export {
   connectedTo,
   connectionById,
+  type ConnectionPatch,
   type ConnectionRow,
   connectionRow,
   disconnect,

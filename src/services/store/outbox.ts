@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { NewEvent } from '../../types.ts'
 import { fieldOf, joinFields, joinRows, stableJson } from '../model/index.ts'
-import { type Db, type Tables, tellAfterCommit } from './database.ts'
+import { actorBehind, type Db, type Tables, tellAfterCommit } from './database.ts'
 import { rowSet } from './row-set.ts'
 
 export interface EventSource {
@@ -23,13 +23,19 @@ export async function writeEvents(
 ): Promise<void> {
   if (events.length === 0) return
   tellAfterCommit(trx)
-  const rows = joinRows(events.map(({ type, payload, key }) => joinFields([type, stableJson(payload), fieldOf(key)])))
-  await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
-    select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, ${sinks.length === 0 ? sql`now()` : sql`null`}
+  const by = actorBehind(trx)
+  const rows = joinRows(
+    events.map(({ type, payload, key, actor = by }) =>
+      joinFields([type, stableJson(payload), fieldOf(key), fieldOf(actor)])
+    )
+  )
+  await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, actor, published_at)
+    select ${source.tenantId}, ${source.connectionId}::uuid, ${source.provider}, x.type, x.payload, ${sinks}::text[], x.key, x.actor, ${sinks.length === 0 ? sql`now()` : sql`null`}
     from ${rowSet(rows, [
       ['type', 'text'],
       ['payload', 'jsonb'],
-      ['key', 'text']
+      ['key', 'text'],
+      ['actor', 'jsonb']
     ])} order by x.n
     on conflict (event_key) where event_key is not null do nothing`.execute(trx)
 }

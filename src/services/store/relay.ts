@@ -58,7 +58,7 @@ export async function pendingEvents(
   const { rows } = await sql<
     RmmEvent & { seq: string }
   >`select seq::text as seq, id, type, tenant_id as "tenantId", connection_id as "connectionId", provider,
-    to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt", payload from ${t.outbox} o
+    to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt", actor, payload from ${t.outbox} o
     where published_at is null and ${sink} = any(pending) order by o.seq limit ${limit}`.execute(db)
   return rows.map(({ seq, ...event }) => ({ seq, event }))
 }

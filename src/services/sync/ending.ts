@@ -39,7 +39,12 @@ export function createEnding(core: Core): Ending {
       const read = how.status === 'succeeded' || how.status === 'partial'
       if (read) await finishConnection(trx, t, ended)
       const type = read ? 'RMM_SYNC_COMPLETED' : 'RMM_SYNC_FAILED'
-      const event = { type, key: `${run.id}:END`, payload: endPayload(toRun(ended), how.status) } as const
+      const event = {
+        type,
+        key: `${run.id}:END`,
+        actor: run.actor,
+        payload: endPayload(toRun(ended), how.status)
+      } as const
       await writeEvents(trx, t, sourceOf(run), [event], core.sinks)
       return how.status
     })

@@ -33,7 +33,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
     await database.transaction(async trx => {
       await holdRun(trx, t, attempt)
       const payload = { runId, kind, trigger, resources, mode }
-      const event = { type: 'RMM_SYNC_STARTED', key: `${runId}:START`, payload } as const
+      const event = { type: 'RMM_SYNC_STARTED', key: `${runId}:START`, actor: run.actor, payload } as const
       await writeEvents(trx, t, sourceOf(run), [event], core.sinks)
     })
   }
@@ -124,7 +124,8 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
   }
 
   return {
-    runSegment,
+    // A run may begin within the call that asked for it. What the platform says is nobody's doing.
+    runSegment: (runId, context) => core.actors.run(null, () => runSegment(runId, context)),
     async device(tenantId, connectionId, externalId) {
       return await reread.device(await requireConnection(database, tenantId, connectionId), externalId)
     },

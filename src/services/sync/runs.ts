@@ -24,7 +24,8 @@ import {
   requestCancel,
   requireConnection,
   type RunRow,
-  toRun
+  toRun,
+  writeActivity
 } from '../store/index.ts'
 
 export type SyncService = Rmm['sync'] & {
@@ -98,11 +99,18 @@ export function createSync(
         connectionId: row.id,
         provider: row.provider,
         trigger,
+        actor: trigger === 'manual' ? core.actors.current() : null,
         resources: input.resources,
         mode: input.mode ?? 'full',
         force: input.force ?? false,
         transport: transport.kind
       })
+      if (run !== null && trigger === 'manual')
+        await writeActivity(trx, t, row.tenant_id, {
+          type: 'RMM_SYNC_STARTED',
+          target: { connectionId: row.id, runId: run.id },
+          summary: `Started ${run.mode === 'full' ? 'a full' : 'an incremental'} sync of "${row.name}" (${run.resources.join(', ')})${run.force ? ', confirming a mass removal' : ''}`
+        })
       if (run !== null)
         await transport.dispatch?.(handleOf(run), trx).catch(error => {
           throw unreachable(transport, error)
@@ -165,8 +173,12 @@ export function createSync(
     async device(tenantId, connectionId, externalId) {
       const row = await requireConnection(database, tenantId, connectionId)
       const transport = transportOf(row.provider)
-      if (transport.device === undefined) return await reread.device(row, externalId)
-      return await transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
+      // What the platform says of a device is not the doing of who asked for it, wherever it is read.
+      return await core.actors.run(null, () =>
+        transport.device === undefined
+          ? reread.device(row, externalId)
+          : transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
+      )
     },
     async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
@@ -180,7 +192,16 @@ export function createSync(
       return await listRunItems(database, tenantId, runId, query)
     },
     async cancel(tenantId, runId) {
-      const flagged = await requestCancel(database, tenantId, runId)
+      const flagged = await database.transaction(async trx => {
+        const run = await requestCancel(trx, t, tenantId, runId)
+        if (run !== null)
+          await writeActivity(trx, t, tenantId, {
+            type: 'RMM_SYNC_CANCELLED',
+            target: { connectionId: run.connection_id, runId },
+            summary: 'Asked a run to end'
+          })
+        return run
+      })
       const run = flagged ?? (await find(tenantId, runId))
       if (flagged !== null)
         await transports

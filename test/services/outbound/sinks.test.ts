@@ -22,6 +22,7 @@ const made1 = (connectionId = 'c1', name = `connection ${made + 1}`): RmmEvent =
   tenantId: 't1',
   connectionId,
   provider: 'levelio',
+  actor: null,
   occurredAt: new Date().toISOString(),
   payload: { name, account: null }
 })
@@ -173,7 +174,7 @@ t.test('sinks in the host', async t => {
     seen.length = 0
     const hook = await rotateHook(other, (await other.app.rmm.connections.list('t1')).items[0]!.id)
     await post(other, hook.path, event('moon_landed', { id: 'x' }), hook.secret)
-    await until(() => seen.length === 1)
+    await until(() => seen.length === 2) // the replaced secret, and the delivery
   })
 
   t.test('events wait for listeners only where some process has one, and are heard there', async t => {

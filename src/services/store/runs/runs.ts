@@ -97,6 +97,7 @@ export interface NewRun {
   connectionId: string
   provider: string
   trigger: RunTrigger
+  actor: Actor | null
   resources: ResourceName[]
   mode: SyncMode
   force: boolean
@@ -116,8 +117,8 @@ export async function insertRun(trx: Db, t: Tables, run: NewRun): Promise<RunRow
     })
   )
   const { rows } =
-    await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, resources, mode, force, transport, progress, totals)
-    values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb)
+    await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, actor, resources, mode, force, transport, progress, totals)
+    values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${run.actor === null ? null : JSON.stringify(run.actor)}::jsonb, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb)
     on conflict (connection_id) where status in ('queued', 'running', 'interrupted') do nothing returning *`.execute(
       trx
     )
@@ -132,8 +133,12 @@ export async function activeRun(db: Db, t: Tables, connectionId: string): Promis
   return rows[0] ?? null
 }
 
+/** A run that could not be given to its engine never was, and nobody started it. */
 export async function deleteQueuedRun({ db, t }: Database, runId: string): Promise<void> {
-  await sql`delete from ${t.run} where id = ${runId} and status = 'queued' and attempt = 0`.execute(db)
+  await sql`with gone as (delete from ${t.run} where id = ${runId} and status = 'queued' and attempt = 0 returning id, tenant_id, queued_at)
+    delete from ${t.activity} a using gone where a.tenant_id = gone.tenant_id and a.at >= gone.queued_at and a.target->>'runId' = gone.id::text`.execute(
+    db
+  )
 }
 
 export async function findRun({ db, t }: Database, tenantId: string, id: string): Promise<RunRow | null> {
@@ -203,7 +208,7 @@ export async function insertRunItems(
   )
 }
 
-export async function requestCancel({ db, t }: Database, tenantId: string, runId: string): Promise<RunRow | null> {
+export async function requestCancel(db: Db, t: Tables, tenantId: string, runId: string): Promise<RunRow | null> {
   if (!isId(runId)) return null
   const { rows } =
     await sql<RunRow>`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()), updated_at = now()
