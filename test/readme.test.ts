@@ -129,6 +129,7 @@ t.test('the options table has every option with its default', async t => {
     else if (text!.startsWith('`'))
       t.strictSame(value, (new Function(`return ${codeOf(text!)[0]}`) as () => unknown)(), `${name} is ${text}`)
     else if (name === 'directory') t.strictSame(value.clients('t'), [], 'no clients')
+    else if (name === 'actor') t.equal(value({}), null, 'nobody')
     else if (name === 'available') t.equal(value('any', 't'), true, 'every provider')
     else t.equal(value, undefined, `${name} has no default`)
   }

@@ -112,9 +112,19 @@ function fieldsOf({
   connectionId,
   provider,
   occurredAt,
+  actor,
   payload
 }: RmmEvent): Record<string, string> {
-  return { id, type, tenantId, connectionId, provider, occurredAt, payload: JSON.stringify(payload) }
+  return {
+    id,
+    type,
+    tenantId,
+    connectionId,
+    provider,
+    occurredAt,
+    actor: JSON.stringify(actor),
+    payload: JSON.stringify(payload)
+  }
 }
 
 async function ready(client: IoRedisLike | NodeRedisLike, signal: AbortSignal): Promise<void> {
