@@ -28,6 +28,7 @@ import type {
   RmmEvent,
   RmmEventType,
   Run,
+  RunFilter,
   RunItem,
   SyncRequest,
   UpdateConnection,
@@ -69,9 +70,15 @@ export interface Rmm {
   sync: {
     start(tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run; deduplicated: boolean }>
     device(tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
-    runs(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Run>>
+    runs(tenantId: string, connectionId: string, query?: CountedQuery): Promise<List<Run>>
+    /** Over all connections of the tenant, newest first. */
+    allRuns(tenantId: string, query?: CountedQuery & RunFilter): Promise<List<Run>>
     get(tenantId: string, runId: string): Promise<Run>
-    items(tenantId: string, runId: string, query?: PageQuery & { outcome?: RunItem['outcome'] }): Promise<List<RunItem>>
+    items(
+      tenantId: string,
+      runId: string,
+      query?: CountedQuery & { outcome?: RunItem['outcome'] }
+    ): Promise<List<RunItem>>
     cancel(tenantId: string, runId: string): Promise<Run>
     /** Yields the run whenever it changed, and ends with its final state. */
     watch(tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>

@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { Actor, RmmEvent, RmmEventType } from './events.ts'
-import type { alertSeverities, resourceNames, runKinds, runTriggers, syncModes } from './words.ts'
+import type { alertSeverities, resourceNames, runKinds, runStatuses, runTriggers, syncModes } from './words.ts'
 
 export { eventPayloads, eventTypes } from './events.ts'
 export type { Actor, EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
@@ -153,7 +153,14 @@ export interface Client {
 }
 
 /** `partial`: some resources were read to their end, others failed; `progress` names them. */
-export type RunStatus = 'queued' | 'running' | 'succeeded' | 'partial' | 'failed' | 'interrupted' | 'cancelled'
+export type RunStatus = (typeof runStatuses)[number]
+
+export interface RunFilter {
+  connectionId?: string
+  status?: RunStatus
+  kind?: RunKind
+}
+
 export type RunKind = (typeof runKinds)[number]
 export type RunTrigger = (typeof runTriggers)[number]
 export type SyncMode = (typeof syncModes)[number]

@@ -196,6 +196,7 @@ export const answers: Record<string, unknown> = {
   'sync.start': { run, deduplicated: false },
   'sync.device': { outcome: 'updated', device: detail },
   'sync.runs': list(run),
+  'sync.allRuns': list(run),
   'sync.get': run,
   'sync.items': list({ resource: 'devices', externalId: null, outcome: 'held', reason: 'moved' }),
   'sync.cancel': { ...run, status: 'cancelled' },
@@ -428,6 +429,15 @@ export const contract: Contract[] = [
     args: ['c1', page],
     status: 200,
     target: c1
+  },
+  {
+    method: 'GET',
+    path: '/runs',
+    url: '/runs?connectionId=c1&status=failed&kind=sync',
+    action: 'sync:read',
+    call: 'sync.allRuns',
+    args: [{ ...page, connectionId: 'c1', status: 'failed', kind: 'sync' }],
+    status: 200
   },
   {
     method: 'GET',
