@@ -18,12 +18,14 @@ import type {
   DeviceGroupStatus,
   DeviceGroupSync,
   DeviceSyncResult,
+  Health,
   List,
   MappingChange,
   MappingMode,
   MappingSuggestion,
   Organization,
   PageQuery,
+  ProcessHealth,
   ProviderInfo,
   RmmEvent,
   RmmEventType,
@@ -43,6 +45,12 @@ export interface Rmm {
    * Throws `RMM_ERR_ACTOR` where it is no actor.
    */
   as(actor: Pick<Actor, 'id'> & { name?: string | null }): Rmm
+  /**
+   * What waits, is late or failed, of one tenant; without a tenant over all of them, with the duties of this process.
+   * A few counts per call: ask every some seconds at most.
+   */
+  health(tenantId: string): Promise<Health>
+  health(): Promise<ProcessHealth>
   providers: {
     list(tenantId: string): Promise<ProviderInfo[]>
   }
