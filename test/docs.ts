@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Everything a reader is given, by its path from the root. */
-export const documents = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)].filter(path =>
-  path.endsWith('.md')
-)
+export const documents = [
+  ...readdirSync(root),
+  ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`),
+  ...readdirSync(join(root, 'examples'), { recursive: true, encoding: 'utf8' }).map(name => `examples/${name}`),
+  'bench/README.md'
+].filter(path => path.endsWith('.md'))
 export const textOf = (path: string) => readFileSync(join(root, path), 'utf8')
 
 const between = (name: string) => new RegExp(`(<!-- ${name}: [^>]*-->\\n)([\\s\\S]*?)(<!-- /${name} -->)`)
@@ -42,6 +45,26 @@ export const rowsOf = (name: string): string[][] =>
         .slice(1, -1)
         .map(cell => cell.trim())
     )
+
+/** Where a document's relative links lead, as paths from the root, each with its anchor. */
+export const linksOf = (
+  path: string,
+  text: string
+): Array<{ link: string; target: string; anchor: string | undefined }> =>
+  [...text.matchAll(/\]\((?!\w+:)([^)\s]+)\)/g)].map(([, link]) => {
+    const [to, anchor] = link!.split('#') as [string, string?]
+    return { link: link!, target: to === '' ? path : join(dirname(path), to), anchor }
+  })
+
+/** The anchors of a document's headings, as npm and the usual hosts make them. */
+export const anchorsOf = (text: string): string[] =>
+  [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replaceAll(' ', '-')
+  )
 
 export const codeOf = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!)
 

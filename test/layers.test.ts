@@ -14,14 +14,20 @@ interface Rule {
 }
 
 const pureNode = /^node:(crypto|util|url|path|buffer|timers\/promises|events|stream)$/
-const own = /^(errors|types|rmm|options|waits|words)\.ts$/
+const own = /^(errors|types|rmm|options|waits)\.ts$/
 
 const rules: Rule[] = [
   {
     of: 'providers/',
     why: 'a provider knows its platform and the interface, nothing of the host',
     values: [/^providers\//, /^@sinclair\/typebox/, pureNode],
-    types: [/^types\.ts$/]
+    types: [/^(types|words)\.ts$/]
+  },
+  {
+    of: 'provider.ts',
+    why: 'what an author of a provider loads needs no database and no Fastify',
+    values: [/^providers\/\w[\w-]*\.ts$/, /^@sinclair\/typebox$/],
+    types: [/^words\.ts$/]
   },
   {
     of: 'routes/',
@@ -236,8 +242,8 @@ function wrongArrows(file: string, source: string): string[] {
   const wing = wingOf(file)
   return importsOf(file, source).flatMap(({ target }) => {
     const to = wingOf(target)
-    if (wing === undefined && /^services\/(index|ticker|duties|health)\.ts$/.test(target)) return []
-    if (wing !== undefined && /^services\/(index|ticker|duties|health)\.ts$/.test(target))
+    if (wing === undefined && /^services\/(index|ticker|duties)\.ts$/.test(target)) return []
+    if (wing !== undefined && /^services\/(index|ticker|duties)\.ts$/.test(target))
       return [`${file} imports ${target}: the wings do not know who builds them`]
     if (wing === undefined || to === undefined || to === wing) return []
     if (wings.indexOf(to) > wings.indexOf(wing))
@@ -314,6 +320,20 @@ t.test('only the store and the migrations speak SQL; only they and the entities 
     users(/^@mikro-orm\//).filter(file => !file.startsWith('entities/')),
     ['cli.ts'],
     'the command line makes an ORM of its own'
+  )
+  t.end()
+})
+
+t.test('what the entry for authors of providers reaches needs neither database nor Fastify, types included', t => {
+  const reached = new Set(['provider.ts'])
+  for (const file of reached)
+    if (files.includes(file)) for (const { target } of importsOf(file, read(file))) reached.add(target)
+  t.ok(reached.has('providers/define.ts'))
+  t.same(
+    [...reached].filter(
+      target => !/^(provider\.ts|providers\/[\w-]+\.ts|words\.ts|@sinclair\/typebox|node:crypto)$/.test(target)
+    ),
+    []
   )
   t.end()
 })

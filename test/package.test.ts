@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process'
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { anchorsOf, linksOf } from './docs.ts'
 
 const databaseUrl = process.env['TEST_DATABASE_URL']
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -24,6 +25,19 @@ const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/
 const run = (file: string, args: string[], cwd: string) =>
   exec('env', ['-u', 'NODE_OPTIONS', file, ...args], { cwd, env, maxBuffer: 16 * 1024 * 1024 })
 const npm = (args: string[], cwd: string) => run('npm', args, cwd)
+
+const strictest = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  module: 'nodenext',
+  target: 'es2024',
+  types: ['node']
+}
+/** What the compiler has to say about a folder. */
+const compile = async (cwd: string): Promise<string> =>
+  (await run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', '.'], cwd).catch((error: { stdout: string }) => error))
+    .stdout
 
 const host = join(folder, 'host')
 const installed = join(host, 'node_modules', 'fastify-rmm-sync')
@@ -46,6 +60,16 @@ async function inHost(name: string, source: string): Promise<any> {
   return JSON.parse(stdout)
 }
 
+/** What is for reading, beside docs and examples. */
+const guide = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  'bench/README.md',
+  'docs/images/mapping.png'
+]
+
 interface Packed {
   filename: string
   size: number
@@ -58,6 +82,18 @@ async function pack(): Promise<Packed> {
   const { stdout } = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], root)
   return (JSON.parse(stdout) as Packed[])[0]!
 }
+
+/** Entries whose types are not those of something the host may leave out. */
+const entriesWithoutEngines = [
+  '',
+  '/provider',
+  '/providers/level',
+  '/providers/meshcentral',
+  '/migrate',
+  '/testing',
+  '/metrics',
+  '/ui'
+]
 
 const unreachable = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENOTCACHED/
 
@@ -90,13 +126,17 @@ t.test('the packed package works in an empty folder', async t => {
 
   t.test('it has what its maps and entries point to, and nothing that is ours alone', async t => {
     t.same(
-      paths.filter(path => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)),
+      paths.filter(
+        path =>
+          !/^(dist|src|examples)\/|^docs\/[\w-]+\.md$|^(package\.json|LICENSE)$/.test(path) && !guide.includes(path)
+      ),
       []
     )
     t.same(
-      paths.filter(path => /\.test\.|fixture|\.env|\.tgz$/.test(path)),
+      paths.filter(path => /\.test\.|fixture|\.env|\.tgz$|(^|\/)data\//.test(path)),
       []
     )
+    t.ok(packed.size < 2 * 1024 * 1024, 'and it stays below 2 MB')
     for (const file of [
       'LICENSE',
       'CHANGELOG.md',
@@ -123,12 +163,87 @@ t.test('the packed package works in an empty folder', async t => {
     t.same(missing.flat(), [])
   })
 
+  t.test('every link of its guide leads to something that came with it', async t => {
+    const texts = new Map(
+      await Promise.all(
+        paths
+          .filter(path => path.endsWith('.md'))
+          .map(async path => [path, await readFile(join(root, path), 'utf8')] as const)
+      )
+    )
+    const links = [...texts].flatMap(([from, text]) => linksOf(from, text).map(link => ({ from, ...link })))
+    t.ok(links.length > 20)
+    t.same(
+      links.filter(
+        ({ target, anchor }) =>
+          !paths.some(path => path === target || path.startsWith(`${target.replace(/\/$/, '')}/`)) ||
+          (anchor !== undefined && !anchorsOf(texts.get(target) ?? '').includes(anchor))
+      ),
+      []
+    )
+    t.same(
+      guide.filter(path => !paths.includes(path)),
+      []
+    )
+  })
+
+  t.test('an author of a provider needs nothing but it and TypeBox', async t => {
+    const author = join(folder, 'author')
+    const modules = join(author, 'node_modules')
+    await mkdir(join(modules, 'fastify-rmm-sync'), { recursive: true })
+    await writeFile(join(author, 'package.json'), JSON.stringify({ name: 'author', private: true, type: 'module' }))
+    await run(
+      'tar',
+      ['-xzf', join(folder, packed.filename), '-C', join(modules, 'fastify-rmm-sync'), '--strip-components=1'],
+      author
+    )
+    for (const name of ['@sinclair/typebox', '@types/node', 'undici-types'])
+      await cp(join(root, 'node_modules', name), join(modules, name), { recursive: true })
+    const provider = (await readFile(join(root, 'examples/custom-provider/northwatch.ts'), 'utf8')).replace(
+      '../../src/provider.ts',
+      'fastify-rmm-sync/provider'
+    )
+    await writeFile(join(author, 'northwatch.ts'), provider)
+
+    await writeFile(
+      join(author, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions: { ...strictest, noEmit: true, skipLibCheck: false }, files: ['northwatch.ts'] })
+    )
+    t.equal(await compile(author), '', 'it compiles, the types of everything it sees included')
+
+    await writeFile(
+      join(author, 'loaded.js'),
+      `
+      import { registerHooks } from 'node:module'
+      const loaded = []
+      registerHooks({ load (url, context, next) { loaded.push(url); return next(url, context) } })
+      const { northwatch } = await import('./northwatch.ts')
+      const entry = await import('fastify-rmm-sync/provider')
+      console.log(JSON.stringify({ id: northwatch.id, names: Object.keys(entry), loaded }))`
+    )
+    const { stdout } = await run(process.execPath, ['loaded.js'], author)
+    const { id, names, loaded } = JSON.parse(stdout) as { id: string; names: string[]; loaded: string[] }
+    t.equal(id, 'northwatch')
+    for (const name of ['defineProvider', 'ProviderError', 'mapRecords', 'verifyHmacSha256', 'Type'])
+      t.ok(names.includes(name), name)
+    t.ok(loaded.length > 3)
+    t.same(
+      loaded.filter(
+        url =>
+          !/^node:|\/northwatch\.ts$|\/fastify-rmm-sync\/dist\/provider(s\/[\w-]+)?\.js$|\/@sinclair\/typebox\//.test(
+            url
+          )
+      ),
+      [],
+      'and loads nothing else'
+    )
+  })
+
   const skip = await install(packed.filename)
 
   t.test('every entry can be imported without the engines of the transports', { skip }, async t => {
-    // The settings page's element is for browsers; there its own tests import it.
     const entries = Object.keys(manifest.exports)
-      .filter(entry => entry !== './package.json' && entry !== './ui')
+      .filter(entry => entry !== './package.json')
       .map(entry => entry.replace('.', 'fastify-rmm-sync'))
     const names = await inHost(
       'entries.js',
@@ -151,6 +266,8 @@ t.test('the packed package works in an empty folder', async t => {
         'webhookSink',
         'errors'
       ],
+      '/provider': ['defineProvider', 'ProviderError', 'mapRecords', 'Type'],
+      '/ui': ['RmmSettings'],
       '/providers/level': ['level'],
       '/providers/meshcentral': ['meshcentral'],
       '/transports/postgres': ['postgresTransport'],
@@ -229,23 +346,34 @@ t.test('the packed package works in an empty folder', async t => {
     await writeFile(
       join(host, 'tsconfig.json'),
       JSON.stringify({
-        compilerOptions: {
-          strict: true,
-          exactOptionalPropertyTypes: true,
-          noUncheckedIndexedAccess: true,
-          module: 'nodenext',
-          target: 'es2024',
-          types: ['node'],
-          noEmit: true,
-          skipLibCheck: true
-        },
+        // Some of the transports' types are those of engines that are not installed here.
+        compilerOptions: { ...strictest, noEmit: true, skipLibCheck: true },
         files: ['consumer.ts']
       })
     )
-    const { stdout } = await run(join(root, 'node_modules', '.bin', 'tsc'), ['-p', '.'], host).catch(
-      (error: { stdout: string }) => error
-    )
-    t.equal(stdout, '')
+    t.equal(await compile(host), '')
     t.ok((await readdir(installed)).includes('dist'))
+  })
+
+  t.test('without skipLibCheck a consumer needs what the README says, for the types of MikroORM', { skip }, async t => {
+    await writeFile(
+      join(host, 'plain.ts'),
+      ['@mikro-orm/postgresql', ...entriesWithoutEngines.map(entry => `fastify-rmm-sync${entry}`)]
+        .map((entry, n) => `import * as entry${n} from '${entry}'\nvoid entry${n}\n`)
+        .join('')
+    )
+    const check = async (lib: string[]) => {
+      const compilerOptions = {
+        ...strictest,
+        exactOptionalPropertyTypes: false,
+        lib,
+        noEmit: true,
+        skipLibCheck: false
+      }
+      await writeFile(join(host, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['plain.ts'] }))
+      return (await compile(host)).trim().split('\n').filter(Boolean)
+    }
+    t.same(await check(['es2024', 'esnext.temporal']), [])
+    t.match(await check(['es2024']), [/^node_modules\/postgres-interval\/.*'Temporal'/], 'and not more than that')
   })
 })

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import swagger from '@fastify/swagger'
 import type { RouteOptions as FastifyRoute } from 'fastify'
 import t, { type Test } from 'tap'
 import { resolveOptions, type RmmSyncOptions } from '../src/options.ts'
 import { tableNames } from '../src/services/store/database.ts'
-import { blocksOf, codeOf, documents, part, root, rowsOf, textOf, writePart } from './docs.ts'
+import { anchorsOf, blocksOf, codeOf, documents, linksOf, part, root, rowsOf, textOf, writePart } from './docs.ts'
 import { eventTables } from './event-tables.ts'
 import { secrets } from './helper.ts'
 import { build } from './routes/stub.ts'
@@ -231,25 +231,39 @@ t.test('tables and exports are told completely and as they are', async t => {
   }
 })
 
-/** The anchors of a document's headings, as GitHub and npm make them. */
-const anchorsOf = (path: string) =>
-  [...textOf(path).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
-    heading!
-      .toLowerCase()
-      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
-      .trim()
-      .replaceAll(' ', '-')
-  )
+/** The text of every file below a folder of src; not that of folders which have a row of their own. */
+function sourcesOf(folder: string, others: string[]): string[] {
+  return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .map(name => `${folder}/${name}`)
+    .filter(path => /\.tsx?$/.test(path))
+    .filter(path => !others.some(other => other.startsWith(`${folder}/`) && path.startsWith(`${other}/`)))
+    .map(textOf)
+}
+
+t.test('the map of CONTRIBUTING.md has every folder, and answers twenty questions in one step', async t => {
+  const folders = (below: string) =>
+    readdirSync(join(root, below), { withFileTypes: true })
+      .filter(entry => entry.isDirectory())
+      .map(entry => `${below}/${entry.name}`)
+  const told = rowsOf('map').map(([folder]) => codeOf(folder!)[0]!)
+  t.strictSame([...told].sort(), ['src', ...folders('src'), ...folders('src/services')].sort())
+
+  const questions = rowsOf('questions')
+  t.equal(questions.length, 20)
+  for (const [question, folder, word] of questions) {
+    const [path, look] = [codeOf(folder!)[0]!, codeOf(word!)[0]!]
+    t.ok(told.includes(path) && sourcesOf(path, told).some(text => text.includes(look)), `Where ${question}`)
+  }
+})
 
 t.test('links lead somewhere, to their headings too', async t => {
-  const links = documents.flatMap(from =>
-    [...textOf(from).matchAll(/\]\((?!https?:)([^)\s]+)\)/g)].map(([, link]) => ({ from, link: link! }))
-  )
+  const links = documents.flatMap(from => linksOf(from, textOf(from)).map(link => ({ from, ...link })))
   t.ok(links.length > 20)
-  const broken = links.filter(({ from, link }) => {
-    const [path, anchor] = link.split('#') as [string, string?]
-    const target = path === '' ? from : join(dirname(from), path)
-    return !existsSync(join(root, target)) || (anchor !== undefined && !anchorsOf(target).includes(anchor))
-  })
-  t.strictSame(broken, [])
+  t.strictSame(
+    links.filter(
+      ({ target, anchor }) =>
+        !existsSync(join(root, target)) || (anchor !== undefined && !anchorsOf(textOf(target)).includes(anchor))
+    ),
+    []
+  )
 })

@@ -1,4 +1,3 @@
-import { Type } from '@sinclair/typebox'
 import {
   type DeviceRecord,
   defineProvider,
@@ -6,8 +5,9 @@ import {
   type Page,
   type ProviderContext,
   ProviderError,
+  Type,
   verifyHmacSha256
-} from '../../src/index.ts'
+} from '../../src/provider.ts' // 'fastify-rmm-sync/provider' in a package of your own
 
 interface Agent {
   uid: string

@@ -1,5 +1,5 @@
 import type { Static, TObject } from '@sinclair/typebox'
-import type { AlertSeverity, ResourceName } from '../types.ts'
+import type { AlertSeverity, ResourceName } from '../words.ts'
 
 /** Opaque JSON that a resource resumes from. The engine stores it, only the provider reads it. */
 export type Checkpoint = string | number | boolean | { [key: string]: Checkpoint | null } | Array<Checkpoint | null>

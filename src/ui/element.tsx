@@ -8,8 +8,17 @@ import controls from './styles/controls.css'
 import layout from './styles/layout.css'
 import lists from './styles/lists.css'
 
-const sheet = new CSSStyleSheet()
-sheet.replaceSync(base + controls + layout + lists)
+/** Made with the first element: where there is no document, importing this module must do nothing. */
+let sheet: CSSStyleSheet | undefined
+function styles(): CSSStyleSheet {
+  if (sheet === undefined) {
+    sheet = new CSSStyleSheet()
+    sheet.replaceSync(base + controls + layout + lists)
+  }
+  return sheet
+}
+
+const Element = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement
 
 const storedToken = 'rmm-settings-token'
 
@@ -20,7 +29,7 @@ const storedToken = 'rmm-settings-token'
  * the session has ended). Properties: `token` (text or function), `strings`. Dispatches `rmm-unauthorized` when the
  * server says that nobody is signed in.
  */
-export class RmmSettings extends HTMLElement {
+export class RmmSettings extends Element {
   static observedAttributes = ['base', 'lang', 'routing']
   #token: Token
   #strings: Partial<Strings> = {}
@@ -56,7 +65,7 @@ export class RmmSettings extends HTMLElement {
       delete (this as Record<string, unknown>)[name]
       this[name] = value as never
     }
-    if (this.shadowRoot === null) this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [sheet]
+    if (this.shadowRoot === null) this.attachShadow({ mode: 'open' }).adoptedStyleSheets = [styles()]
     if (this.hasAttribute('bearer')) {
       this.#token ??= tokenFromLink()
       addEventListener('hashchange', reloadForToken)
@@ -153,4 +162,5 @@ function keepToken(token: string): string {
   return token
 }
 
-if (!customElements.get('rmm-settings')) customElements.define('rmm-settings', RmmSettings)
+if (globalThis.customElements !== undefined && !customElements.get('rmm-settings'))
+  customElements.define('rmm-settings', RmmSettings)

@@ -344,6 +344,35 @@ t.test('a webhook is handed on as raw bytes, without tenant and authorisation', 
   t.equal(new Set(refused.map(reply => reply.body)).size, 1, 'all alike')
 })
 
+t.test('with the reference names of docs/routes.md every component has its own', async t => {
+  const { app } = await build(t, {
+    host: async app => {
+      await app.register(swagger, {
+        openapi: { info: { title: 'host', version: '1' } },
+        refResolver: {
+          buildLocalReference: (schema, _uri, _fragment, n) => (schema['$id'] as string | undefined) ?? `def-${n}`
+        }
+      })
+    }
+  })
+  await app.ready()
+  const document = app.swagger() as unknown as { components: { schemas: Record<string, { title: string }> } }
+  const components = Object.entries(document.components.schemas)
+  t.ok(components.length > 10)
+  t.same(
+    components.filter(([name, { title }]) => !/^Rmm[A-Z]/.test(name) || name !== title).map(([name]) => name),
+    [],
+    'named alike by id and by title'
+  )
+  const refs = [...JSON.stringify(document).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map(([, to]) => to!)
+  t.ok(refs.length > 100)
+  t.same(
+    refs.filter(name => document.components.schemas[name] === undefined),
+    [],
+    'every reference leads to one of them'
+  )
+})
+
 t.test('@fastify/swagger shows the whole API', async t => {
   for (const openapi of ['3.0.3', '3.1.0']) {
     const { app } = await build(t, {

@@ -6,8 +6,8 @@ import { startFakeMeshCentral } from '../../src/testing/fake-mesh/index.ts'
 import { connectLevel, fakeLevel, syncNow } from '../helper.ts'
 import { noBrowser, open, serve } from './browser.ts'
 
-/** `node test/ui/screenshots.ts [folder]`: makes the pictures in docs/images again. */
-const folder = process.argv[2] ?? new URL('../../docs/images', import.meta.url).pathname
+/** `node test/ui/screenshots.ts [folder]`: a picture of every page. docs/images has those that the guide shows. */
+const folder = process.argv[2] ?? new URL('../../.cache/screenshots', import.meta.url).pathname
 
 const clients = [
   'Bay Bakery',

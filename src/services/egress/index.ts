@@ -11,7 +11,7 @@ export {
   destinationOf,
   type Egress,
   hostsOf,
-  isInsideAddress,
+  isPrivateAddress,
   leadsElsewhere,
   type RateLimiter
 } from './egress.ts'

@@ -182,9 +182,8 @@ export function createSync(
     },
     async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
-      return await listRuns(database, tenantId, { ...query, connectionId })
+      return await listRuns(database, tenantId, connectionId, query)
     },
-    allRuns: (tenantId, query) => listRuns(database, tenantId, query),
     async get(tenantId, runId) {
       return toRun(await find(tenantId, runId))
     },
