@@ -18,16 +18,19 @@ import type {
   DeviceGroupStatus,
   DeviceGroupSync,
   DeviceSyncResult,
+  Health,
   List,
   MappingChange,
   MappingMode,
   MappingSuggestion,
   Organization,
   PageQuery,
+  ProcessHealth,
   ProviderInfo,
   RmmEvent,
   RmmEventType,
   Run,
+  RunFilter,
   RunItem,
   SyncRequest,
   UpdateConnection,
@@ -42,6 +45,12 @@ export interface Rmm {
    * Throws `RMM_ERR_ACTOR` where it is no actor.
    */
   as(actor: Pick<Actor, 'id'> & { name?: string | null }): Rmm
+  /**
+   * What waits, is late or failed, of one tenant; without a tenant over all of them, with the duties of this process.
+   * A few counts per call: ask every some seconds at most.
+   */
+  health(tenantId: string): Promise<Health>
+  health(): Promise<ProcessHealth>
   providers: {
     list(tenantId: string): Promise<ProviderInfo[]>
   }
@@ -69,9 +78,15 @@ export interface Rmm {
   sync: {
     start(tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run; deduplicated: boolean }>
     device(tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
-    runs(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<Run>>
+    runs(tenantId: string, connectionId: string, query?: CountedQuery): Promise<List<Run>>
+    /** Over all connections of the tenant, newest first. */
+    allRuns(tenantId: string, query?: CountedQuery & RunFilter): Promise<List<Run>>
     get(tenantId: string, runId: string): Promise<Run>
-    items(tenantId: string, runId: string, query?: PageQuery & { outcome?: RunItem['outcome'] }): Promise<List<RunItem>>
+    items(
+      tenantId: string,
+      runId: string,
+      query?: CountedQuery & { outcome?: RunItem['outcome'] }
+    ): Promise<List<RunItem>>
     cancel(tenantId: string, runId: string): Promise<Run>
     /** Yields the run whenever it changed, and ends with its final state. */
     watch(tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>

@@ -1,11 +1,11 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { Actor, RmmEvent, RmmEventType } from './events.ts'
-import type { AlertSeverity, ResourceName, RunKind, RunTrigger, SyncMode } from './words.ts'
+import type { AlertSeverity, ResourceName, RunKind, RunStatus, RunTrigger, SyncMode } from './words.ts'
 
 export { eventPayloads, eventTypes } from './events.ts'
 export type { Actor, EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
 export { resourceNames } from './words.ts'
-export type { AlertSeverity, ResourceName, RunKind, RunTrigger, SyncMode } from './words.ts'
+export type { AlertSeverity, ResourceName, RunKind, RunStatus, RunTrigger, SyncMode } from './words.ts'
 
 /**
  * The public vocabulary. Times in these shapes are ISO 8601 UTC strings, ids are opaque strings,
@@ -151,8 +151,11 @@ export interface Client {
   name: string
 }
 
-/** `partial`: some resources were read to their end, others failed; `progress` names them. */
-export type RunStatus = 'queued' | 'running' | 'succeeded' | 'partial' | 'failed' | 'interrupted' | 'cancelled'
+export interface RunFilter {
+  connectionId?: string
+  status?: RunStatus
+  kind?: RunKind
+}
 
 export interface RunTotals {
   created: number
@@ -395,6 +398,58 @@ export interface DeviceGroupStatus {
   }>
 }
 
+/** What waits, is late or failed; `ok` where none of it needs a person. */
+export interface Health {
+  ok: boolean
+  schedules: {
+    /** Connections whose sync was due a while ago and was not started. */
+    late: number
+    /** How long the one that waits longest is overdue; null where none is late. */
+    oldestMs: number | null
+  }
+  runs: {
+    /** Queued or interrupted: somebody will take them up. */
+    waiting: number
+    /** Nobody works on them although somebody should. */
+    stuck: number
+  }
+  deliveries: { pending: number; dead: number; oldestMs: number | null }
+  sinks: SinkHealth[]
+  /** Connections in status `error`. */
+  connections: { error: number }
+}
+
+export interface SinkHealth {
+  name: string
+  /** Events it has not taken. */
+  pending: number
+  /** Age of the oldest of them. */
+  oldestMs: number | null
+  /** Attempts that failed since the last that took something. */
+  failures: number
+}
+
+/** The same over all tenants, and what this process does by itself. */
+export interface ProcessHealth extends Health {
+  /** Empty where the process has no worker. */
+  duties: DutyHealth[]
+}
+
+/** How a duty of this process is doing. */
+export interface DutyHealth {
+  name: string
+  /** Null before the first turn. */
+  lastStartAt: string | null
+  lastEndAt: string | null
+  /** A turn is under way. */
+  running: boolean
+  /** By how much the next turn, or the end of the one under way, is overdue. */
+  lateMs: number
+  /** Turns that failed since the last that did not. */
+  failures: number
+  lastError: string | null
+}
+
 export interface WebhookInfo {
   url: string
   signatureHeader: string | null
@@ -482,7 +537,8 @@ export const actions = [
   'alert:resolve',
   'device-group:read',
   'device-group:write',
-  'activity:read'
+  'activity:read',
+  'health:read'
 ] as const
 export type Action = (typeof actions)[number]
 

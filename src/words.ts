@@ -2,12 +2,15 @@
 
 export const resourceNames = ['organizations', 'devices', 'updates', 'alerts'] as const
 export const runKinds = ['sync', 'plan', 'apply', 'handover', 'undo'] as const
+export const runStatuses = ['queued', 'running', 'succeeded', 'partial', 'failed', 'interrupted', 'cancelled'] as const
 export const runTriggers = ['manual', 'schedule', 'webhook', 'startup'] as const
 export const syncModes = ['full', 'incremental'] as const
 export const alertSeverities = ['critical', 'major', 'moderate', 'minor'] as const
 
 export type ResourceName = (typeof resourceNames)[number]
 export type RunKind = (typeof runKinds)[number]
+/** `partial`: some resources were read to their end, others failed; `progress` names them. */
+export type RunStatus = (typeof runStatuses)[number]
 export type RunTrigger = (typeof runTriggers)[number]
 export type SyncMode = (typeof syncModes)[number]
 export type AlertSeverity = (typeof alertSeverities)[number]

@@ -23,6 +23,8 @@ export class RmmConnection {
   declare everyMinutes: number
   declare fullEveryMinutes: number
   declare nextSyncAt: Date | null
+  /** Since when a sync is due that could not be started yet. */
+  declare dueSince: Date | null
   declare connectedAt: Date | null
   declare lastSyncAt: Date | null
   declare lastFullSyncAt: Date | null
@@ -56,6 +58,7 @@ export const RmmConnectionSchema: EntitySchema<RmmConnection> = defineEntity({
     everyMinutes: int('every_minutes').default(60),
     fullEveryMinutes: int('full_every_minutes').default(1440),
     nextSyncAt: time('next_sync_at').nullable(),
+    dueSince: time('due_since').nullable(),
     connectedAt: time('connected_at').nullable(),
     lastSyncAt: time('last_sync_at').nullable(),
     lastFullSyncAt: time('last_full_sync_at').nullable(),

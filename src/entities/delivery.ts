@@ -46,7 +46,8 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
   uniques: [{ name: 'rmm_delivery_event_unique', properties: ['connectionId', 'eventId'] }],
   indexes: [
     { name: 'rmm_delivery_list', properties: ['connectionId', 'receivedAt', 'id'] },
-    { name: 'rmm_delivery_pending', properties: ['connectionId', 'nextAttemptAt'], where: "status = 'pending'" }
+    { name: 'rmm_delivery_pending', properties: ['connectionId', 'nextAttemptAt'], where: "status = 'pending'" },
+    { name: 'rmm_delivery_dead', properties: ['tenantId'], where: "status = 'dead'" }
   ]
 })
 

@@ -101,6 +101,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     }
   ],
   indexes: [
+    { name: 'rmm_run_tenant_list', properties: ['tenantId', 'queuedAt', 'id'] },
     { name: 'rmm_run_list', properties: ['connectionId', 'queuedAt', 'id'] },
     { name: 'rmm_run_open', properties: ['queuedAt'], where: "status in ('queued', 'running', 'interrupted')" }
   ]

@@ -1,8 +1,10 @@
 import { init } from './0001_init.ts'
 import { inventory } from './0002_inventory.ts'
 import { runs } from './0004_runs.ts'
+import { waiting } from './0005_waiting.ts'
 import { actors } from './0007_actors.ts'
+import { runList } from './0008_run_list.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
-export const migrations: readonly Migration[] = [init, inventory, runs, actors]
+export const migrations: readonly Migration[] = [init, inventory, runs, waiting, actors, runList]

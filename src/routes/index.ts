@@ -7,6 +7,7 @@ import { connectionRoutes } from './connections.ts'
 import { deviceGroupRoutes } from './device-groups.ts'
 import { answerError, validationError } from './error-handler.ts'
 import { guard, markHandling, settleBodies } from './guard.ts'
+import { healthRoutes } from './health.ts'
 import { hookRoutes } from './hooks.ts'
 import { inventoryRoutes } from './inventory.ts'
 import type { RouteOptions } from './options.ts'
@@ -49,7 +50,8 @@ const groups = [
   alertRoutes,
   deviceGroupRoutes,
   webhookRoutes,
-  activityRoutes
+  activityRoutes,
+  healthRoutes
 ]
 
 /**

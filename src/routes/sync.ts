@@ -5,13 +5,14 @@ import type { Run } from '../types.ts'
 import { tenantOf } from './guard.ts'
 import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
-import { PageQuerySchema } from './schemas/organizations.ts'
+import { CountedQuerySchema } from './schemas/organizations.ts'
 import {
   DeviceSyncSchema,
   ExternalDeviceParams,
   RunItemQuery,
   RunItemSchema,
   RunParams,
+  RunQuery,
   RunSchema,
   StartedSchema,
   SyncRequestSchema
@@ -71,11 +72,26 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
         summary: 'The runs of a connection, newest first',
         tags,
         params: ConnectionParams,
-        querystring: PageQuerySchema,
+        querystring: CountedQuerySchema,
         response: { 200: ListOf(ref(RunSchema), 'Runs'), ...errors(404) }
       }
     },
     request => sync.runs(tenantOf(request), request.params.connectionId, request.query)
+  )
+
+  app.get(
+    '/runs',
+    {
+      config: { rmmAction: 'sync:read' },
+      schema: {
+        operationId: 'rmmListAllRuns',
+        summary: 'The runs of all connections, newest first',
+        tags,
+        querystring: RunQuery,
+        response: { 200: ListOf(ref(RunSchema), 'Runs'), ...errors() }
+      }
+    },
+    request => sync.allRuns(tenantOf(request), request.query)
   )
 
   app.get(

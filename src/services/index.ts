@@ -16,6 +16,7 @@ import {
   type Inbox,
   type Listeners
 } from './inbound/index.ts'
+import { createHealth } from './health.ts'
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
 import { createDuties } from './duties.ts'
@@ -51,7 +52,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
   const events = createEvents(core, sinks)
   const listeners = createListeners(core, clients, hints, sync)
   const deviceGroups = createDeviceGroups(core, clients)
-  const groups: Omit<Rmm, 'as'> = {
+  const groups: Omit<Rmm, 'as' | 'health'> = {
     providers: { list: tenantId => core.registry.list(tenantId) },
     connections: createConnections(core, clients, listeners.drop),
     organizations: createOrganizations(core),
@@ -77,13 +78,14 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
       ...(schedules.deviceGroups ? { before: provisioning.before } : {})
     })
   )
-  return { rmm: withActors(groups, core.actors), ticker, events, executor, inbox, listeners, provisioning }
+  const rmm = withActors(groups, createHealth(core, ticker), core.actors)
+  return { rmm, ticker, events, executor, inbox, listeners, provisioning }
 }
 
 type Service = Record<string, (...args: unknown[]) => unknown>
 
 /** Adds `as`: the same services, every call with its actor. */
-function withActors(services: Omit<Rmm, 'as'>, actors: Actors): Rmm {
+function withActors(services: Omit<Rmm, 'as' | 'health'>, health: Rmm['health'], actors: Actors): Rmm {
   const as: Rmm['as'] = given => {
     const actor = actors.from(given)
     const bind = (service: Service): Service =>
@@ -91,7 +93,7 @@ function withActors(services: Omit<Rmm, 'as'>, actors: Actors): Rmm {
         Object.entries(service).map(([name, call]) => [name, (...args) => actors.run(actor, () => call(...args))])
       )
     const bound = Object.entries(services).map(([name, service]) => [name, bind(service as unknown as Service)])
-    return { ...(Object.fromEntries(bound) as Omit<Rmm, 'as'>), as }
+    return { ...(Object.fromEntries(bound) as Omit<Rmm, 'as' | 'health'>), health, as }
   }
-  return { ...services, as }
+  return { ...services, health, as }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { DutyHealth } from '../types.ts'
 import type { Core } from './core.ts'
 import { publishDuty } from './diagnostics.ts'
 import { messageOf } from './log-error.ts'
@@ -13,28 +14,14 @@ export interface Duty {
   turn(): Promise<boolean | void>
 }
 
-/** How a duty of this process is doing. */
-export interface DutyState {
-  name: string
-  /** ISO 8601; null before the first turn. */
-  lastStartAt: string | null
-  lastEndAt: string | null
-  /** A turn is under way. */
-  running: boolean
-  /** By how much the next turn, or the end of the one under way, is overdue. */
-  lateMs: number
-  /** Turns that failed since the last that did not. */
-  failures: number
-  lastError: string | null
-}
-
 export interface Ticker {
   start(): void
   /** One turn of every duty, beginning after this call; for tests and for hosts that bring their own clock. */
   tick(): Promise<void>
   /** No further turns; resolves when those under way have ended, or after `graceMs`. */
   stop(graceMs: number): Promise<void>
-  duties(): DutyState[]
+  /** Empty before `start`. */
+  duties(): DutyHealth[]
 }
 
 /**
@@ -44,8 +31,10 @@ export interface Ticker {
  */
 export function createTicker(core: Core, duties: readonly Duty[]): Ticker {
   const loops = duties.map(duty => createLoop(core, duty))
+  let started = false
   return {
     start() {
+      started = true
       for (const loop of loops) loop.start()
     },
     async tick() {
@@ -57,7 +46,7 @@ export function createTicker(core: Core, duties: readonly Duty[]): Ticker {
       await Promise.race([ended, delay(graceMs, undefined, { signal: given.signal }).catch(() => {})])
       given.abort()
     },
-    duties: () => loops.map(loop => loop.state())
+    duties: () => (started ? loops.map(loop => loop.state()) : [])
   }
 }
 
@@ -65,7 +54,7 @@ interface Loop {
   start(): void
   once(): Promise<void>
   stop(): Promise<void>
-  state(): DutyState
+  state(): DutyHealth
 }
 
 /** However long a turn took, the rest of the process gets this share of the pace before the next. */

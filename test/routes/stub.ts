@@ -10,6 +10,7 @@ import type {
   Delivery,
   Device,
   DeviceDetail,
+  Health,
   Organization,
   ProviderInfo,
   Run,
@@ -149,6 +150,14 @@ export const alert: Alert = {
   startedAt: at,
   resolvedAt: null
 }
+export const health: Health = {
+  ok: false,
+  schedules: { late: 1, oldestMs: 61_234.5 },
+  runs: { waiting: 2, stuck: 0 },
+  deliveries: { pending: 0, dead: 1, oldestMs: null },
+  sinks: [{ name: 'out', pending: 3, oldestMs: 1_000, failures: 2 }],
+  connections: { error: 1 }
+}
 export const delivery: Delivery = {
   id: 'v1',
   connectionId: 'c1',
@@ -196,6 +205,7 @@ export const answers: Record<string, unknown> = {
   'sync.start': { run, deduplicated: false },
   'sync.device': { outcome: 'updated', device: detail },
   'sync.runs': list(run),
+  'sync.allRuns': list(run),
   'sync.get': run,
   'sync.items': list({ resource: 'devices', externalId: null, outcome: 'held', reason: 'moved' }),
   'sync.cancel': { ...run, status: 'cancelled' },
@@ -259,7 +269,8 @@ export const answers: Record<string, unknown> = {
     type: 'RMM_MAPPING_CHANGED',
     target: { connectionId: 'c1', organizationId: 'o1' },
     summary: 'Mapped "Acme"'
-  })
+  }),
+  health
 }
 
 /** One route of the contract: a request that succeeds, and what it must come to. */
@@ -431,6 +442,15 @@ export const contract: Contract[] = [
   },
   {
     method: 'GET',
+    path: '/runs',
+    url: '/runs?connectionId=c1&status=failed&kind=sync',
+    action: 'sync:read',
+    call: 'sync.allRuns',
+    args: [{ ...page, connectionId: 'c1', status: 'failed', kind: 'sync' }],
+    status: 200
+  },
+  {
+    method: 'GET',
     path: '/runs/:id',
     url: '/runs/r1',
     action: 'sync:read',
@@ -599,7 +619,8 @@ export const contract: Contract[] = [
     call: 'activity.list',
     args: [{ ...page, actor: 'u1', type: 'RMM_MAPPING_CHANGED', since: '2026-01-02T03:04:05Z' }],
     status: 200
-  }
+  },
+  { method: 'GET', path: '/health', url: '/health', action: 'health:read', call: 'health', args: [], status: 200 }
 ]
 
 /** Without prototypes: a query string has none. */
@@ -617,20 +638,15 @@ export interface Call {
 export function stubRmm(overrides: Record<string, unknown> = {}) {
   const calls: Call[] = []
   const table = { ...answers, ...overrides }
-  const group = (name: string) =>
-    new Proxy(
-      {},
-      {
-        get:
-          (_target, method) =>
-          (...args: unknown[]) => {
-            calls.push({ name: `${name}.${String(method)}`, args })
-            const answer = table[`${name}.${String(method)}`]
-            if (typeof answer === 'function') return answer(...args)
-            return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)
-          }
-      }
-    )
+  const answering =
+    (name: string) =>
+    (...args: unknown[]) => {
+      calls.push({ name, args })
+      const answer = table[name]
+      if (typeof answer === 'function') return answer(...args)
+      return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer)
+    }
+  const group = (name: string) => new Proxy({}, { get: (_target, method) => answering(`${name}.${String(method)}`) })
   const rmm = Object.fromEntries(
     [
       'providers',
@@ -644,7 +660,7 @@ export function stubRmm(overrides: Record<string, unknown> = {}) {
       'activity'
     ].map(name => [name, group(name)])
   )
-  return { rmm: rmm as unknown as Rmm, calls }
+  return { rmm: { ...rmm, health: answering('health') } as unknown as Rmm, calls }
 }
 
 export interface BuildOptions {

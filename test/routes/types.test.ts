@@ -14,6 +14,7 @@ import {
   DeviceGroupStatusSchema,
   DeviceGroupSyncSchema
 } from '../../src/routes/schemas/device-groups.ts'
+import { HealthSchema } from '../../src/routes/schemas/health.ts'
 import { DeviceDetailSchema, DeviceQuery, DeviceSchema } from '../../src/routes/schemas/inventory.ts'
 import {
   ClientSchema,
@@ -72,7 +73,8 @@ t.test('every schema and its public interface are assignable to each other', asy
     same<v.WebhookInfo>()(WebhookInfoSchema, true),
     same<v.Delivery>()(DeliverySchema, true),
     same<v.Activity>()(ActivitySchema, true),
-    same<v.ActivityFilter & v.CountedQuery>()(ActivityQuery, true)
+    same<v.ActivityFilter & v.CountedQuery>()(ActivityQuery, true),
+    same<v.Health>()(HealthSchema, true)
   ]
   // A field that is optional in the interface but missing in the schema is assignable both ways: compare the names too.
   const names = (schema: TSchema) => Object.keys(schema['properties'])

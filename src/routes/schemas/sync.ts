@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { resourceNames } from '../../types.ts'
+import { resourceNames, runKinds, runStatuses } from '../../words.ts'
 import {
   connectionParams,
   Count,
@@ -11,7 +11,7 @@ import {
   NullableText,
   NullableTime,
   OneOf,
-  paging,
+  countedPaging,
   ref,
   Text,
   Time
@@ -28,14 +28,14 @@ export const RunSchema = Type.Object(
   {
     id: Text('Opaque id.'),
     connectionId: Text('The connection it reads.'),
-    kind: OneOf(['sync', 'plan', 'apply', 'handover', 'undo'], 'What it does.'),
+    kind: OneOf(runKinds, 'What it does.'),
     trigger: OneOf(['manual', 'schedule', 'webhook', 'startup'], 'What started it.'),
     actor: NullableActor('Who asked for it; null where no person did, or the host does not tell.'),
     resources: Type.Array(Resource, { description: 'What it reads.' }),
     mode: OneOf(modes, 'full: everything, and what is gone is removed. incremental: what changed.'),
     transport: Text('Where it executes.'),
     status: OneOf(
-      ['queued', 'running', 'succeeded', 'partial', 'failed', 'interrupted', 'cancelled'],
+      runStatuses,
       'interrupted runs are resumed from their last page. partial: some resources were read, others failed; see progress.'
     ),
     queuedAt: Time('When it was asked for.'),
@@ -115,7 +115,13 @@ export const DeviceSyncSchema = Type.Object(
 
 export const RunParams = Input({ runId: Id('The run.') })
 export const ExternalDeviceParams = Input({ ...connectionParams, externalId: Id("The platform's id of the device.") })
+export const RunQuery = Input({
+  ...countedPaging,
+  connectionId: Type.Optional(Id('Only runs of this connection.')),
+  status: Type.Optional(OneOf(runStatuses, 'Only runs in this state.')),
+  kind: Type.Optional(OneOf(runKinds, 'Only runs of this kind.'))
+})
 export const RunItemQuery = Input({
-  ...paging,
+  ...countedPaging,
   outcome: Type.Optional(OneOf(outcomes, 'Only items with this outcome.'))
 })

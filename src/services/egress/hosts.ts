@@ -1,60 +1,12 @@
 import { lookup as resolve } from 'node:dns'
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
 import type { LookupFunction, Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import type { SecureContext } from 'node:tls'
 import { ProviderError } from '../../providers/define.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import { declaredAddresses } from '../model/index.ts'
-
-/**
- * Networks that are not the public Internet: private, loopback, link-local (cloud metadata), CGNAT, reserved,
- * multicast.
- */
-const closedIpv4: Array<[string, number]> = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 4],
-  ['240.0.0.0', 4],
-  ['168.63.129.16', 32] // Azure's host channel: a public number, answered by the machine below
-]
-const closedIpv6: Array<[string, number]> = [
-  ['::', 96],
-  ['64:ff9b:1::', 48],
-  ['100::', 64],
-  ['2001::', 32],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['fec0::', 10],
-  ['ff00::', 8]
-]
-
-const closed = new BlockList()
-for (const [net, prefix] of closedIpv4) {
-  closed.addSubnet(net, prefix, 'ipv4')
-  // NAT64 carries IPv4 in its last 32 bits: the public part of it is how IPv6-only hosts reach the Internet.
-  closed.addSubnet(`64:ff9b::${net}`, 96 + prefix, 'ipv6')
-}
-for (const [net, prefix] of closedIpv6) closed.addSubnet(net, prefix, 'ipv6')
-
-/** True for an address that is not on the public Internet. IPv4-mapped IPv6 counts as its IPv4. */
-export function isPrivateAddress(address: string): boolean {
-  const bare = address.replace(/%.*$/, '')
-  const family = isIP(bare)
-  return family === 0 || closed.check(bare, family === 4 ? 'ipv4' : 'ipv6')
-}
+import { isInsideAddress, isPrivateAddress } from './addresses.ts'
 
 /** The connector's own refusals. */
 class RefusedAddress extends Error {
@@ -71,17 +23,17 @@ type Judge = (address: string) => RefusedAddress | null
 const publicOnly: Judge = address =>
   isPrivateAddress(address) ? new RefusedAddress('RMM_PRIVATE_ADDRESS', 'a private address') : null
 /** Credentials travel with every request: where they would travel in the clear, they stay inside. */
-const privateOnly: Judge = address =>
-  isPrivateAddress(address) ? null : new RefusedAddress('RMM_PLAIN_ADDRESS', 'a public address, unencrypted')
+const insideOnly: Judge = address =>
+  isInsideAddress(address) ? null : new RefusedAddress('RMM_PLAIN_ADDRESS', 'a public address, unencrypted')
 
-const nowhere: Judge = address => publicOnly(address) ?? privateOnly(address)
+const nowhere: Judge = address => publicOnly(address) ?? insideOnly(address)
 
 /** Resolves and refuses in one step, so that a name cannot point elsewhere between check and connect. */
 function lookupFor(judge: Judge): LookupFunction {
   // That a name is not known, and that it is known inside only, must look alike to whoever typed it: or the answers
   // would draw a map of the network. The log has the difference.
   const unresolved = (why: Error): Error =>
-    judge === privateOnly || (why as RefusedAddress).code === 'RMM_PLAIN_ADDRESS'
+    judge === insideOnly || (why as RefusedAddress).code === 'RMM_PLAIN_ADDRESS'
       ? why
       : new RefusedAddress('RMM_UNRESOLVED', 'no public address', why)
   return (hostname, options, callback) => {
@@ -118,7 +70,7 @@ export function guardedConnector(options: {
     } as buildConnector.BuildOptions)
   })
   const encrypted = connector(allowPrivateNetwork ? null : publicOnly)
-  const plain = connector(allowPrivateNetwork ? privateOnly : nowhere)
+  const plain = connector(allowPrivateNetwork ? insideOnly : nowhere)
   return (target, callback) => {
     const { judge, connect } = target.protocol === 'http:' ? plain : encrypted
     const literal = target.hostname.replace(/^\[|\]$/g, '')

@@ -11,7 +11,7 @@ export {
   destinationOf,
   type Egress,
   hostsOf,
-  isPrivateAddress,
+  isInsideAddress,
   leadsElsewhere,
   type RateLimiter
 } from './egress.ts'

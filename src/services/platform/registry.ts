@@ -5,7 +5,7 @@ import addFormats from 'ajv-formats'
 import { AddressError, ProviderShapeError, ProviderUnavailableError, ValidationError } from '../../errors.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { Capabilities, ProviderInfo } from '../../types.ts'
-import { isPrivateAddress } from '../egress/index.ts'
+import { isInsideAddress } from '../egress/index.ts'
 import { addressesIn, secretPart } from '../model/index.ts'
 
 export type Available = (provider: string, tenantId: string) => boolean | Promise<boolean>
@@ -95,7 +95,7 @@ export function checkConfig(provider: RmmProvider, value: unknown): Record<strin
 /** Names are looked up, and judged, when they are connected to. */
 function mayBePlain(hostname: string, allowPrivateNetwork: boolean): boolean {
   const literal = hostname.replace(/^\[|\]$/g, '')
-  return allowPrivateNetwork && (isIP(literal) === 0 || isPrivateAddress(literal))
+  return allowPrivateNetwork && (isIP(literal) === 0 || isInsideAddress(literal))
 }
 
 /**

@@ -181,7 +181,7 @@ export async function updateConnection(trx: Db, t: Tables, id: string, patch: Co
   if (patch.schedule !== undefined) {
     const { enabled, everyMinutes, fullEveryMinutes } = patch.schedule
     sets.push(
-      sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}`
+      sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}, due_since = null`
     )
   }
   await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}`.execute(trx)
@@ -190,7 +190,7 @@ export async function updateConnection(trx: Db, t: Tables, id: string, patch: Co
 /** Secrets go, what they brought stays. */
 export async function disconnect(trx: Db, t: Tables, id: string): Promise<void> {
   await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, hook_secret = null, hook_secret_previous = null,
-    schedule_enabled = false, next_sync_at = null, updated_at = now() where id = ${id}`.execute(trx)
+    schedule_enabled = false, next_sync_at = null, due_since = null, updated_at = now() where id = ${id}`.execute(trx)
   await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(
     trx
   )
@@ -242,7 +242,8 @@ export async function connectionById({ db, t }: Database, id: string): Promise<C
 /**
  * The connections of these providers whose sync is due. Their next date moves forward in the same statement that
  * finds them: no tick twice, in however many processes. It moves a minute only: a sync that could not be started, or
- * whose process died over it, is due again then. `scheduleNext` sets the real date.
+ * whose process died over it, is due again then; `due_at` stays the time it was due at first. `scheduleNext` sets the
+ * real date.
  */
 export async function takeDue(
   { db, t }: Database,
@@ -251,8 +252,8 @@ export async function takeDue(
 ): Promise<Array<ConnectionRow & { full_due: boolean; due_at: unknown }>> {
   // Half an interval early counts as due: the last full sync ended a little after its own tick.
   const { rows } = await sql<ConnectionRow & { full_due: boolean; due_at: unknown }>`
-    update ${t.connection} c set next_sync_at = now() + interval '1 minute'
-    from (select id, next_sync_at as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() and provider = any(${providers}::text[]) order by next_sync_at limit ${limit} for update skip locked) due
+    update ${t.connection} c set next_sync_at = now() + interval '1 minute', due_since = due.due_at
+    from (select id, coalesce(due_since, next_sync_at) as due_at from ${t.connection} where schedule_enabled and status <> 'disconnected' and next_sync_at <= now() and provider = any(${providers}::text[]) order by next_sync_at limit ${limit} for update skip locked) due
     where c.id = due.id
     returning c.*, due.due_at, coalesce(greatest(c.last_full_sync_at, ${fullRead(t)}) + (c.full_every_minutes - c.every_minutes / 2.0) * interval '1 minute' <= now(), true) as full_due`.execute(
     db
@@ -272,7 +273,7 @@ function fullRead(t: Tables) {
 /** The next date on the connection's own grid: what ran late does not push the later ones. */
 export async function scheduleNext({ db, t }: Database, connectionId: string, dueAt: unknown): Promise<void> {
   const due = iso(dueAt)
-  await sql`update ${t.connection} set next_sync_at = ${due}::timestamptz + every_minutes * interval '1 minute' * (floor(extract(epoch from now() - ${due}::timestamptz) / (every_minutes * 60)) + 1)
+  await sql`update ${t.connection} set due_since = null, next_sync_at = ${due}::timestamptz + every_minutes * interval '1 minute' * (floor(extract(epoch from now() - ${due}::timestamptz) / (every_minutes * 60)) + 1)
     where id = ${connectionId} and schedule_enabled`.execute(db)
 }
 

@@ -63,6 +63,7 @@ export {
   storeDeliveries,
   toDelivery
 } from './deliveries.ts'
+export { readHealth } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'

@@ -75,10 +75,11 @@ export async function pruneOutbox({ db, t }: Database, keepHours: number): Promi
   )
 }
 
-export async function outboxLag({
-  db,
-  t
-}: Database): Promise<
+/** What each sink has not taken yet, of one tenant or of all (null). */
+export async function outboxLag(
+  { db, t }: Database,
+  tenantId: string | null = null
+): Promise<
   Array<{ sink: string; pending: number; oldestAgeMs: number | null; failures: number; lastError: string | null }>
 > {
   const { rows } = await sql<{
@@ -89,7 +90,7 @@ export async function outboxLag({
     last_error: string | null
   }>`
     select coalesce(p.sink, s.name) as sink, coalesce(p.pending, 0) as pending, p.oldest, s.failures, s.last_error
-    from (select sink, count(*) as pending, extract(epoch from now() - min(occurred_at)) * 1000 as oldest from ${t.outbox} o, unnest(o.pending) sink where o.published_at is null group by sink) p
+    from (select sink, count(*) as pending, extract(epoch from now() - min(occurred_at)) * 1000 as oldest from ${t.outbox} o, unnest(o.pending) sink where o.published_at is null and ${tenantId === null ? sql`true` : sql`o.tenant_id = ${tenantId}`} group by sink) p
     full join ${t.sink} s on s.name = p.sink order by 1`.execute(db)
   return rows.map(row => ({
     sink: row.sink,

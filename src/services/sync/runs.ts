@@ -182,8 +182,9 @@ export function createSync(
     },
     async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
-      return await listRuns(database, tenantId, connectionId, query)
+      return await listRuns(database, tenantId, { ...query, connectionId })
     },
+    allRuns: (tenantId, query) => listRuns(database, tenantId, query),
     async get(tenantId, runId) {
       return toRun(await find(tenantId, runId))
     },

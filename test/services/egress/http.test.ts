@@ -13,7 +13,7 @@ import { type WebSocket as WebSocketPeer, WebSocketServer } from 'ws'
 import { ProviderError } from '../../../src/providers/define.ts'
 import { createRedact } from '../../../src/services/egress/failures.ts'
 import { retryAfterMs } from '../../../src/services/egress/fetch.ts'
-import { isPrivateAddress } from '../../../src/services/egress/hosts.ts'
+import { isPrivateAddress } from '../../../src/services/egress/addresses.ts'
 import { createEgress, createRateLimiter, type EgressOptions, hostsOf } from '../../../src/services/egress/egress.ts'
 
 const secret = 'sk-very/secret+value'
@@ -416,6 +416,19 @@ t.test('hosts and addresses', async t => {
       '::ffff:10.0.0.1',
       '64:ff9b::a00:1',
       '2002:7f00:1::',
+      '192.88.99.1',
+      '198.18.0.1',
+      '203.0.113.9',
+      '2001:db8::1',
+      '3fff::1',
+      '5f00::1',
+      '100:0:0:1::1',
+      '2001:2::1',
+      '2001:0:4136:e378::1',
+      '4000::1',
+      '::ffff:169.254.169.254',
+      '64:ff9b::a9fe:a9fe',
+      '64:ff9b:1::808:808',
       'not an address'
     ])
       t.ok(isPrivateAddress(address), address)

@@ -171,7 +171,12 @@ const cases: Case[] = [
     list: (database, query) => listOrganizations(database, 't1', large, query),
     maySort: 'the organizations of one connection, by their path, which may be longer than an index takes'
   },
-  { name: 'runs', list: (database, query) => listRuns(database, 't1', large, query) },
+  { name: 'runs', list: (database, query) => listRuns(database, 't1', { connectionId: large, ...query }) },
+  { name: 'runs of all connections', list: (database, query) => listRuns(database, 't1', query) },
+  {
+    name: 'runs of all connections, those that succeeded',
+    list: (database, query) => listRuns(database, 't1', { status: 'succeeded', kind: 'sync', ...query })
+  },
   { name: 'run items', list: (database, query) => listRunItems(database, 't1', run, query) },
   {
     name: 'run items, one outcome',

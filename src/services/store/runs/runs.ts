@@ -1,11 +1,12 @@
 import { sql } from 'kysely'
 import type {
+  CountedQuery,
   Actor,
   List,
-  PageQuery,
   ResourceName,
   ResourceProgress,
   Run,
+  RunFilter,
   RunItem,
   RunKind,
   RunStatus,
@@ -14,7 +15,7 @@ import type {
   SyncMode
 } from '../../../types.ts'
 import { stableJson } from '../../model/index.ts'
-import { limitOf, readCursor, toList } from '../cursor.ts'
+import { all, limitOf, readCursor, toList, withTotal } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { isId, iso, isoOrNull } from '../values.ts'
 
@@ -153,29 +154,36 @@ export async function runById({ db, t }: Database, id: string): Promise<RunRow |
   return rows[0] ?? null
 }
 
+/** Newest first; of one connection or of all the tenant's. */
 export async function listRuns(
   { db, t }: Database,
   tenantId: string,
-  connectionId: string,
-  query?: PageQuery
+  query: CountedQuery & RunFilter = {}
 ): Promise<List<Run>> {
   const limit = limitOf(query)
-  const after = readCursor(query?.cursor, ['time', 'id'])
-  const { rows } =
-    await sql<RunRow>`select * from ${t.run} where tenant_id = ${tenantId} and connection_id = ${connectionId}
+  const after = readCursor(query.cursor, ['time', 'id'])
+  const conditions = [sql`tenant_id = ${tenantId}`]
+  if (query.connectionId !== undefined)
+    conditions.push(isId(query.connectionId) ? sql`connection_id = ${query.connectionId}` : sql`false`)
+  if (query.status !== undefined) conditions.push(sql`status = ${query.status}`)
+  if (query.kind !== undefined) conditions.push(sql`kind = ${query.kind}`)
+  const { rows } = await sql<RunRow>`select * from ${t.run} where ${all(conditions)}
     ${after === null ? sql`` : sql`and (queued_at, id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by queued_at desc, id desc limit ${limit + 1}`.execute(db)
-  return toList(rows, limit, toRun, row => [iso(row.queued_at), row.id])
+  const list = toList(rows, limit, toRun, row => [iso(row.queued_at), row.id])
+  return await withTotal(db, query, list, sql`${t.run}`, conditions)
 }
 
 export async function listRunItems(
   { db, t }: Database,
   tenantId: string,
   runId: string,
-  query: PageQuery & { outcome?: RunItem['outcome'] } = {}
+  query: CountedQuery & { outcome?: RunItem['outcome'] } = {}
 ): Promise<List<RunItem>> {
   const limit = limitOf(query)
   const after = readCursor(query.cursor, ['number'])
+  const conditions = [sql`run_id = ${runId}`, sql`tenant_id = ${tenantId}`]
+  if (query.outcome !== undefined) conditions.push(sql`outcome = ${query.outcome}`)
   const { rows } = await sql<{
     id: string | number
     resource: string
@@ -183,15 +191,15 @@ export async function listRunItems(
     outcome: RunItem['outcome']
     reason: string
   }>`
-    select id, resource, external_id, outcome, reason from ${t.run_item} where run_id = ${runId} and tenant_id = ${tenantId}
-    ${query.outcome === undefined ? sql`` : sql`and outcome = ${query.outcome}`} ${after === null ? sql`` : sql`and id > ${after[0]}::bigint`}
+    select id, resource, external_id, outcome, reason from ${t.run_item} where ${all(conditions)} ${after === null ? sql`` : sql`and id > ${after[0]}::bigint`}
     order by id limit ${limit + 1}`.execute(db)
-  return toList(
+  const list = toList(
     rows,
     limit,
     row => ({ resource: row.resource, externalId: row.external_id, outcome: row.outcome, reason: row.reason }),
     row => [String(row.id)]
   )
+  return await withTotal(db, query, list, sql`${t.run_item}`, conditions)
 }
 
 export async function insertRunItems(
