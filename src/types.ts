@@ -456,6 +456,8 @@ export interface WebhookInfo {
   secretHeader: string | null
   events: string[]
   payloadTemplate: Record<string, string> | null
+  /** What of the template the operator writes: its field, and what may be chosen (null: any text). */
+  templateInputs: Array<{ field: string; label: string; choices: string[] | null }>
   instructions: string[]
   hasSecret: boolean
   lastDeliveryAt: string | null

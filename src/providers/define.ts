@@ -188,6 +188,20 @@ export interface WebhookEvent {
   derivedId?: boolean | undefined
   /** An alert that the payload alone describes well enough to be shown until it was re-read. */
   alert?: AlertRecord | undefined
+  /**
+   * For a body that names its device by host name only: which one that is, the inventory knows. Where exactly one device
+   * of the connection has it, `as` gives the event about that device; otherwise the body is refused (400).
+   */
+  locate?: { hostname: string; as(deviceExternalId: string): WebhookEvent } | undefined
+}
+
+/** A value of the payload template that is no variable of the platform: the operator writes it, once per set-up. */
+export interface TemplateInput {
+  /** The template's field. */
+  field: string
+  label: string
+  /** What may be chosen; null: any text. */
+  choices: string[] | null
 }
 
 export interface ProviderWebhook {
@@ -206,6 +220,8 @@ export interface ProviderWebhook {
     secretHeader: string | null
     events: string[]
     payloadTemplate: Record<string, string> | null
+    /** What of the template the operator writes. @default none */
+    templateInputs?: TemplateInput[]
     instructions: string[]
   }
 }

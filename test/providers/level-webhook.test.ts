@@ -256,9 +256,7 @@ t.test('an automation’s HTTP action', async t => {
   t.test('unknown events and empty templates give no alert', async t => {
     t.match(webhook.parse(request({ ...body, event: 'alert.snoozed' })), { type: 'alert.snoozed', hints: [] })
     t.notOk('alert' in webhook.parse(request({ ...body, event: 'alert.snoozed' })))
-    t.notOk(
-      'alert' in webhook.parse(request({ event: 'alert.triggered', device_id: '{{device_id}}', name: '{{name}}' }))
-    )
+    t.notOk('alert' in webhook.parse(request({ event: 'alert.triggered', device_id: 'D1', name: '{{name}}' })))
     t.match(webhook.parse(request({ ...body, alert_id: 555012, severity: '{{severity}}' })).alert, {
       externalId: '555012',
       severity: 'moderate',
@@ -301,18 +299,99 @@ t.test('any JSON that passed the signature parses or throws an error, nothing el
   )
 })
 
-t.test('the operator is told both ways in, and the template fits the parser', async t => {
-  t.match(webhook.setup, { signatureHeader: 'X-Level-Signature', secretHeader: 'X-RMM-Webhook-Secret' })
-  t.equal(webhook.setup.events.length, 8)
-  t.same(Object.keys(webhook.setup.payloadTemplate!), [
-    'event',
-    'alert_id',
-    'device_id',
-    'hostname',
-    'name',
-    'severity',
-    'description'
-  ])
-  t.match(webhook.parse(request(webhook.setup.payloadTemplate)), { type: 'alert.triggered', hints: [] })
-  t.ok(webhook.setup.instructions.length > 3)
+/** Every variable an automation of Level may use (help article 11321970). */
+const systemVariables = [
+  'level_time',
+  'level_device_id',
+  'level_device_hostname',
+  'level_device_nickname',
+  'level_device_public_ip_address',
+  'level_device_private_ip_addresses',
+  'level_device_architecture',
+  'level_device_cpu_cores',
+  'level_device_memory',
+  'level_device_memory_formatted',
+  'level_device_os',
+  'level_device_os_version',
+  'level_device_last_boot_at',
+  'level_device_last_seen_at',
+  'level_group_id',
+  'level_group_name',
+  'level_group_path',
+  'level_tag_names',
+  'level_tag_ids'
+]
+
+t.test('the template holds documented variables only, and works as it is shipped', async t => {
+  const { setup } = webhook
+  t.match(setup, { signatureHeader: 'X-Level-Signature', secretHeader: 'X-RMM-Webhook-Secret' })
+  t.equal(setup.events.length, 8)
+  const template = setup.payloadTemplate!
+  const used = [...JSON.stringify(template).matchAll(/\{\{(.*?)\}\}/g)].map(([, name]) => name!)
+  t.strictSame(
+    used.filter(name => !systemVariables.includes(name)),
+    []
+  )
+  t.notOk('alert_id' in template)
+  t.strictSame(
+    setup.templateInputs!.map(({ field }) => field),
+    Object.keys(template).filter(field => !template[field]!.includes('{{') && field !== 'event'),
+    'the rest is what the operator writes'
+  )
+  const expanded = { ...template, device_id: 'D1', hostname: 'pc', name: 'Platte läuft voll' }
+  t.match(webhook.parse(request(expanded)), {
+    type: 'alert.triggered',
+    hints: [{ resource: 'devices', externalId: 'D1' }],
+    alert: { deviceExternalId: 'D1', name: 'Platte läuft voll', severity: 'moderate', status: 'active' }
+  })
+  for (const { field, choices } of setup.templateInputs!)
+    for (const choice of choices ?? [])
+      t.not(webhook.parse(request({ ...expanded, [field]: choice })).alert!.severity, undefined, choice)
+  t.throws(() => webhook.parse(request(template)), /neither a device nor an alert/, 'variables that were not expanded')
+  t.notMatch(setup.instructions.join(), /Create the secret|second automation/, 'nothing is rotated that was just shown')
+})
+
+t.test('a body that names neither device nor alert is refused', async t => {
+  const blanks = [undefined, null, '', '   ', '{{level_device_id}}', ' {{x}} ', [], {}]
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...blanks),
+      fc.constantFrom(...blanks),
+      fc.constantFrom(...blanks),
+      (device, host, id) => {
+        const body = { event: 'alert.triggered', device_id: device, hostname: host, alert_id: id, name: 'Disk full' }
+        t.throws(() => webhook.parse(request(body)), /neither a device nor an alert/)
+      }
+    )
+  )
+})
+
+t.test('two devices with equal names have two alerts; one name written in two ways is one', async t => {
+  const alert = (body: object) =>
+    webhook.parse(request({ event: 'alert.triggered', hostname: 'PC-01', name: 'Läuft voll', ...body })).alert!
+  t.not(alert({ device_id: 'a' }).externalId, alert({ device_id: 'b' }).externalId)
+  t.equal(
+    alert({ device_id: 'a', name: 'La\u0308uft voll' }).externalId,
+    alert({ device_id: 'a' }).externalId,
+    'composed or not'
+  )
+  const byName = webhook.parse(request({ event: 'alert.triggered', hostname: 'PC-01', name: 'Läuft voll' }))
+  t.equal(byName.locate!.hostname, 'PC-01')
+  t.equal(
+    byName.locate!.as('a').alert!.externalId,
+    alert({ device_id: 'a' }).externalId,
+    'the same alert, however its device was named'
+  )
+})
+
+t.test('a severity means the same in any case, and in German', async t => {
+  const severity = (word: string) =>
+    webhook.parse(request({ event: 'alert.triggered', device_id: 'a', name: 'x', severity: word })).alert!.severity
+  for (const [words, meant] of [
+    [['emergency', 'EMERGENCY', ' Emergency ', 'Notfall'], 'critical'],
+    [['critical', 'Critical', 'KRITISCH', 'major'], 'major'],
+    [['warning', 'Warnung', 'moderate', 'no such word'], 'moderate'],
+    [['information', 'Info', 'Hinweis', 'minor'], 'minor']
+  ] as const)
+    for (const word of words) t.equal(severity(word), meant, word)
 })

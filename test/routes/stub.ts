@@ -175,6 +175,7 @@ const webhook: WebhookInfo = {
   secretHeader: null,
   events: ['alert.triggered'],
   payloadTemplate: { event: 'alert.triggered' },
+  templateInputs: [{ field: 'severity', label: 'Severity', choices: ['warning'] }],
   instructions: ['Paste it'],
   hasSecret: true,
   lastDeliveryAt: null

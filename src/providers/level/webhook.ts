@@ -81,22 +81,67 @@ function filled(value: unknown): string | null {
   return found && !(found.includes('{{') && found.includes('}}')) ? found : null
 }
 
+/** Level's four words, ours, and what somebody may write by hand, in any case. */
+const written: Record<string, string> = {
+  major: 'critical',
+  moderate: 'warning',
+  minor: 'information',
+  notfall: 'emergency',
+  kritisch: 'critical',
+  warnung: 'warning',
+  hinweis: 'information',
+  info: 'information'
+}
+
+interface AutomationBody {
+  type: string
+  alertId: string | null
+  device: string | null
+  hostname: string | null
+  name: string | null
+  description: string | null
+  severity: string | null
+}
+
+/**
+ * Level has no variables for an alert: the body names a device, and a name and severity that somebody typed. One that
+ * names neither device nor alert is refused, so that Level shows the failure.
+ */
+function parseAutomation(body: Raw, type: string): WebhookEvent {
+  const field = (name: string) => filled(body[name])?.normalize('NFC') ?? null
+  const told: AutomationBody = {
+    type,
+    alertId: filled(body['alert_id']),
+    device: filled(body['device_id']),
+    hostname: filled(body['hostname']),
+    name: field('name'),
+    description: field('description'),
+    severity: field('severity')
+  }
+  if (told.alertId !== null || told.device !== null) return automationEvent(told)
+  const { hostname } = told
+  if (hostname === null)
+    throw new Error(
+      'It names neither a device nor an alert: device_id and hostname are missing, blank or not filled in'
+    )
+  return { ...automationEvent(told), locate: { hostname, as: device => automationEvent({ ...told, device }) } }
+}
+
 /**
  * Without an event id on the wire the id is derived: from the kind of event and the alert's id, or device and name
  * where that is missing; plus the time of arrival in steps of `sameEventMs`, so that nothing is swallowed for ever.
  */
-function parseAutomation(body: Raw, type: string): WebhookEvent {
-  const [alertId, device, hostname, name, description, severity] = [
-    'alert_id',
-    'device_id',
-    'hostname',
-    'name',
-    'description',
-    'severity'
-  ].map(field => filled(body[field])) as Array<string | null>
+function automationEvent({
+  type,
+  alertId,
+  device,
+  hostname,
+  name,
+  description,
+  severity
+}: AutomationBody): WebhookEvent {
   const now = new Date()
-  const condition = `${conditionPrefix}${hash(device ?? hostname ?? null, name ?? null)}`
-  const externalId = alertId ?? condition
+  const externalId = alertId ?? `${conditionPrefix}${hash(device ?? hostname, name)}`
   const id = `automation:${hash(type, externalId, String(Math.floor(now.getTime() / sameEventMs)))}`
   if (type !== 'alert.triggered' && type !== 'alert.resolved') return { id, type, occurredAt: null, hints: [] }
   const hints: Hint[] = []
@@ -105,13 +150,14 @@ function parseAutomation(body: Raw, type: string): WebhookEvent {
   // Nothing that could be told apart from any other alert.
   if (!alertId && !name) return { id, type, occurredAt: null, hints }
   const resolved = type === 'alert.resolved'
+  const word = severity?.trim().toLowerCase() ?? ''
   const alert: AlertRecord = {
     externalId,
-    deviceExternalId: device ?? null,
+    deviceExternalId: device,
     name: name ?? description ?? 'Alert without a name',
-    description: description ?? null,
-    severity: toSeverity(severity ?? null),
-    providerSeverity: severity ?? null,
+    description,
+    severity: toSeverity(written[word] ?? word),
+    providerSeverity: severity,
     status: resolved ? 'resolved' : 'active',
     startedAt: now,
     resolvedAt: resolved ? now : null,
@@ -138,23 +184,24 @@ export const webhook: ProviderWebhook = {
     signatureHeader: 'X-Level-Signature',
     secretHeader: 'X-RMM-Webhook-Secret',
     events: Object.keys(nativeHints),
+    // Only variables that Level documents (help article 11321970); it has none for an alert.
     payloadTemplate: {
       event: 'alert.triggered',
-      alert_id: '{{alert_id}}',
-      device_id: '{{device_id}}',
-      hostname: '{{hostname}}',
-      name: '{{name}}',
-      severity: '{{severity}}',
-      description: '{{description}}'
+      device_id: '{{level_device_id}}',
+      hostname: '{{level_device_hostname}}',
+      name: 'Name of the monitor',
+      severity: 'warning'
     },
+    templateInputs: [
+      { field: 'name', label: 'Name of the alert, as the monitor is called in Level', choices: null },
+      { field: 'severity', label: 'Severity', choices: ['emergency', 'critical', 'warning', 'information'] }
+    ],
     instructions: [
-      'Create the secret here first ("Rotate"): it is shown once. You need it together with the URL.',
       "Recommended: Level's own webhooks. As an administrator open Level → Settings → Webhooks and add a webhook.",
-      'Paste the URL and the secret, enable it, and select the alert, device and group events (or all events). Without the secret every delivery is refused.',
+      'Paste the URL and the secret that was shown with it, enable it, and select the alert, device and group events (or all events). Without the secret every delivery is refused. A secret that was lost is replaced by a new one with "Rotate", which shows it once.',
       'Level tries a delivery three times within about five minutes. What is missed is caught up by the next sync; the Requests tab of the webhook shows and repeats deliveries.',
-      'Only where webhooks are not available in your Level: create an automation with an "HTTP request" action: method POST, this URL, the header X-RMM-Webhook-Secret with the secret, and content type application/json.',
-      'Use the payload template as its body and put Level\'s own variables in the place of {{…}}. Set "event" to alert.triggered, and in a second automation to alert.resolved. Attach it to every policy whose alerts should arrive.',
-      'Leave alert_id out if there is no such variable: alerts are then told apart by device and name.'
+      'Only where webhooks are not available in your Level: create one automation per monitor with an "HTTP request" action: method POST, this URL, the header X-RMM-Webhook-Secret with the secret, content type application/json, and the payload template as its body, with the name and severity of that monitor written in.',
+      'Name the automation as the remediation of its monitor: it runs when the alert opens. Level has no variables for an alert and no trigger for its end: such an alert ends with the next sync after Level ended it.'
     ]
   }
 }

@@ -10,6 +10,14 @@ export const WebhookInfoSchema = Type.Object(
     payloadTemplate: Nullable(Type.Record(Type.String(), Type.String()), {
       description: 'The body to configure where the platform lets one write it.'
     }),
+    templateInputs: Type.Array(
+      Type.Object({
+        field: Text("The template's field."),
+        label: Text('What to write there.'),
+        choices: Nullable(Type.Array(Type.String()), { description: 'What may be chosen; null: any text.' })
+      }),
+      { description: 'What of the template the operator writes.' }
+    ),
     instructions: Type.Array(Type.String(), { description: 'What to do on the platform, step by step.' }),
     hasSecret: Flag('Whether a secret is set; without one everything is refused.'),
     lastDeliveryAt: NullableTime('When the platform last called.')

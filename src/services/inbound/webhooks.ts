@@ -20,6 +20,7 @@ import type { Inbox } from './inbox.ts'
 import {
   type ConnectionRow,
   deliveryBacklog,
+  devicesByHostname,
   holdConnection,
   isIgnored,
   lastDeliveryAt,
@@ -81,13 +82,25 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     return { open: fresh!, webhook: now }
   }
 
+  /** The event about the one device that has the host name in the body; nothing is stored where there is no such device. */
+  async function located(hook: OpenHook['hook'], read: { event: WebhookEvent; body: unknown }) {
+    const { locate } = read.event
+    if (locate === undefined) return read
+    const [device, other] = await devicesByHostname(database, hook.id, locate.hostname)
+    if (device === undefined || other !== undefined)
+      throw new BodyError(
+        `The body names its device by the host name only, and ${device === undefined ? 'no device' : 'more than one device'} of this connection has it; send device_id`
+      )
+    return { ...read, event: usable(locate.as(device)) }
+  }
+
   async function accept(hookKey: string, request: WebhookRequest) {
     for (let proof = 0; proof < proofs; proof++) {
       const {
         open: { hook },
         webhook
       } = await prove(hookKey, request)
-      const { event, body } = read(webhook, request)
+      const { event, body } = await located(hook, read(webhook, request))
       const stored = await writer.store({ hook, event, body })
       if (stored === 'stale') {
         await cache.refresh(hookKey)
@@ -121,13 +134,21 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     async info(tenantId, connectionId) {
       const { row, webhook } = await connection(tenantId, connectionId)
       if (core.hooksUrl === null) throw new PublicUrlError()
-      const { signatureHeader, secretHeader, events, payloadTemplate, instructions } = webhook.setup
+      const {
+        signatureHeader,
+        secretHeader,
+        events,
+        payloadTemplate,
+        templateInputs = [],
+        instructions
+      } = webhook.setup
       return {
         url: core.hooksUrl + row.hook_key,
         signatureHeader,
         secretHeader,
         events,
         payloadTemplate,
+        templateInputs,
         instructions,
         hasSecret: row.hook_secret !== null,
         lastDeliveryAt: await lastDeliveryAt(database, connectionId)

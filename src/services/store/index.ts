@@ -65,7 +65,7 @@ export {
 } from './deliveries.ts'
 export { readHealth } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
-export { deviceByExternalId, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
+export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'
 export { mergeDevices } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'

@@ -3,7 +3,7 @@ import type { Delivery, WebhookInfo, WebhookSecret } from '../../types.ts'
 import { ApiError } from '../api.ts'
 import { Ago, Badge, Card, Copy, Facts, Notice, Problem, Show, Time, type Tone } from '../components/basics.tsx'
 import { Dialog } from '../components/dialog.tsx'
-import { NumberField, submitting } from '../components/field.tsx'
+import { Field, NumberField, Select, submitting } from '../components/field.tsx'
 import { Cell, PagedFrame, Table, usePaged } from '../components/list.tsx'
 import { useDoing, useLoad, useUi } from '../context.ts'
 import { pathOf, type PartProps } from '../parts.ts'
@@ -77,14 +77,49 @@ export function WebhookPage({ connection }: PartProps) {
                 </ul>
               </>
             )}
-            {data.payloadTemplate && (
-              <Copy label={t('webhookTemplate')} value={JSON.stringify(data.payloadTemplate, null, 2)} />
-            )}
+            {data.payloadTemplate && <Template template={data.payloadTemplate} inputs={data.templateInputs} />}
           </Card>
           <Deliveries connectionId={connection.id} />
         </>
       )}
     </Show>
+  )
+}
+
+/** The body to paste, with what the operator writes already in it. */
+function Template({ template, inputs }: { template: Record<string, string>; inputs: WebhookInfo['templateInputs'] }) {
+  const { t } = useUi()
+  const [written, setWritten] = useState<Record<string, string>>({})
+  const set = (field: string) => (value: string) => setWritten(before => ({ ...before, [field]: value }))
+  const filled = { ...template, ...Object.fromEntries(Object.entries(written).filter(([, value]) => value !== '')) }
+  return (
+    <>
+      {inputs.map(({ field, label, choices }) =>
+        choices === null ? (
+          <Field key={field} label={label}>
+            {props => (
+              <input
+                {...props}
+                type='text'
+                maxLength={200}
+                placeholder={template[field]}
+                value={written[field] ?? ''}
+                onInput={event => set(field)(event.currentTarget.value)}
+              />
+            )}
+          </Field>
+        ) : (
+          <Select
+            key={field}
+            label={label}
+            value={written[field] ?? template[field] ?? ''}
+            onChange={set(field)}
+            options={choices.map((choice): [string, string] => [choice, choice])}
+          />
+        )
+      )}
+      <Copy label={t('webhookTemplate')} value={JSON.stringify(filled, null, 2)} />
+    </>
   )
 }
 

@@ -179,7 +179,8 @@ t.test('set-up is told for both ways, and needs publicUrl', async t => {
     secretHeader: 'X-RMM-Webhook-Secret',
     hasSecret: true,
     lastDeliveryAt: null,
-    payloadTemplate: { alert_id: '{{alert_id}}' }
+    payloadTemplate: { device_id: '{{level_device_id}}' },
+    templateInputs: [{ field: 'name' }, { field: 'severity' }]
   })
   t.match(body.url, /^https:\/\/psa\.example\.com\/rmm\/hooks\/[\w-]{22}$/)
   t.notMatch(JSON.stringify(body), /"secret"/)
@@ -329,6 +330,26 @@ t.test("alerts of an automation without the platform's id", async t => {
     t.ok(again!.startedAt > before.startedAt, 'it began when it came back')
     await settled(host, id)
     t.strictSame(await told(again!.id), ['RMM_ALERT_TRIGGERED', 'RMM_ALERT_RESOLVED', 'RMM_ALERT_TRIGGERED'])
+  })
+
+  t.test('a host name that is one known device is a subject; any other body leaves nothing behind', async t => {
+    const byName = (hostname: string, name: string) =>
+      send({ event: 'alert.triggered', hostname, device_id: '{{level_device_id}}', name, severity: 'Warning' })
+    const [known] = (await host.app.rmm.inventory.list('t1', { externalId: device })).items
+    const deliveries = async () => (await host.app.rmm.webhooks.deliveries('t1', id, { total: true, limit: 1 })).total
+    const before = await deliveries()
+    t.match(await byName('no such host', 'Nobody'), { status: 400, body: { message: /no device of this connection/ } })
+    t.match(await send({ event: 'alert.triggered', name: 'Nobody' }), { status: 400, body: { code: 'RMM_ERR_BODY' } })
+    t.strictSame([await deliveries(), await named('Nobody')], [before, []])
+
+    t.equal((await byName(known!.hostname!.toUpperCase(), 'By name')).status, 202)
+    await becomes('By name', 'active')
+    t.match(await named('By name'), [{ deviceExternalId: device, severity: 'moderate' }])
+    t.equal((await fire('triggered', 'By name')).status, 200, 'the same alert named by its id is a repetition')
+
+    const { db, t: tables } = await openDatabase(host.orm, host.schema)
+    await sql`update ${tables.device} set hostname = ${known!.hostname} where external_id = ${second}`.execute(db)
+    t.match(await byName(known!.hostname!, 'Two'), { status: 400, body: { message: /more than one device/ } })
   })
 
   t.test('two at the same moment are one event', async t => {

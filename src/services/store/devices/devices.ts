@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import { CursorError, ValidationError } from '../../../errors.ts'
 import type { CountedQuery, Device, DeviceDetail, DeviceFilter, List, PageQuery } from '../../../types.ts'
+import { clean } from '../../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice, toDeviceDetail } from './rows.ts'
@@ -124,6 +125,19 @@ export async function deviceByExternalId(
   const { rows } = await sql<DeviceRow>`select ${deviceSelect}, d.details from ${deviceFrom(t)}
     where d.connection_id = ${connectionId} and d.external_id = ${externalId} and d.tenant_id = ${tenantId}`.execute(db)
   return rows[0] ? toDeviceDetail(rows[0]) : null
+}
+
+/** External ids of the connection's living devices with this host name, two at the most: more would not be told apart either. */
+export async function devicesByHostname(
+  { db, t }: Database,
+  connectionId: string,
+  hostname: string
+): Promise<string[]> {
+  const { rows } = await sql<{ external_id: string }>`select external_id from ${t.device}
+    where connection_id = ${connectionId} and removed_at is null and lower(hostname) = lower(${clean(hostname)}) limit 2`.execute(
+    db
+  )
+  return rows.map(row => row.external_id)
 }
 
 /** What the host answered in `onChanges`: its asset for each device. */
