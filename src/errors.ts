@@ -23,6 +23,16 @@ export const TenantError = createError(
 )
 /** `authorize` answered false instead of throwing. */
 export const ForbiddenError = createError('RMM_ERR_FORBIDDEN', 'Not allowed', 403)
+export const CrossSiteError = createError(
+  'RMM_ERR_CROSS_SITE',
+  'This request comes from a page of another origin; name that origin in the option trustedOrigins if it may',
+  403
+)
+export const TooManyStreamsError = createError<[number]>(
+  'RMM_ERR_TOO_MANY_STREAMS',
+  'This tenant has %d event streams open already; close some, or ask for the run now and then instead',
+  429
+)
 export const ValidationError = createError<[string]>('RMM_ERR_VALIDATION', '%s', 400)
 export const CursorError = createError(
   'RMM_ERR_CURSOR',

@@ -57,6 +57,16 @@ export interface RmmSyncOptions {
   worker?: { enabled?: boolean; concurrency?: number }
   /** Whether this process starts the syncs that are due. @default { enabled: true } */
   schedule?: { enabled?: boolean }
+  /**
+   * Origins (`https://portal.example.com`) whose pages may call routes that change something; the browser's own word
+   * (`Sec-Fetch-Site`) decides who is another. @default [] only the routes' own origin
+   */
+  trustedOrigins?: string[]
+  /**
+   * Event streams that one tenant may have open in this process, and after how many milliseconds the rights behind an
+   * open one are looked at again. @default { perTenant: 50, rightsMs: 20000 }
+   */
+  streams?: { perTenant?: number; rightsMs?: number }
   /** @default { bodyLimit: 262144 } bytes */
   webhooks?: { bodyLimit?: number }
   /** Where events go besides `app.rmm.events`. @default [] */
@@ -100,6 +110,8 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'transports',
   'worker',
   'schedule',
+  'trustedOrigins',
+  'streams',
   'webhooks',
   'events',
   'shutdown',
@@ -114,10 +126,14 @@ type Rule = 'boolean' | readonly [min: number, max: number]
 
 /** The options that are objects of ours: what each of them knows. */
 const groups: Readonly<
-  Record<'worker' | 'schedule' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine', Readonly<Record<string, Rule>>>
+  Record<
+    'worker' | 'schedule' | 'streams' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine',
+    Readonly<Record<string, Rule>>
+  >
 > = {
   worker: { enabled: 'boolean', concurrency: [1, 100] },
   schedule: { enabled: 'boolean' },
+  streams: { perTenant: [1, 100_000], rightsMs: [100, 30_000] },
   webhooks: { bodyLimit: [1024, 64 * 1024 * 1024] },
   shutdown: { graceMs: [0, 3_600_000] },
   deviceGroups: { onStartup: 'boolean', onSchedule: 'boolean' },
@@ -135,6 +151,7 @@ export interface ResolvedOptions
     | 'onChanges'
     | 'worker'
     | 'schedule'
+    | 'streams'
     | 'webhooks'
     | 'shutdown'
     | 'deviceGroups'
@@ -147,6 +164,7 @@ export interface ResolvedOptions
   onChanges: OnChanges | undefined
   worker: { enabled: boolean; concurrency: number }
   schedule: { enabled: boolean }
+  streams: { perTenant: number; rightsMs: number }
   webhooks: { bodyLimit: number }
   shutdown: { graceMs: number }
   deviceGroups: { onStartup: boolean; onSchedule: boolean }
@@ -198,7 +216,13 @@ export function requireSchemaName(schema: unknown): void {
 const plainPath = /^(\/[\w.~/-]*)?$/
 
 function requireValues(options: RmmSyncOptions): void {
-  const { prefix, schema, migrations, publicUrl, publicPath, events } = options
+  const { prefix, schema, migrations, publicUrl, publicPath, trustedOrigins, events } = options
+  if (trustedOrigins !== undefined && !(Array.isArray(trustedOrigins) && trustedOrigins.every(isOrigin)))
+    refuse(
+      'trustedOrigins',
+      Array.isArray(trustedOrigins) ? trustedOrigins.join() : trustedOrigins,
+      "pass an array of origins without path or slash at the end, e.g. ['https://portal.example.com']"
+    )
   if (prefix !== undefined && prefix !== false && (typeof prefix !== 'string' || !plainPath.test(prefix)))
     refuse('prefix', prefix, "it must be a plain path that starts with '/', or be false for no routes")
   if (schema !== undefined) requireSchemaName(schema)
@@ -221,6 +245,10 @@ function requireValues(options: RmmSyncOptions): void {
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length)
     refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
 }
+
+/** As a browser writes it: scheme, host and port, nothing else. */
+const isOrigin = (value: unknown): boolean =>
+  typeof value === 'string' && /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value
 
 const isAddress = (value: unknown): boolean =>
   typeof value === 'string' && /^https?:[^?#]*$/.test(value) && URL.canParse(value)
@@ -333,6 +361,8 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
     transports: options.transports ?? [],
     worker: { enabled: options.worker?.enabled ?? true, concurrency: options.worker?.concurrency ?? 4 },
     schedule: { enabled: options.schedule?.enabled ?? true },
+    trustedOrigins: options.trustedOrigins ?? [],
+    streams: { perTenant: options.streams?.perTenant ?? 50, rightsMs: options.streams?.rightsMs ?? 20_000 },
     webhooks: { bodyLimit: options.webhooks?.bodyLimit ?? 256 * 1024 },
     events: options.events ?? [],
     shutdown: { graceMs: options.shutdown?.graceMs ?? 10_000 },

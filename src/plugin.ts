@@ -139,7 +139,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   })
   app.decorate('rmm', services.rmm)
   if (options.prefix !== false) {
-    const { tenant, authorize, actor, webhooks } = options
+    const { tenant, authorize, actor, trustedOrigins, streams, webhooks } = options
     await app.register(routes, {
       prefix: options.prefix,
       rmm: services.rmm,
@@ -147,6 +147,8 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
       authorize,
       actor,
       actors: core.actors,
+      trustedOrigins,
+      streams,
       webhooks,
       signal: stopping.signal
     })

@@ -66,9 +66,30 @@ function targetOf(request: FastifyRequest): ActionTarget | undefined {
   return named.length === 0 ? undefined : Object.fromEntries(named.map(name => [name, params[name]]))
 }
 
+/** Throws what the host throws to refuse. */
+async function ask(
+  request: FastifyRequest,
+  authorize: RouteOptions['authorize'],
+  target?: ActionTarget
+): Promise<void> {
+  const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, target)
+  // The type says void, but a function answering false fits it too, and its author meant "no".
+  if (answer === false) throw new ForbiddenError()
+}
+
+/** Asks the host again about a request that it let through and that is still being answered. */
+export async function stillAllowed(
+  request: FastifyRequest,
+  { tenant, authorize }: Pick<RouteOptions, 'tenant' | 'authorize'>
+): Promise<boolean> {
+  if ((await tenant(request)) !== tenantOf(request)) return false
+  await ask(request, authorize, targetOf(request))
+  return true
+}
+
 /**
- * Tenant, then authorisation, then who it is, for every route of this scope, before a body is read: who may not call us cannot make us
- * parse. A route that does not say what it does (`config.rmmAction`) is refused at boot.
+ * Tenant, then authorisation, then who it is, for every route of this scope, before a body is read: who may not call
+ * us cannot make us parse. A route that does not say what it does (`config.rmmAction`) is refused at boot.
  */
 export function guard(
   app: FastifyInstance,
@@ -90,12 +111,13 @@ export function guard(
     ;(request as GuardedRequest).rmmTenantId = tenantId
     requireStorable(request.params, 'params')
     requireStorable(request.query, 'query')
-    const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, targetOf(request))
-    // The type says void, but a function answering false fits it too, and its author meant "no".
-    if (answer === false) throw new ForbiddenError()
+    await ask(request, authorize, targetOf(request))
     ;(request as GuardedRequest).rmmActor = actors.from(await actor(request))
   })
 }
+
+const isEmpty = (body: unknown) =>
+  typeof body === 'object' && body !== null && !Array.isArray(body) && Object.keys(body).length === 0
 
 /**
  * A body that was not sent counts as empty: required fields are then missed by name, and where all are optional nothing
@@ -103,11 +125,11 @@ export function guard(
  */
 export function settleBodies(app: FastifyInstance): void {
   app.addHook('preValidation', async request => {
-    if (request.routeOptions.schema?.body !== undefined) {
-      if (request.body === undefined) request.body = {}
-      requireStorable(request.body, 'body')
-    } else if (request.body !== undefined && JSON.stringify(request.body) !== '{}') {
+    const takesBody = request.routeOptions.schema?.body !== undefined
+    if (request.body === undefined && takesBody) request.body = {}
+    // Before anything walks it or writes it out.
+    requireStorable(request.body, 'body')
+    if (!takesBody && request.body !== undefined && !isEmpty(request.body))
       throw new ValidationError('this route takes no body')
-    }
   })
 }

@@ -4,6 +4,7 @@ import { alertRoutes } from './alerts.ts'
 import { protectAnswers, tellPathLimits } from './answers.ts'
 import { pinCompilers } from './compilers.ts'
 import { connectionRoutes } from './connections.ts'
+import { refuseCrossSite } from './cross-site.ts'
 import { deviceGroupRoutes } from './device-groups.ts'
 import { answerError, validationError } from './error-handler.ts'
 import { guard, markHandling, settleBodies } from './guard.ts'
@@ -64,10 +65,10 @@ const apiBodyLimit = 1024 * 1024
  * Every route, in a scope of its own: compilers, parsers, hooks, error handler and shared schemas do not reach the
  * host. Register it with a `prefix`, not wrapped by fastify-plugin.
  */
-export async function routes(
-  app: FastifyInstance,
-  { rmm, tenant, authorize, actor, actors, webhooks, signal }: RouteOptions
-): Promise<void> {
+export async function routes(app: FastifyInstance, given: RouteOptions): Promise<void> {
+  // Without Fastify's own, such as the prefix.
+  const { rmm, tenant, authorize, actor, actors, trustedOrigins, streams, webhooks, signal } = given
+  const options = { rmm, tenant, authorize, actor, actors, trustedOrigins, streams, webhooks, signal }
   pinCompilers(app)
   app.setSchemaErrorFormatter(validationError)
   app.setErrorHandler(answerError)
@@ -76,9 +77,9 @@ export async function routes(
   tellPathLimits(app)
   markHandling(app)
 
-  const options = { rmm, tenant, authorize, actor, actors, webhooks, signal }
   await app.register(async api => {
     parseJson(api)
+    refuseCrossSite(api, trustedOrigins)
     guard(api, options)
     settleBodies(api)
     for (const group of groups) await api.register(group, options)

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Rmm } from '../rmm.ts'
 import type { Actors } from '../services/actors.ts'
 import type { Action, ActionTarget } from '../types.ts'
+import type { StreamLimits } from './streams.ts'
 
 /** What every route file is registered with. */
 export interface RouteOptions {
@@ -14,6 +15,9 @@ export interface RouteOptions {
   actor: (request: FastifyRequest) => unknown
   /** Binds the actor to the call of a handler. */
   actors: Actors
+  /** Origins whose pages may send what changes something; the own one may. */
+  trustedOrigins: readonly string[]
+  streams: StreamLimits
   /** `bodyLimit` in bytes. */
   webhooks: { bodyLimit: number }
   /** Aborted at shutdown, in `preClose`: ends the event streams, which would hold the server open. */

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Run } from '../types.ts'
-import { tenantOf } from './guard.ts'
+import { stillAllowed, tenantOf } from './guard.ts'
 import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
 import { CountedQuerySchema } from './schemas/organizations.ts'
@@ -18,6 +18,7 @@ import {
   SyncRequestSchema
 } from './schemas/sync.ts'
 import { runEvents } from './sse.ts'
+import { createStreams, withRights } from './streams.ts'
 
 /**
  * A host's `handlerTimeout` is meant for answers, not for streams. A route cannot switch it off, so a day stands for
@@ -26,7 +27,14 @@ import { runEvents } from './sse.ts'
 const streamTimeout = (app: Pick<FastifyInstance, 'initialConfig'>) =>
   (app.initialConfig as { handlerTimeout?: number }).handlerTimeout ? { handlerTimeout: 24 * 60 * 60 * 1000 } : {}
 
-export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, { rmm: { sync }, signal }) => {
+export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, options) => {
+  const {
+    rmm: { sync },
+    signal,
+    streams: limits
+  } = options
+  const streams = createStreams(limits)
+
   app.post(
     '/connections/:connectionId/sync',
     {
@@ -136,7 +144,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
         operationId: 'rmmWatchRun',
         summary: 'A run as Server-Sent Events',
         description:
-          'progress with the run as data whenever it changed, then done with its final state; close the EventSource on done.',
+          'progress with the run as data whenever it changed, then done with its final state; close the EventSource on done. Ends without done where the right to look at it is gone.',
         tags,
         params: RunParams,
         querystring: Input({}),
@@ -145,15 +153,17 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
             description: 'The events',
             content: { 'text/event-stream': { schema: Text('Events progress and done, each with a run as JSON.') } }
           },
-          ...errors(404)
+          ...errors(404, 429)
         }
       }
     },
     async (request, reply) => {
       const tenantId = tenantOf(request)
       const { runId } = request.params
+      streams.take(tenantId, reply)
       const run = await sync.get(tenantId, runId) // also the 404, while there still is a status to set
-      const ends = AbortSignal.any([signal, disconnected(reply)])
+      const open = AbortSignal.any([signal, disconnected(reply)])
+      const ends = withRights(open, limits.rightsMs, () => stillAllowed(request, options))
       const serialize = (state: Run) => reply.serializeInput(state as never, RunSchema as never) as string
       const stream = Readable.from(runEvents(run, sync.watch(tenantId, runId, ends), { serialize, signal: ends }))
       stream.once('error', error => request.log.error({ err: error }, 'the event stream of a run broke off'))

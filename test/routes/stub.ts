@@ -697,6 +697,8 @@ export async function build(
     },
     actor: () => null,
     actors: createActors(),
+    trustedOrigins: [],
+    streams: { perTenant: 50, rightsMs: 20_000 },
     webhooks: { bodyLimit: 1024 },
     signal: new AbortController().signal,
     ...options

@@ -101,6 +101,7 @@ const reasons = {
   409: 'Not possible in this state, or not supported by the provider',
   413: 'The body is too large',
   415: 'The body is not JSON',
+  429: 'Too many event streams of the tenant are open',
   422: 'Understood, but refused by the platform or the directory',
   500: 'Something went wrong on our side',
   502: 'The platform failed',

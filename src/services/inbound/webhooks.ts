@@ -14,7 +14,7 @@ import { sealedFor } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { createDeliveryWriter } from './delivery-writer.ts'
 import { publishDelivery } from '../diagnostics.ts'
-import { usable } from '../model/index.ts'
+import { deepestJson, isTooDeep, usable } from '../model/index.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
 import {
@@ -200,8 +200,9 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
 /** Only ever called with a proven request; what it cannot read has no side effects. */
 function read(webhook: ProviderWebhook, request: WebhookRequest): { event: WebhookEvent; body: unknown } {
   try {
-    const event = usable(webhook.parse(request))
-    return { event, body: JSON.parse(request.rawBody.toString('utf8')) }
+    const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
+    if (isTooDeep(body)) throw new Error(`it is nested more than ${deepestJson} levels deep`)
+    return { event: usable(webhook.parse(request)), body }
   } catch (error) {
     throw Object.assign(
       new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`),

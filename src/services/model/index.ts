@@ -4,6 +4,7 @@
  * rule here before anything acts on it.
  */
 
+export { deepestJson, isTooDeep } from './depth.ts'
 export { addressesIn, declaredAddresses, secretPart, shownConfig } from './addresses.ts'
 export { assign, type Assigned } from './assign.ts'
 export { describe, marker, markOf } from './group-names.ts'

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   ConflictError,
   ConnectionDisconnectedError,
@@ -12,6 +11,7 @@ import type { RunHandle, SyncExecutor, SyncTransport } from './transport.ts'
 import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ReRead } from './reread.ts'
+import { createWatch } from './watch.ts'
 import {
   activeRun,
   type ConnectionRow,
@@ -34,8 +34,6 @@ export type SyncService = Rmm['sync'] & {
   /** Gives a waiting run to its transport (again). */
   dispatch(handle: RunHandle & { transport: string }): Promise<'dispatched' | 'owned'>
 }
-
-const watchEveryMs = 300
 
 function handleOf(run: Pick<RunRow, 'id' | 'tenant_id' | 'connection_id' | 'provider'>): RunHandle {
   return { runId: run.id, tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider }
@@ -150,18 +148,7 @@ export function createSync(
     return 'dispatched'
   }
 
-  async function* watch(tenantId: string, runId: string, signal: AbortSignal): AsyncGenerator<Run> {
-    let last = ''
-    for (;;) {
-      const row = await find(tenantId, runId)
-      const seen = `${String(row.updated_at)}|${row.status}`
-      if (seen !== last) yield toRun(row)
-      last = seen
-      if (row.finished_at !== null) return
-      await delay(watchEveryMs, undefined, { signal }).catch(() => {})
-      if (signal.aborted) return
-    }
-  }
+  const watch = createWatch(find)
 
   return {
     request,
