@@ -20,7 +20,7 @@ export function makeDevice(n: number, revision = 0): DeviceRecord {
     lanIp: `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`,
     wanIp: '198.51.100.7',
     macAddresses: [
-      `02:00:5E:${[n >> 16, n >> 8, n].map(part => (part & 255).toString(16).padStart(2, '0').toUpperCase()).join(':')}`
+      `D4:BE:D9:${[n >> 16, n >> 8, n].map(part => (part & 255).toString(16).padStart(2, '0').toUpperCase()).join(':')}`
     ],
     cpuModel: 'Intel Core i5-13500T',
     cpuCores: 14,

@@ -79,6 +79,10 @@ export const ConflictError = createError<[string]>('RMM_ERR_CONFLICT', '%s', 409
 export const PlatformError = createError<[string]>('RMM_ERR_PLATFORM', '%s', 502)
 export const PlatformForbiddenError = createError<[string]>('RMM_ERR_PLATFORM_FORBIDDEN', '%s', 409)
 export const PlatformBusyError = createError<[string]>('RMM_ERR_PLATFORM_BUSY', '%s', 503)
+/** The provider broke a rule of its interface; the message names it and the rule. */
+export const ProviderFaultError = createError<[string]>('RMM_ERR_PROVIDER_FAULT', '%s', 502)
+/** A single record that the platform has and that the provider could not map. */
+export const ProviderRecordError = createError<[string]>('RMM_ERR_PROVIDER_RECORD', '%s', 502)
 export const MassRemovalError = createError<[string]>('RMM_ERR_MASS_REMOVAL', '%s', 409)
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)

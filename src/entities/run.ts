@@ -116,7 +116,11 @@ export class RmmRunItem {
   declare resource: string
   declare externalId: string | null
   declare outcome: 'failed' | 'held' | 'ambiguous' | 'skipped'
+  /** For a field that could not be read: an example of what came. */
   declare reason: string
+  declare field: string | null
+  /** How often `field` came so. */
+  declare count: number | null
   declare createdAt: Date
 }
 
@@ -133,8 +137,17 @@ export const RmmRunItemSchema: EntitySchema<RmmRunItem> = defineEntity({
     externalId: text('external_id').nullable(),
     outcome: oneOf('outcome', ['failed', 'held', 'ambiguous', 'skipped']),
     reason: text('reason'),
+    field: text('field').nullable(),
+    count: int('count').nullable(),
     createdAt: time('created_at').defaultRaw('now()')
   } satisfies Columns<RmmRunItem>,
+  uniques: [
+    {
+      name: 'rmm_run_item_field_unique',
+      properties: ['runId', 'resource', 'field'],
+      where: 'field is not null'
+    }
+  ],
   indexes: [{ name: 'rmm_run_item_run', properties: ['runId', 'id'] }]
 })
 

@@ -429,7 +429,7 @@ t.test(
     }
     const marks = new Map<string, string>()
     const remember = (record: DeviceRecord) => {
-      if (record.inventory?.facts) marks.set(record.externalId, record.inventory.revision)
+      if (record.inventory?.facts) marks.set(String(record.externalId), record.inventory.revision)
     }
     const reread = async () => {
       const records: DeviceRecord[] = []
@@ -438,7 +438,7 @@ t.test(
         client,
         null,
         signal,
-        async ids => new Map(ids.filter(id => marks.has(id)).map(id => [id, marks.get(id)!]))
+        async ids => new Map(ids.flatMap(id => (marks.has(String(id)) ? [[String(id), marks.get(String(id))!]] : [])))
       ))
         records.push(...page.records)
       records.forEach(remember)
@@ -542,7 +542,7 @@ t.test('a real agent comes, goes and comes back', { skip: noAgent }, async t => 
     () => hints.some(hint => hint.resource === 'devices' && hint.kind === 'changed'),
     60_000
   )
-  const id = hints.find(hint => hint.resource === 'devices')!.externalId
+  const id = String(hints.find(hint => hint.resource === 'devices')!.externalId)
   const read = () => provider.resources.devices!.fetchOne!(client, id, signal)
   await until(
     'the agent to tell its system',

@@ -26,9 +26,10 @@ async function setUp(t: Test, options: FakeMeshOptions = {}, more: MeshCentralOp
   const devices = provider.resources.devices!
   const client = await openMesh(t, provider, { url: fake.url }, { username: fake.username, password: fake.password })
   const marks = new Map<string, string>()
-  const known: KnownRevisions = async ids => new Map(ids.filter(id => marks.has(id)).map(id => [id, marks.get(id)!]))
+  const known: KnownRevisions = async ids =>
+    new Map(ids.flatMap(id => (marks.has(String(id)) ? [[String(id), marks.get(String(id))!]] : [])))
   const remember = (record: DeviceRecord) => {
-    if (record.inventory?.facts) marks.set(record.externalId, record.inventory.revision)
+    if (record.inventory?.facts) marks.set(String(record.externalId), record.inventory.revision)
   }
   const pull = async () => {
     fake.resetCounts()

@@ -624,7 +624,7 @@ t.test('after a restart nobody is called offline until agents had time to come b
   const { fake, provider, devices, open } = await setUp(t, { devices: 9 }, { offlineGraceMs: 500 })
   const client = await open()
   const before = await all(devices.pull(client, null, signal))
-  const online = before.filter(record => record.online).map(({ externalId }) => externalId)
+  const online = before.filter(record => record.online).map(({ externalId }) => String(externalId))
   t.equal(online.length, 6)
   const lost = failure(
     all(

@@ -1,10 +1,22 @@
-import { NotFoundError, NotSupportedError } from '../../errors.ts'
+import { NotFoundError, NotSupportedError, ProviderFaultError } from '../../errors.ts'
+import type { AlertRecord, RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
+import { normalizeAlert } from '../model/index.ts'
 import { act } from '../inventory/index.ts'
 import type { ReRead } from '../sync/index.ts'
 import { findAlert, listAlerts, requireConnection, writeActivity } from '../store/index.ts'
+
+/** What the provider says of the alert it has just resolved. */
+function checked({ name }: RmmProvider, record: AlertRecord): AlertRecord {
+  try {
+    normalizeAlert(record, new Date())
+    return record
+  } catch (error) {
+    throw new ProviderFaultError(`The provider ${name} broke a rule in resolveAlert: ${(error as Error).message}`)
+  }
+}
 
 export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead): Rmm['alerts'] {
   const { database } = core
@@ -25,11 +37,12 @@ export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead)
       if (provider?.resolveAlert === undefined)
         throw new NotSupportedError(`${provider?.name ?? row.provider} cannot resolve alerts`)
       // The platform first: an alert that is open there must not be closed here.
-      const resolved = await act(core, clients, row, (client, signal) =>
+      const resolved = await act(core, clients, row, 'resolveAlert', (client, signal) =>
         provider.resolveAlert!(client, alert.externalId, signal)
       )
       const observedAt = core.now()
-      await reread.applyAlert(row, alert.externalId, resolved?.status === 'resolved' ? resolved : null, observedAt)
+      const record = resolved?.status === 'resolved' ? checked(provider, resolved) : null
+      await reread.applyAlert(row, alert.externalId, record, observedAt)
       await database.transaction(trx =>
         writeActivity(trx, database.t, tenantId, {
           type: 'RMM_ALERT_RESOLVED',

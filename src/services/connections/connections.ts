@@ -5,7 +5,15 @@ import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
 import { changedFields, scheduleOf } from './changed-fields.ts'
-import { checkAgainst, checkConfig, type ClientFactory, sealedFor, toRouteError } from '../platform/index.ts'
+import {
+  accountOf,
+  callProvider,
+  checkAgainst,
+  checkConfig,
+  type ClientFactory,
+  sealedFor,
+  toRouteError
+} from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { newHookSecret } from '../inbound/index.ts'
@@ -56,7 +64,10 @@ export function createConnections(
       try {
         const open = await clients.openWith(provider, connectionId, config, secrets, signal)
         try {
-          return await provider.check(open.client, signal)
+          return accountOf(
+            provider,
+            await callProvider(provider, 'check', signal, () => provider.check(open.client, signal))
+          )
         } finally {
           await open.close()
         }

@@ -5,7 +5,7 @@ import { ConflictError, NotFoundError, NotSupportedError, PlatformError } from '
 import { type DeviceGroups, ProviderError } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../../types.ts'
-import { type ClientFactory, toRouteError } from '../platform/index.ts'
+import { type ClientFactory, linkOf, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { planGroups } from '../model/index.ts'
 import { execute, foresee, type GroupSession } from './run.ts'
@@ -242,8 +242,12 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
         await client(tenantId, clientRef)
         const link = await readLink(database, row.id, clientRef)
         if (link === null) throw new ConflictError('This client has no device group yet; ensure it first')
-        const { url, expiresAt } = await act(core, clients, row, (open, signal) =>
-          provider.installLink!(open, link.externalId, { hours }, signal)
+        const { url, expiresAt } = linkOf(
+          provider,
+          'installLink',
+          await act(core, clients, row, 'installLink', (open, signal) =>
+            provider.installLink!(open, link.externalId, { hours }, signal)
+          )
         )
         await audit(
           core,

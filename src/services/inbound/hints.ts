@@ -1,11 +1,12 @@
-import { type Hint, ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
+import { ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import type { ReRead, SyncService } from '../sync/index.ts'
+import type { UsableHint } from '../model/index.ts'
+import { type ReRead, readOne, type SyncService } from '../sync/index.ts'
 import { type ConnectionRow, setStatus } from '../store/index.ts'
 
-export function hintKey(hint: Hint): string {
+export function hintKey(hint: UsableHint): string {
   return `${hint.resource}|${hint.externalId}`
 }
 
@@ -30,11 +31,11 @@ const general: readonly ProviderErrorKind[] = ['auth', 'unreachable', 'rate_limi
 
 export interface Hints {
   /** Reads again what the hints point at, each thing once however many hints there are. */
-  follow(row: ConnectionRow, hints: Hint[], signal: AbortSignal, using?: OpenClient): Promise<HintFailures>
+  follow(row: ConnectionRow, hints: UsableHint[], signal: AbortSignal, using?: OpenClient): Promise<HintFailures>
 }
 
 /** A tree has to be read whole, and so has what cannot be read one by one. */
-function isWhole(provider: RmmProvider, resource: Hint['resource']): boolean {
+function isWhole(provider: RmmProvider, resource: ResourceName): boolean {
   return resource === 'organizations' || resource === 'updates' || provider.resources[resource]?.fetchOne === undefined
 }
 
@@ -55,13 +56,13 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
 
   async function followOne(
     row: ConnectionRow,
-    { provider, client }: OpenClient,
-    same: Hint[],
+    open: OpenClient,
+    same: UsableHint[],
     signal: AbortSignal
   ): Promise<void> {
+    const { provider } = open
     const { resource, externalId } = same[0]!
     const observedAt = core.now()
-    if (provider.resources[resource] === undefined) return
     // The devices of an organization that is gone are elsewhere now, or gone with it; platforms do not say so for
     // each of them.
     const takesDevices =
@@ -73,14 +74,14 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
       await reread.applyDevice(
         row,
         externalId,
-        await provider.resources.devices!.fetchOne!(client, externalId, signal),
+        await readOne(open, 'devices', externalId, observedAt, signal),
         observedAt
       )
     else
       await reread.applyAlert(
         row,
         externalId,
-        await provider.resources.alerts!.fetchOne!(client, externalId, signal),
+        await readOne(open, 'alerts', externalId, observedAt, signal),
         observedAt
       )
   }
@@ -88,12 +89,12 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
   async function followAll(
     row: ConnectionRow,
     open: OpenClient,
-    hints: Hint[],
+    hints: UsableHint[],
     signal: AbortSignal
   ): Promise<HintFailures> {
     const failures: HintFailures = new Map()
     // What is read whole is read once, however many of its parts changed; it fails for all of them.
-    const work = new Map<string, Hint[]>()
+    const work = new Map<string, UsableHint[]>()
     for (const hint of hints) {
       const key = isWhole(open.provider, hint.resource) ? hint.resource : hintKey(hint)
       work.set(key, [...(work.get(key) ?? []), hint])

@@ -1,4 +1,4 @@
-import { type AlertRecord, type Hint, ProviderError, type WebhookEvent } from '../../providers/define.ts'
+import { ProviderError } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishDelivery } from '../diagnostics.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
@@ -14,7 +14,7 @@ import {
   type Settled,
   settleDeliveries
 } from '../store/index.ts'
-import { usable } from '../model/index.ts'
+import { usable, type UsableAlert, type UsableEvent, type UsableHint } from '../model/index.ts'
 
 export interface Inbox {
   /** Begins to work; until then, and in processes that never begin, deliveries are only stored. */
@@ -23,7 +23,7 @@ export interface Inbox {
    * A delivery was stored: shows its alert at once, and works on it soon, together with what else comes in until
    * then.
    */
-  received(connectionId: string, deliveryId: string, event: WebhookEvent, receivedAt: Date): void
+  received(connectionId: string, deliveryId: string, event: UsableEvent, receivedAt: Date): void
   /** Works on what is due of this connection soon. */
   kick(connectionId: string): void
   /** Works on every due delivery: those of other processes that died, and repetitions. */
@@ -48,7 +48,7 @@ const slowestRetryMs = 900_000
 /** What is needed of a delivery to show its alert: a row, or one that was just stored. */
 interface Told {
   id: string
-  alert: AlertRecord
+  alert: UsableAlert
   occurredAt: Date | null
   receivedAt: Date
 }
@@ -155,7 +155,7 @@ export function createInbox(core: Core, hints: Hints, reread: ReRead): Inbox {
       )
       const wanted = [
         ...rows.flatMap(row => row.hints),
-        ...[...own.values()].map((externalId): Hint => ({ resource: 'alerts', externalId }))
+        ...[...own.values()].map((externalId): UsableHint => ({ resource: 'alerts', externalId }))
       ]
       const hintFailures = await hints.follow(connection, wanted, core.signal)
       const jitter = 0.75 + Math.random() / 2
@@ -268,10 +268,10 @@ function toTold(row: DeliveryRow): Told {
 function readAgain(core: Core, connection: ConnectionRow, row: DeliveryRow): DeliveryRow {
   if (row.hints.length > 0 || row.alert !== null) return row
   try {
+    const provider = core.registry.get(connection.provider)!
     const event = usable(
-      core.registry
-        .get(connection.provider)!
-        .webhook!.parse({ headers: {}, rawBody: Buffer.from(JSON.stringify(row.body)) })
+      provider.webhook!.parse({ headers: {}, rawBody: Buffer.from(JSON.stringify(row.body)) }),
+      provider
     )
     return { ...row, hints: event.hints }
   } catch {

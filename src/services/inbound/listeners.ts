@@ -1,10 +1,11 @@
 import { waitAtMost } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../../providers/define.ts'
-import { type ClientFactory, identityOf, type OpenClient } from '../platform/index.ts'
+import { blamed, type ClientFactory, identityOf, type OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
 import { connectedTo, type ConnectionRow, dropLease, setStatus, takeLease } from '../store/index.ts'
+import { type UsableHint, usableHint } from '../model/index.ts'
 import type { SyncService } from '../sync/index.ts'
 
 export interface Listeners {
@@ -20,6 +21,8 @@ const collectMs = 1_000
 const slowestRetryMs = 60_000
 const afterRefusalMs = 10 * 60_000
 const stopMs = 2_000
+/** Sentences about unusable hints that one socket may log. */
+const mostRefusals = 20
 
 interface Listening {
   /** As read last: its mapping policy may change while the socket stays. */
@@ -89,7 +92,8 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
         follower.add(hint)
       }
       if (!signal.aborted) throw new ProviderError('unreachable', 'The push socket ended')
-    } catch (error) {
+    } catch (thrown) {
+      const error = blamed(open.provider, 'listen', thrown, signal)
       if (error instanceof ProviderError && error.kind === 'auth') await setStatus(database, id, 'error', error.message)
       throw error
     } finally {
@@ -101,8 +105,15 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
 
   /** Gathers hints and follows them a batch at a time. */
   function createFollower(mine: Listening, open: OpenClient, lost: AbortSignal) {
-    const collected = new Map<string, Hint>()
+    const collected = new Map<string, UsableHint>()
     let following: Promise<void> | undefined
+    const refused = new Set<string>()
+    /** Once per socket and sentence: a provider that is wrong is so with every push. */
+    function refuse(why: string): void {
+      if (refused.size >= mostRefusals || refused.has(why)) return
+      refused.add(why)
+      core.log.warn({ connectionId: mine.row.id }, `${why}; what it is about is read with the next sync`)
+    }
     // What comes in while a batch is read is the next one; what has to wait for a run is part of it.
     async function follow(): Promise<void> {
       for (let waitMs = collectMs; collected.size > 0; ) {
@@ -125,7 +136,12 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
       }
     }
     return {
-      add(hint: Hint): void {
+      add(told: Hint): void {
+        const hint = usableHint(told, open.provider)
+        if (typeof hint === 'string') {
+          refuse(hint)
+          return
+        }
         // That something is gone is not forgotten because it also changed.
         const known = collected.get(hintKey(hint))
         if (known?.kind !== 'deleted') collected.set(hintKey(hint), hint)

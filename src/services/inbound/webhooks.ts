@@ -7,14 +7,14 @@ import {
   PublicUrlError,
   WebhookRefusedError
 } from '../../errors.ts'
-import type { ProviderWebhook, WebhookEvent, WebhookRequest } from '../../providers/define.ts'
+import type { ProviderWebhook, RmmProvider, WebhookRequest } from '../../providers/define.ts'
 import { verifyHmacSha256 } from '../../providers/hmac.ts'
 import type { Rmm } from '../../rmm.ts'
 import { sealedFor } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { createDeliveryWriter } from './delivery-writer.ts'
 import { publishDelivery } from '../diagnostics.ts'
-import { deepestJson, isTooDeep, usable } from '../model/index.ts'
+import { deepestJson, isTooDeep, usable, type UsableEvent } from '../model/index.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
 import {
@@ -55,8 +55,9 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     return { row, webhook: provider.webhook }
   }
 
-  function proves(open: OpenHook | null, request: WebhookRequest): ProviderWebhook | null {
-    const webhook = open === null ? undefined : core.registry.get(open.hook.provider)?.webhook
+  function proves(open: OpenHook | null, request: WebhookRequest): RmmProvider | null {
+    const provider = open === null ? undefined : core.registry.get(open.hook.provider)
+    const webhook = provider?.webhook
     const secrets = open?.secrets() ?? []
     if (webhook === undefined || secrets.length === 0) {
       // The work that a signature costs: with a body of any size, this is what a known key would show by. The statement
@@ -64,26 +65,23 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       verifyHmacSha256(request.rawBody, '', ['unknown'])
       return null
     }
-    return webhook.verify(request, secrets) ? webhook : null
+    return webhook.verify(request, secrets) ? provider! : null
   }
 
   /** The hook whose secret proves the request, or a refusal that tells nothing. */
-  async function prove(
-    hookKey: string,
-    request: WebhookRequest
-  ): Promise<{ open: OpenHook; webhook: ProviderWebhook }> {
+  async function prove(hookKey: string, request: WebhookRequest): Promise<{ open: OpenHook; provider: RmmProvider }> {
     const known = await cache.get(hookKey)
-    const webhook = proves(known, request)
-    if (webhook !== null) return { open: known!, webhook }
+    const provider = proves(known, request)
+    if (provider !== null) return { open: known!, provider }
     // The secret may have been replaced by another process. Every refusal costs this one read, whatever was wrong.
     const fresh = await cache.refresh(hookKey)
     const now = proves(fresh, request)
     if (now === null) throw new WebhookRefusedError()
-    return { open: fresh!, webhook: now }
+    return { open: fresh!, provider: now }
   }
 
   /** The event about the one device that has the host name in the body; nothing is stored where there is no such device. */
-  async function located(hook: OpenHook['hook'], read: { event: WebhookEvent; body: unknown }) {
+  async function located(hook: OpenHook['hook'], provider: RmmProvider, read: { event: UsableEvent; body: unknown }) {
     const { locate } = read.event
     if (locate === undefined) return read
     const [device, other] = await devicesByHostname(database, hook.id, locate.hostname)
@@ -91,16 +89,16 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       throw new BodyError(
         `The body names its device by the host name only, and ${device === undefined ? 'no device' : 'more than one device'} of this connection has it; send device_id`
       )
-    return { ...read, event: usable(locate.as(device)) }
+    return { ...read, event: usable(locate.as(device), provider) }
   }
 
   async function accept(hookKey: string, request: WebhookRequest) {
     for (let proof = 0; proof < proofs; proof++) {
       const {
         open: { hook },
-        webhook
+        provider
       } = await prove(hookKey, request)
-      const { event, body } = await located(hook, read(webhook, request))
+      const { event, body } = await located(hook, provider, read(provider, request))
       const stored = await writer.store({ hook, event, body })
       if (stored === 'stale') {
         await cache.refresh(hookKey)
@@ -198,11 +196,11 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
 }
 
 /** Only ever called with a proven request; what it cannot read has no side effects. */
-function read(webhook: ProviderWebhook, request: WebhookRequest): { event: WebhookEvent; body: unknown } {
+function read(provider: RmmProvider, request: WebhookRequest): { event: UsableEvent; body: unknown } {
   try {
     const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
     if (isTooDeep(body)) throw new Error(`it is nested more than ${deepestJson} levels deep`)
-    return { event: usable(webhook.parse(request)), body }
+    return { event: usable(provider.webhook!.parse(request), provider), body }
   } catch (error) {
     throw Object.assign(
       new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`),

@@ -2,7 +2,7 @@ import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
-import { type ClientFactory, toRouteError } from '../platform/index.ts'
+import { callProvider, type ClientFactory, linkOf, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import {
   type ConnectionRow,
@@ -38,8 +38,12 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
         throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
       const actor = core.actors.current()
       const guestName = actor?.name ?? actor?.id ?? nobody
-      const session = await act(core, clients, row, (client, signal) =>
-        provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName }, signal)
+      const session = linkOf(
+        provider,
+        'remoteSession',
+        await act(core, clients, row, 'remoteSession', (client, signal) =>
+          provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName }, signal)
+        )
       )
       const expiresAt = session.expiresAt.toISOString()
       await audit(
@@ -64,13 +68,14 @@ export async function act<T>(
   core: Core,
   clients: ClientFactory,
   row: ConnectionRow,
+  member: string,
   work: (client: unknown, signal: AbortSignal) => Promise<T>
 ): Promise<T> {
   return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
     try {
       const open = await clients.open(row, signal)
       try {
-        return await work(open.client, signal)
+        return await callProvider(open.provider, member, signal, () => work(open.client, signal))
       } finally {
         await open.close()
       }

@@ -9,14 +9,18 @@ export { addressesIn, declaredAddresses, secretPart, shownConfig } from './addre
 export { assign, type Assigned } from './assign.ts'
 export { describe, marker, markOf } from './group-names.ts'
 export { type GroupLink, type GroupStep, planGroups, type PlanInput } from './group-plan.ts'
-export { deviceRow, type NormalDevice, type NormalFacts, normalizeDevice } from './normalize/device.ts'
-export { clean, hashText } from './normalize/field-values.ts'
+export { deviceRow, type NormalDevice, normalizeDevice } from './normalize/device.ts'
+export type { NormalFacts } from './normalize/facts.ts'
+export { clean, hashText, idText, none } from './normalize/field-values.ts'
+export { mergeMisread, misreadSentence, type StoredMisread } from './normalize/misread.ts'
 export {
   type NormalAlert,
   normalizeAlert,
   normalizeAll,
   normalizeOrganization,
   normalizeUpdate,
+  type Normalized,
+  shownId,
   type NormalOrganization,
   type NormalUpdate
 } from './normalize/records.ts'
@@ -25,4 +29,4 @@ export { defaultSchedule, mergeSchedule } from './schedules.ts'
 export { stableJson, storable } from './stable-json.ts'
 export { suggest } from './suggestions.ts'
 export { type Assignment, placeAll, type TreeNode } from './tree.ts'
-export { usable } from './usable-event.ts'
+export { usable, type UsableAlert, type UsableEvent, type UsableHint, usableHint } from './usable-event.ts'

@@ -10,6 +10,7 @@ import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishRequest } from '../diagnostics.ts'
 import { hashText } from '../model/index.ts'
+import { callProvider } from './provider-fault.ts'
 import { createEgress, createRateLimiter, destinationOf, type RateLimiter } from '../egress/index.ts'
 import type { ConnectionRow } from '../store/index.ts'
 
@@ -87,14 +88,8 @@ export function createClientFactory(core: Core): ClientFactory {
       onRequest: info => publishRequest(() => ({ connectionId, provider: provider.id, ...info }))
     })
     try {
-      const client: unknown = await provider.open({
-        config,
-        secrets,
-        log,
-        signal,
-        fetch: egress.fetch,
-        webSocket: egress.webSocket
-      })
+      const context = { config, secrets, log, signal, fetch: egress.fetch, webSocket: egress.webSocket }
+      const client: unknown = await callProvider(provider, 'open', signal, () => provider.open(context))
       return {
         provider,
         client,

@@ -10,5 +10,6 @@ export {
   sealedFor,
   toRouteError
 } from './clients.ts'
+export { accountOf, blamed, callProvider, linkOf, sentenceOf } from './provider-fault.ts'
 export { checkAgainst, checkConfig, createRegistry } from './registry.ts'
 export { aesGcmSecretBox } from './secrets.ts'

@@ -1,13 +1,12 @@
 import { sql } from 'kysely'
-import type { AlertRecord, Hint, WebhookEvent } from '../../providers/define.ts'
 import type { Delivery, List, CountedQuery } from '../../types.ts'
-import { stableJson } from '../model/index.ts'
+import { stableJson, type UsableAlert, type UsableEvent, type UsableHint } from '../model/index.ts'
 import type { ConnectionRow } from './connections.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { isId, iso, isoOrNull, numberOrNull } from './values.ts'
 
-type StoredAlert = Omit<AlertRecord, 'startedAt' | 'resolvedAt'> & { startedAt: string; resolvedAt?: string | null }
+type StoredAlert = Omit<UsableAlert, 'startedAt' | 'resolvedAt'> & { startedAt: string; resolvedAt?: string | null }
 
 export interface DeliveryRow {
   id: string
@@ -16,7 +15,7 @@ export interface DeliveryRow {
   event_id: string
   event_type: string
   occurred_at: unknown
-  hints: Hint[]
+  hints: UsableHint[]
   alert: StoredAlert | null
   body: unknown
   status: Delivery['status']
@@ -57,14 +56,15 @@ export async function findHook({ db, t }: Database, hookKey: string): Promise<Ho
 /** A proven event on its way into the inbox. */
 export interface NewDelivery {
   hook: Hook
-  event: WebhookEvent
+  event: UsableEvent
   body: unknown
 }
 
 /** `stale`: the secret that proved it is not the connection's any more. */
 export type Stored = { id: string } | 'duplicate' | 'stale'
 
-export const isIgnored = (event: WebhookEvent): boolean => event.hints.length === 0 && event.alert === undefined
+export const isIgnored = (event: Pick<UsableEvent, 'hints' | 'alert'>): boolean =>
+  event.hints.length === 0 && event.alert === undefined
 
 function toGiven({ hook, event, body }: NewDelivery, n: number): object {
   return {
@@ -78,6 +78,7 @@ function toGiven({ hook, event, body }: NewDelivery, n: number): object {
     hints: event.hints,
     alert: event.alert ?? null,
     status: isIgnored(event) ? 'ignored' : 'pending',
+    error: event.refused.length === 0 ? null : event.refused.join('; '),
     repeats: event.derivedId === true ? (event.alert?.externalId ?? null) : null,
     body
   }
@@ -103,11 +104,11 @@ export async function storeDeliveries(
     with held as materialized (
       select x.*, c.id as connection_id, c.tenant_id, c.provider, x.event || case when x.repeats is null then '' else coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = c.id
         and d.received_at > now() - interval '15 minutes' and d.alert->>'externalId' = x.repeats and d.event_type <> x.type order by d.received_at desc, d.id desc limit 1), '') end as full_id
-      from jsonb_to_recordset(${given}::jsonb) as x(n int, key text, secret text, previous text, event text, type text, occurred timestamptz, hints jsonb, alert jsonb, status text, repeats text, body jsonb)
+      from jsonb_to_recordset(${given}::jsonb) as x(n int, key text, secret text, previous text, event text, type text, occurred timestamptz, hints jsonb, alert jsonb, status text, error text, repeats text, body jsonb)
       join ${t.connection} c on c.hook_key = x.key and c.status <> 'disconnected' and c.hook_secret = x.secret and c.hook_secret_previous is not distinct from x.previous
     ), stored as (
-      insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, occurred_at, hints, alert, body, status)
-      select tenant_id, connection_id, full_id, type, occurred, hints, nullif(alert, 'null'), body, status from held order by connection_id, full_id, n
+      insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, occurred_at, hints, alert, body, status, last_error)
+      select tenant_id, connection_id, full_id, type, occurred, hints, nullif(alert, 'null'), body, status, error from held order by connection_id, full_id, n
       on conflict (connection_id, event_id) do nothing returning id, tenant_id, connection_id, event_id, event_type, hints
     ), told as (
       insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)

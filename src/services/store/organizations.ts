@@ -125,8 +125,10 @@ export async function mergeOrganizations(
 ): Promise<OrganizationMerge> {
   const { rows } = await sql<{ created: boolean }>`
     insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, parent_external_id, device_count, descendant_device_count, hash, observed_at)
-    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x.name, x."parentExternalId", x."deviceCount", x."descendantDeviceCount", x.hash, x."observedAt"
-    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, name text, "parentExternalId" text, "deviceCount" int, "descendantDeviceCount" int, hash text, "observedAt" timestamptz)
+    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x.name,
+      case when x."parentTold" then x."parentExternalId" else (select e.parent_external_id from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId") end,
+      x."deviceCount", x."descendantDeviceCount", x.hash, x."observedAt"
+    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, name text, "parentExternalId" text, "parentTold" boolean, "deviceCount" int, "descendantDeviceCount" int, hash text, "observedAt" timestamptz)
     where not exists (select 1 from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash and e.removed_at is null)
       and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'organizations' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))
     order by x."externalId"

@@ -5,6 +5,7 @@
 
 export { addMoves, applyChanges, noChanges } from './changes.ts'
 export { createExecutor } from './executor.ts'
+export { readOne } from './read-one.ts'
 export { contextOf, createReRead, type ReRead } from './reread.ts'
 export { createSync, type SyncService } from './runs.ts'
 export type {

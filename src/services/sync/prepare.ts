@@ -3,20 +3,26 @@ import type {
   AlertRecord,
   Checkpoint,
   DeviceRecord,
+  Misread,
+  Note,
   OrganizationRecord,
   Page,
+  RejectedRecord,
   Resource,
   UpdateRecord
 } from '../../providers/define.ts'
 import type { ResourceName, RunItem } from '../../types.ts'
 import {
-  clean,
+  idText,
+  mergeMisread,
   normalizeAlert,
   normalizeAll,
   normalizeDevice,
   normalizeOrganization,
   normalizeUpdate,
-  type NormalUpdate
+  type NormalUpdate,
+  shownId,
+  type StoredMisread
 } from '../model/index.ts'
 import type { PageMark } from '../store/index.ts'
 
@@ -34,37 +40,33 @@ export interface PreparedPage {
   records: Normal[]
   /** What could not be used, with the reason. */
   items: RunItem[]
+  /** Fields that could not be read, one entry each. */
+  misread: StoredMisread[]
   mark: PageMark
   deletedIds: string[]
   checkpoint: Checkpoint | null
 }
 
-const normalizers: Record<ResourceName, (record: AnyRecord, observedAt: Date) => Normal> = {
+export const normalizers: Record<ResourceName, (record: AnyRecord, observedAt: Date, note?: Note) => Normal> = {
   organizations: normalizeOrganization,
   devices: normalizeDevice,
   updates: normalizeUpdate,
   alerts: normalizeAlert
 }
 
-export function normalizeRecords(
-  name: ResourceName,
-  records: AnyRecord[],
-  observedAt: Date
-): { records: Normal[]; items: RunItem[] } {
-  const { records: normal, rejected } = normalizeAll(records, observedAt, normalizers[name])
-  return {
-    records: normal,
-    items: rejected.map(({ externalId, reason }) => ({ resource: name, externalId, outcome: 'failed', reason }))
-  }
+interface NormalPage {
+  records: Normal[]
+  items: RunItem[]
+  misread: Misread[]
 }
 
-/** Throws on what a provider must never hand over, so that one wrong page is not committed half. */
-function checkPage(page: Page<AnyRecord>, resource: AnyResource): void {
-  if (!(page?.observedAt instanceof Date) || Number.isNaN(page.observedAt.getTime()))
-    throw new TypeError('a page needs observedAt, the Date read before its request')
-  if (!Array.isArray(page.records)) throw new TypeError('a page needs records')
-  if (page.deletedIds !== undefined && resource.deletes !== 'explicit')
-    throw new TypeError("deletedIds need a resource with deletes: 'explicit'")
+export function normalizeRecords(name: ResourceName, records: AnyRecord[], observedAt: Date): NormalPage {
+  const { records: normal, rejected, misread } = normalizeAll(records, observedAt, normalizers[name])
+  return { records: normal, items: rejected.map(reject => failedItem(name, reject)), misread }
+}
+
+function failedItem(resource: ResourceName, { externalId, reason }: RejectedRecord): RunItem {
+  return { resource, externalId: shownId(externalId), outcome: 'failed', reason }
 }
 
 /** Records between two turns: about half a millisecond. */
@@ -74,35 +76,26 @@ const sliceSize = 25
  * In slices, with `turns` for the database's answers in between: otherwise reading ahead and committing would wait
  * for each other instead of overlapping.
  */
-async function normalizeSlices(
-  page: Page<AnyRecord>,
-  name: ResourceName,
-  turns: boolean
-): Promise<{ records: Normal[]; items: RunItem[] }> {
+async function normalizeSlices(page: Page<AnyRecord>, name: ResourceName, turns: boolean): Promise<NormalPage> {
   const byId = new Map<string, Normal>()
   const items: RunItem[] = []
+  const misread: Misread[] = []
   for (let at = 0; at < page.records.length; at += sliceSize) {
     const slice = normalizeRecords(name, page.records.slice(at, at + sliceSize), page.observedAt)
     for (const record of slice.records) byId.set(record.externalId, record)
     items.push(...slice.items)
+    misread.push(...slice.misread)
     if (turns) await turn()
   }
-  return { records: [...byId.values()], items }
+  return { records: [...byId.values()], items, misread }
 }
 
-async function preparePage(
-  page: Page<AnyRecord>,
-  resource: AnyResource,
-  name: ResourceName,
-  turns: boolean
-): Promise<PreparedPage> {
-  checkPage(page, resource)
-  const { records, items } = await normalizeSlices(page, name, turns)
-  items.unshift(
-    ...(page.rejected ?? []).map(
-      ({ externalId, reason }): RunItem => ({ resource: name, externalId, outcome: 'failed', reason })
-    )
-  )
+async function preparePage(page: Page<AnyRecord>, name: ResourceName, turns: boolean): Promise<PreparedPage> {
+  const { records, items, misread } = await normalizeSlices(page, name, turns)
+  items.unshift(...(page.rejected ?? []).map(reject => failedItem(name, reject)))
+  const deleted = (page.deletedIds ?? []).map(externalId => ({ externalId, text: idText(externalId) }))
+  for (const { externalId, text } of deleted)
+    if (text === null) items.push(failedItem(name, { externalId, reason: 'said to be deleted, under what is no id' }))
   const seen = records.map(record => record.externalId)
   const mark =
     name === 'updates'
@@ -112,16 +105,14 @@ async function preparePage(
           refs: (records as unknown as NormalUpdate[]).map(record => record.deviceExternalId)
         }
       : // A record that could not be mapped was seen all the same: it must not look removed.
-        {
-          observedAt: page.observedAt,
-          seen: [...seen, ...items.flatMap(({ externalId }) => (externalId === null ? [] : clean(externalId)))]
-        }
+        { observedAt: page.observedAt, seen: [...seen, ...items.flatMap(({ externalId }) => externalId ?? [])] }
   return {
     observedAt: page.observedAt,
     records,
     items,
+    misread: mergeMisread([...(page.misread ?? []), ...misread]),
     mark,
-    deletedIds: page.deletedIds ?? [],
+    deletedIds: deleted.flatMap(({ text }) => text ?? []),
     checkpoint: page.checkpoint ?? null
   }
 }
@@ -129,11 +120,10 @@ async function preparePage(
 /** Prepares pages as they arrive: while the database is busy with the last ones, this is what the process does. */
 export async function* preparePages(
   pages: AsyncIterable<Page<AnyRecord>>,
-  resource: AnyResource,
   name: ResourceName,
   turns: boolean
 ): AsyncGenerator<PreparedPage> {
-  for await (const page of pages) yield await preparePage(page, resource, name, turns)
+  for await (const page of pages) yield await preparePage(page, name, turns)
 }
 
 /**

@@ -1,20 +1,15 @@
-import { MassRemovalError } from '../../errors.ts'
-import { ProviderError, type RmmProvider } from '../../providers/define.ts'
+import { MassRemovalError, ProviderRecordError } from '../../errors.ts'
+import { ProviderError, type RecordId, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName, RunItem, SyncMode, RunTotals } from '../../types.ts'
 import { tellProgress, withProgress } from './progress.ts'
 import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from '../core.ts'
 import { publishPage } from '../diagnostics.ts'
-import {
-  type AnyRecord,
-  type AnyResource,
-  newestOf,
-  type Normal,
-  normalizeRecords,
-  type PreparedPage,
-  preparePages
-} from './prepare.ts'
+import { type AnyResource, newestOf, type Normal, normalizers, type PreparedPage, preparePages } from './prepare.ts'
+import { mergeMisread } from '../model/index.ts'
+import { pagesOf } from './pages.ts'
 import { readAhead } from './read-ahead.ts'
+import { readOne, type SingleName } from './read-one.ts'
 import {
   applyPatchCounts,
   type Attempt,
@@ -30,6 +25,7 @@ import {
   type MergeContext,
   mergeDevices,
   mergeOrganizations,
+  noteMisread,
   type PageProgress,
   type Pass,
   placeTree,
@@ -91,14 +87,16 @@ export async function readResource(reading: Reading, name: ResourceName): Promis
 }
 
 async function readPages(reading: Reading, resource: AnyResource, name: ResourceName, fresh = false): Promise<Pass> {
-  const { core, attempt, client, signal } = reading
+  const { core, attempt, provider, client, signal } = reading
   const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), reading.state, fresh)
   const known =
-    name === 'devices' ? (ids: string[]) => knownRevisions(core.database, reading.context.connectionId, ids) : undefined
+    name === 'devices'
+      ? (ids: RecordId[]) => knownRevisions(core.database, reading.context.connectionId, ids)
+      : undefined
   let taken = false
   try {
     for await (const batch of readAhead(
-      preparePages(resource.pull(client, pass.checkpoint, signal, known), resource, name, !core.database.inThread),
+      preparePages(pagesOf({ provider, client, name, known, signal }, pass.checkpoint), name, !core.database.inThread),
       core.settings.batchRecords,
       signal
     )) {
@@ -124,6 +122,7 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[]):
   const { core, attempt, context } = reading
   const { t } = core.database
   const items = pages.flatMap(page => page.items)
+  const misread = mergeMisread(pages.flatMap(page => page.misread))
   const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
   const state = advance(reading.state, pass.resource, pages.length, processed)
   state.totals.failed += items.length
@@ -133,6 +132,7 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[]):
     const changes = await merge(reading, trx, pass.resource, newestOf(pages), state, items)
     await removeDeleted(reading, trx, pass.resource, pages, state, changes)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
+    await noteMisread(trx, t, { id: attempt.runId, ...context }, pass.resource, misread)
     await applyChanges(core, trx, context, changes)
     const quiet = changes.devices.length + changes.deviceEvents.length + changes.alerts.length === 0
     await markPages(
@@ -268,12 +268,7 @@ async function complete(reading: Reading, resource: AnyResource, pass: Pass): Pr
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
     const alive = [...vanished.alive, ...closed.alive]
-    const { records } = normalizeRecords(
-      pass.resource,
-      alive,
-      pass.resource === 'alerts' ? closed.askedAt : vanished.askedAt
-    )
-    const changes = await merge(reading, trx, pass.resource, records, state, items)
+    const changes = await merge(reading, trx, pass.resource, alive, state, items)
     if (pass.resource === 'devices' && vanished.gone.length > 0)
       await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
     if (pass.resource === 'organizations') {
@@ -301,7 +296,7 @@ async function countPatches(trx: Db, { core, context }: Reading, pass: Pass, cha
 interface Confirmed {
   gone: string[]
   /** Missing from the list, but the platform still has them: the list was short, not they. */
-  alive: AnyRecord[]
+  alive: Normal[]
   unsure: RunItem[]
   askedAt: Date
 }
@@ -323,7 +318,7 @@ async function findVanished(reading: Reading, resource: AnyResource, pass: Pass)
     )
   }
   return gone.length <= confirmAtMost
-    ? await confirm(reading, resource, pass.resource, gone, confirmAtMost)
+    ? await confirm(reading, resource, pass.resource as SingleName, gone, confirmAtMost)
     : { ...none, gone, askedAt: pass.startedAt }
 }
 
@@ -331,7 +326,7 @@ async function findVanished(reading: Reading, resource: AnyResource, pass: Pass)
 async function confirm(
   reading: Reading,
   resource: AnyResource,
-  name: ResourceName,
+  name: SingleName,
   ids: string[],
   limit: number
 ): Promise<Confirmed> {
@@ -339,7 +334,7 @@ async function confirm(
   const confirmed: Confirmed = { gone: [], alive: [], unsure: [], askedAt }
   for (const externalId of ids.slice(0, limit)) {
     reading.signal.throwIfAborted()
-    const record = resource.fetchOne === undefined ? null : await ask(reading, resource, name, externalId, confirmed)
+    const record = resource.fetchOne === undefined ? null : await ask(reading, name, externalId, confirmed)
     if (record === null) confirmed.gone.push(externalId)
     else if (record !== undefined) confirmed.alive.push(record)
     reading.heartbeat()
@@ -347,23 +342,25 @@ async function confirm(
   return confirmed
 }
 
-/** Undefined where the platform would not say: then nothing is concluded. */
+/** Undefined where the platform would not say, or what it said cannot be used: then nothing is concluded. */
 async function ask(
   reading: Reading,
-  resource: AnyResource,
-  name: ResourceName,
+  name: SingleName,
   externalId: string,
   confirmed: Confirmed
-): Promise<AnyRecord | null | undefined> {
+): Promise<Normal | null | undefined> {
   try {
-    return await resource.fetchOne!(reading.client, externalId, reading.signal)
+    const record = await readOne(reading, name, externalId, confirmed.askedAt, reading.signal)
+    return record === null ? null : normalizers[name](record, confirmed.askedAt)
   } catch (error) {
-    if (!(error instanceof ProviderError) || (error.kind !== 'forbidden' && error.kind !== 'not_in_plan')) throw error
+    const refused = error instanceof ProviderError && (error.kind === 'forbidden' || error.kind === 'not_in_plan')
+    if (!refused && !(error instanceof ProviderRecordError)) throw error
+    const why = refused ? 'the platform does not say whether it is gone' : 'it is there'
     confirmed.unsure.push({
       resource: name,
       externalId,
       outcome: 'ambiguous',
-      reason: `not in the list any more, but the platform does not say whether it is gone: ${error.message}`
+      reason: `not in the list any more, but ${why}: ${(error as Error).message}`
     })
     return undefined
   }

@@ -1,11 +1,12 @@
 import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
-import type { AlertRecord, DeviceRecord, RmmProvider } from '../../providers/define.ts'
+import type { AlertRecord, DeviceRecord } from '../../providers/define.ts'
 import type { DeviceSyncResult, NewEvent } from '../../types.ts'
 import { applyChanges, noChanges } from './changes.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { normalizeAlert, normalizeDevice } from '../model/index.ts'
+import { readOne } from './read-one.ts'
 import {
   closeAlerts,
   type ConnectionRow,
@@ -62,13 +63,14 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
         changes.devices = removed.filter(({ device }) => device.clientRef !== null)
         outcome = removed.length > 0 ? 'removed' : null
       } else {
-        const merged = await mergeDevices(trx, t, context, [normalizeDevice(record, observedAt)], {
+        const normal = normalizeDevice(record, observedAt)
+        const merged = await mergeDevices(trx, t, context, [normal], {
           touch: true,
           forHost: core.onChanges !== undefined
         })
         changes.deviceEvents = merged.events
         changes.devices = merged.changes
-        outcome = merged.outcomes.get(record.externalId) ?? 'unchanged'
+        outcome = merged.outcomes.get(normal.externalId) ?? 'unchanged'
       }
       await applyChanges(core, trx, context, changes)
       return outcome
@@ -77,7 +79,6 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
 
   async function read(
     row: ConnectionRow,
-    provider: RmmProvider,
     externalId: string
   ): Promise<{ record: DeviceRecord | null; observedAt: Date }> {
     return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
@@ -85,7 +86,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
         const open = await clients.open(row, signal)
         try {
           const observedAt = core.now()
-          return { record: await provider.resources.devices!.fetchOne!(open.client, externalId, signal), observedAt }
+          return { record: await readOne(open, 'devices', externalId, observedAt, signal), observedAt }
         } finally {
           await open.close()
         }
@@ -103,9 +104,10 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
         throw new NotSupportedError(
           `${provider?.name ?? row.provider} cannot read a single device; start a sync instead`
         )
-      const { record, observedAt } = await read(row, provider, externalId)
+      const { record, observedAt } = await read(row, externalId)
       const outcome = await applyDevice(row, externalId, record, observedAt)
-      const device = await deviceByExternalId(database, row.tenant_id, row.id, record?.externalId ?? externalId)
+      const stored = record === null ? externalId : String(record.externalId)
+      const device = await deviceByExternalId(database, row.tenant_id, row.id, stored)
       if (device === null) throw new NotFoundError('Device')
       return { outcome: outcome ?? 'removed', device }
     },
@@ -117,8 +119,9 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
         if (record === null) {
           changes.alerts = await closeAlerts(trx, t, context, [externalId], observedAt)
         } else {
-          changes.alerts = await mergeAlerts(trx, t, context, [normalizeAlert(record, observedAt)])
-          await touchAlerts(trx, t, context, [record.externalId], observedAt)
+          const alert = normalizeAlert(record, observedAt)
+          changes.alerts = await mergeAlerts(trx, t, context, [alert])
+          await touchAlerts(trx, t, context, [alert.externalId], observedAt)
         }
         await applyChanges(core, trx, context, changes, more)
       })

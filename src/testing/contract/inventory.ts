@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { DeviceRecord } from '../../providers/define.ts'
+import { type DeviceRecord, isRecordId, type KnownRevisions } from '../../providers/define.ts'
 import { read, type Session, type Subject } from './session.ts'
 
 /** What counts as the device itself: heartbeat values move by themselves, the inventory is looked at on its own. */
@@ -42,7 +42,7 @@ function checkKnown(record: DeviceRecord, before: DeviceRecord, mark: string | u
  */
 export async function knownInventory(subject: Subject, session: Session): Promise<void> {
   const { signal } = session
-  const recordsOf = async (known?: (ids: string[]) => Promise<Map<string, string>>) =>
+  const recordsOf = async (known?: KnownRevisions) =>
     (
       await read(subject, 'devices', await session.open(), { signal, ...(known === undefined ? {} : { known }) })
     ).flatMap(page => page.records as DeviceRecord[])
@@ -51,19 +51,20 @@ export async function knownInventory(subject: Subject, session: Session): Promis
     assert(inventory?.facts !== null, `nothing is known of ${externalId}: its inventory must be read`)
   const marks = new Map<string, string>()
   for (const [n, { externalId, inventory }] of whole.entries())
-    if (inventory && n % 3 !== 1) marks.set(externalId, n % 3 === 0 ? inventory.revision : `not ${inventory.revision}`)
+    if (inventory && n % 3 !== 1)
+      marks.set(String(externalId), n % 3 === 0 ? inventory.revision : `not ${inventory.revision}`)
   const again = await recordsOf(async ids => {
-    assert(
-      ids.every(id => typeof id === 'string'),
-      "'known' must be asked with external ids"
-    )
-    return new Map(ids.flatMap(id => (marks.has(id) ? [[id, marks.get(id)!]] : [])))
+    assert(ids.every(isRecordId), "'known' must be asked with external ids")
+    return new Map(ids.flatMap(id => (marks.has(String(id)) ? [[String(id), marks.get(String(id))!]] : [])))
   })
-  const before = new Map(whole.map(record => [record.externalId, record]))
+  const before = new Map(whole.map(record => [String(record.externalId), record]))
   assert.deepEqual(
-    new Set(again.map(record => record.externalId)),
+    new Set(again.map(record => String(record.externalId))),
     new Set(before.keys()),
     'a read that is told what is known must give the same devices'
   )
-  for (const record of again) checkKnown(record, before.get(record.externalId)!, marks.get(record.externalId))
+  for (const record of again) {
+    const id = String(record.externalId)
+    checkKnown(record, before.get(id)!, marks.get(id))
+  }
 }

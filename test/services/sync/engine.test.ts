@@ -182,7 +182,7 @@ t.test('unchanged rows are not rewritten, heartbeats are kept fresh beside them'
   )
 })
 
-t.test('null never erases, and a sparse record keeps what is known', async t => {
+t.test('what cannot end is never erased, and a sparse record keeps what is known', async t => {
   const h = await scriptedHost(t)
   const full = {
     hostname: 'HOST',
@@ -190,7 +190,7 @@ t.test('null never erases, and a sparse record keeps what is known', async t => 
     assetType: 'server' as const,
     ramBytes: 68_719_476_736,
     cpuCores: 8,
-    macAddresses: ['aa'],
+    macAddresses: ['00:1B:21:0A:0B:0C'],
     tags: ['vip'],
     maintenanceMode: true,
     volumes: [{ name: 'C:', totalBytes: 1_099_511_627_776, freeBytes: 7 }],
@@ -212,7 +212,7 @@ t.test('null never erases, and a sparse record keeps what is known', async t => 
       volumes: null,
       antivirus: null,
       online: null,
-      tags: null,
+      macAddresses: [],
       details: null,
       ramBytes: null
     }
@@ -365,7 +365,7 @@ t.test('one bad record becomes one item, the rest of its page lands', async t =>
   const h = await scriptedHost(t)
   h.script.organizations = list(page([group('g1'), { externalId: '', name: 'x' }]))
   h.script.devices = list(
-    page([device('a'), device('bad\0id'), { externalId: 7 } as never, null as never, device('b')], {
+    page([device('a'), device('bad\0id'), { externalId: 7.5 } as never, null as never, device('b')], {
       rejected: [
         { externalId: 'c', reason: 'has no shape' },
         { externalId: 'n\0ul', reason: 'half \ud800 a pair and \0' }

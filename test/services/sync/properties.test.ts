@@ -150,7 +150,7 @@ function sparing(pages: ReturnType<typeof cut<DeviceRecord>>): Pages<DeviceRecor
       yield {
         ...next,
         records: next.records.map(record =>
-          revisions.get(record.externalId) === record.inventory!.revision
+          revisions.get(String(record.externalId)) === record.inventory!.revision
             ? { ...record, inventory: { ...record.inventory!, facts: null } }
             : record
         )

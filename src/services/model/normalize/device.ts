@@ -1,32 +1,8 @@
-import type { DeviceFacts, DeviceInventory, DeviceRecord } from '../../../providers/define.ts'
-import { hashText, id, maxInt, maxNameLength, moment, optionalId, text, texts, time, whole } from './field-values.ts'
+import type { DeviceFacts, DeviceInventory, DeviceRecord, Note } from '../../../providers/define.ts'
+import { fieldEnd, fieldOf, joinFields } from '../row-text.ts'
 import { stableJson } from '../stable-json.ts'
-import { fieldOf, joinFields } from '../row-text.ts'
-
-export interface NormalFacts {
-  assetType: 'workstation' | 'server' | null
-  hostname: string | null
-  serialNumber: string | null
-  manufacturer: string | null
-  model: string | null
-  osType: string | null
-  osVersion: string | null
-  lastRebootAt: string | null
-  currentUser: string | null
-  lanIp: string | null
-  wanIp: string | null
-  macAddresses: string[] | null
-  cpuModel: string | null
-  cpuCores: number | null
-  ramBytes: number | null
-  volumes: Array<{ name: string; totalBytes: number | null }> | null
-  antivirus: { provider: string | null; status: string | null } | null
-  location: string | null
-  tags: string[] | null
-  maintenanceMode: boolean | null
-  /** JSON. */
-  details: string | null
-}
+import { factsOf, type NormalFacts } from './facts.ts'
+import { hashText, id, ignored, maxNameLength, pastMoment, reference, text, truth, whole } from './field-values.ts'
 
 /** What of a record was, or would have been, read with requests of its own. */
 export interface NormalInventory {
@@ -62,18 +38,21 @@ export interface NormalDevice {
 
 const longestMark = 200
 
-/** Throws with the reason where the record cannot be used. */
-export function normalizeDevice(record: DeviceRecord, observedAt: Date): NormalDevice {
+/**
+ * Throws with the reason where the record cannot be used.
+ * @param note hears of fields of another type than ours; they count as not told
+ */
+export function normalizeDevice(record: DeviceRecord, observedAt: Date, note: Note = ignored): NormalDevice {
   const externalId = id(record.externalId, 'the device id')
-  const organizationExternalId = optionalId(record.organizationExternalId, 'the organization id')
-  const organizationTold = record.organizationExternalId !== undefined
+  const organization = reference(record.organizationExternalId, 'organizationExternalId', note)
+  const organizationExternalId = organization ?? null
   const displayName =
-    text(record.displayName, maxNameLength) ??
+    text(record.displayName, maxNameLength, 'displayName', note) ??
     text(record.hostname, maxNameLength) ??
     externalId.slice(0, maxNameLength).toWellFormed()
-  const { volumes, freeBytes } = volumesOf(record)
-  const facts = factsOf(record, volumes)
-  const row = deviceRow(organizationExternalId, displayName, facts)
+  const { facts, freeBytes } = factsOf(record, observedAt, note)
+  const body = rowBody(organizationExternalId, displayName, facts)
+  const organizationTold = organization !== undefined
   const own: NormalDevice = {
     externalId,
     observedAt,
@@ -83,25 +62,28 @@ export function normalizeDevice(record: DeviceRecord, observedAt: Date): NormalD
     facts,
     detailsPartial: false,
     inventory: null,
-    hash: hashText(organizationTold ? row : `?${row}`),
-    row,
-    status: statusOf(record, freeBytes)
+    hash: hashText(organizationTold ? body : `?${body}`),
+    row: rowOf(body, facts),
+    status: statusOf(record, freeBytes, observedAt, note)
   }
-  return record.inventory ? withInventory(record, own, record.inventory) : own
+  return record.inventory ? withInventory(record, own, record.inventory, note) : own
 }
 
 /** Adds what was read of the inventory to the record's own facts; one of both is the inventory's. */
-function withInventory(record: DeviceRecord, own: NormalDevice, { revision, facts }: DeviceInventory): NormalDevice {
+function withInventory(
+  record: DeviceRecord,
+  own: NormalDevice,
+  { revision, facts: told }: DeviceInventory,
+  note: Note
+): NormalDevice {
   const mark = id(revision, 'the inventory revision')
-  if (!facts) return { ...own, detailsPartial: true, inventory: { revision: mark, facts: null, freeBytes: null } }
-  const { volumes, freeBytes } = volumesOf(facts)
-  const read = factsOf(facts, volumes)
-  const told = Object.fromEntries(Object.entries(read).filter(([, value]) => value !== null))
+  if (!told) return { ...own, detailsPartial: true, inventory: { revision: mark, facts: null, freeBytes: null } }
+  const { facts: read, freeBytes } = factsOf(told, own.observedAt, note)
   const both = own.facts.details !== null && read.details !== null
   const all: NormalFacts = {
     ...own.facts,
-    ...told,
-    details: both ? stableJson({ ...record.details, ...facts.details }) : (read.details ?? own.facts.details)
+    ...Object.fromEntries(Object.entries(read).filter(([, value]) => value !== null)),
+    details: both ? stableJson({ ...record.details, ...told.details }) : (read.details ?? own.facts.details)
   }
   return {
     ...own,
@@ -109,7 +91,7 @@ function withInventory(record: DeviceRecord, own: NormalDevice, { revision, fact
     row: deviceRow(own.organizationExternalId, own.displayName, all),
     detailsPartial: !both,
     inventory: { revision: mark, facts: read, freeBytes },
-    hash: `${own.hash}.${hashText(deviceRow(null, '', read))}`,
+    hash: `${own.hash}.${hashText(rowBody(null, '', read))}`,
     // Free space that came with the inventory is written with its revision; a read that leaves it out must not look
     // like another heartbeat.
     status: { ...own.status, freeBytes: freeBytes ?? own.status.freeBytes }
@@ -117,10 +99,19 @@ function withInventory(record: DeviceRecord, own: NormalDevice, { revision, fact
 }
 
 /**
- * A device as it travels to the database: what is hashed and what is written are one text. The order is that of the
- * store's `deviceColumns`; spelled out, as a loop over them takes five times as long.
+ * A device as it travels to the database. The order is that of the store's `deviceColumns`; spelled out, as a loop
+ * over them takes five times as long.
  */
 export function deviceRow(organizationExternalId: string | null, displayName: string, facts: NormalFacts): string {
+  return rowOf(rowBody(organizationExternalId, displayName, facts), facts)
+}
+
+/** The time of the last boot is no part of what is hashed: it wanders, and is compared by itself. */
+function rowOf(body: string, { lastRebootAt }: NormalFacts): string {
+  return body + fieldEnd + fieldOf(lastRebootAt)
+}
+
+function rowBody(organizationExternalId: string | null, displayName: string, facts: NormalFacts): string {
   return joinFields([
     fieldOf(organizationExternalId),
     displayName,
@@ -131,7 +122,6 @@ export function deviceRow(organizationExternalId: string | null, displayName: st
     fieldOf(facts.model),
     fieldOf(facts.osType),
     fieldOf(facts.osVersion),
-    fieldOf(facts.lastRebootAt),
     fieldOf(facts.currentUser),
     fieldOf(facts.lanIp),
     fieldOf(facts.wanIp),
@@ -148,59 +138,26 @@ export function deviceRow(organizationExternalId: string | null, displayName: st
   ])
 }
 
-function factsOf(facts: DeviceFacts, volumes: NormalFacts['volumes']): NormalFacts {
-  return {
-    assetType: facts.assetType === 'server' || facts.assetType === 'workstation' ? facts.assetType : null,
-    hostname: text(facts.hostname, maxNameLength),
-    serialNumber: text(facts.serialNumber, maxNameLength),
-    manufacturer: text(facts.manufacturer, maxNameLength),
-    model: text(facts.model, maxNameLength),
-    osType: text(facts.osType, maxNameLength),
-    osVersion: text(facts.osVersion, maxNameLength),
-    lastRebootAt: time(facts.lastRebootAt),
-    currentUser: text(facts.currentUser, maxNameLength),
-    lanIp: text(facts.lanIp, maxNameLength),
-    wanIp: text(facts.wanIp, maxNameLength),
-    macAddresses: texts(facts.macAddresses),
-    cpuModel: text(facts.cpuModel, maxNameLength),
-    cpuCores: whole(facts.cpuCores, maxInt),
-    ramBytes: whole(facts.ramBytes),
-    volumes,
-    antivirus: facts.antivirus
-      ? { provider: text(facts.antivirus.provider, maxNameLength), status: text(facts.antivirus.status, maxNameLength) }
-      : null,
-    location: text(facts.location, maxNameLength),
-    tags: texts(facts.tags),
-    maintenanceMode: typeof facts.maintenanceMode === 'boolean' ? facts.maintenanceMode : null,
-    details:
-      facts.details && typeof facts.details === 'object' && !Array.isArray(facts.details)
-        ? stableJson(facts.details)
-        : null
-  }
-}
-
-function volumesOf({ volumes }: DeviceFacts) {
-  if (!Array.isArray(volumes)) return { volumes: null, freeBytes: null }
-  const usable = volumes.filter(volume => volume !== null && typeof volume === 'object')
-  return {
-    volumes: usable.map(volume => ({
-      name: text(volume.name, maxNameLength) ?? '',
-      totalBytes: whole(volume.totalBytes)
-    })),
-    freeBytes: usable.map(volume => whole(volume.freeBytes))
-  }
-}
-
-function statusOf(record: DeviceRecord, freeBytes: Array<number | null> | null): NormalDevice['status'] {
-  const online = typeof record.online === 'boolean' ? record.online : null
-  const lastSeenAt = moment(record.lastSeenAt)
+function statusOf(
+  record: DeviceRecord,
+  freeBytes: Array<number | null> | null,
+  observedAt: Date,
+  note: Note
+): NormalDevice['status'] {
+  const online = truth(record.online, 'online', note)
+  const lastSeenAt = pastMoment(record.lastSeenAt, observedAt, 'lastSeenAt', note)
   // Uptime grows by itself: it must not make every heartbeat look new. Mostly too short to be worth hashing.
   const mark = `${online ?? ''} ${lastSeenAt?.getTime() ?? ''} ${freeBytes?.join() ?? '-'}`
   return {
     online,
     lastSeenAt,
-    uptimeSeconds: whole(record.uptimeSeconds),
+    uptimeSeconds: isFuture(record.lastRebootAt, observedAt)
+      ? null
+      : whole(record.uptimeSeconds, undefined, 'uptimeSeconds', note),
     freeBytes,
     hash: mark.length > longestMark ? hashText(mark) : mark
   }
 }
+
+const isFuture = (bootedAt: DeviceFacts['lastRebootAt'], now: Date): boolean =>
+  bootedAt instanceof Date && bootedAt.getTime() > now.getTime()

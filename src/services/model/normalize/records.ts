@@ -1,18 +1,29 @@
-import type { AlertRecord, OrganizationRecord, RejectedRecord, UpdateRecord } from '../../../providers/define.ts'
+import {
+  type AlertRecord,
+  isRecordId,
+  type Misread,
+  misreadings,
+  type Note,
+  type OrganizationRecord,
+  type UpdateRecord
+} from '../../../providers/define.ts'
 import type { AlertSeverity } from '../../../types.ts'
+import { stableJson } from '../stable-json.ts'
 import {
   clean,
   hashText,
   id,
+  ignored,
+  isObject,
   maxIdLength,
   maxInt,
   maxNameLength,
-  optionalId,
+  moment,
+  pastMoment,
+  reference,
   text,
-  time,
   whole
 } from './field-values.ts'
-import { stableJson } from '../stable-json.ts'
 
 /**
  * The last gate before the database: provider records in, values that PostgreSQL takes out.
@@ -28,6 +39,8 @@ interface Observed {
 export interface NormalOrganization extends Observed {
   name: string
   parentExternalId: string | null
+  /** False where the platform did not say what it is below of. */
+  parentTold: boolean
   deviceCount: number | null
   descendantDeviceCount: number | null
 }
@@ -49,43 +62,57 @@ export interface NormalUpdate {
   deviceExternalId: string
 }
 
-export function normalizeOrganization(record: OrganizationRecord, observedAt: Date): NormalOrganization {
+export function normalizeOrganization(
+  record: OrganizationRecord,
+  observedAt: Date,
+  note: Note = ignored
+): NormalOrganization {
   const externalId = id(record.externalId, 'the organization id')
-  const parent = optionalId(record.parentExternalId, 'the parent id')
-  const name = text(record.name, maxNameLength) ?? externalId
-  const deviceCount = whole(record.deviceCount, maxInt)
-  const descendantDeviceCount = whole(record.descendantDeviceCount, maxInt)
+  const parent = reference(record.parentExternalId, 'parentExternalId', note)
+  const name = text(record.name, maxNameLength, 'name', note) ?? externalId.slice(0, maxNameLength).toWellFormed()
+  const deviceCount = whole(record.deviceCount, maxInt, 'deviceCount', note)
+  const descendantDeviceCount = whole(record.descendantDeviceCount, maxInt, 'descendantDeviceCount', note)
   return {
     externalId,
     observedAt,
     name,
-    parentExternalId: parent,
+    parentExternalId: parent ?? null,
+    parentTold: parent !== undefined,
     deviceCount,
     descendantDeviceCount,
-    hash: hashText(JSON.stringify([name, parent, deviceCount, descendantDeviceCount]))
+    hash: hashText(JSON.stringify([name, parent === undefined ? '?' : [parent], deviceCount, descendantDeviceCount]))
   }
 }
 
 const severities: readonly string[] = ['critical', 'major', 'moderate', 'minor']
 
-export function normalizeAlert(record: AlertRecord, observedAt: Date): NormalAlert {
+function severityOf(value: unknown, note: Note): AlertSeverity {
+  if (severities.includes(value as string)) return value as AlertSeverity
+  note('severity', value)
+  return 'moderate'
+}
+
+export function normalizeAlert(record: AlertRecord, observedAt: Date, note: Note = ignored): NormalAlert {
   const externalId = id(record.externalId, 'the alert id')
   if (record.status !== 'active' && record.status !== 'resolved')
     throw new Error(`the alert status '${String(record.status)}' is neither active nor resolved`)
+  const started = pastMoment(record.startedAt, observedAt, 'startedAt', note)
+  const resolved = pastMoment(record.resolvedAt, observedAt, 'resolvedAt', note)
   const alert = {
-    deviceExternalId: optionalId(record.deviceExternalId, 'the device id'),
-    name: text(record.name, maxNameLength) ?? 'Alert',
-    description: text(record.description, 20_000),
-    severity: severities.includes(record.severity) ? record.severity : ('moderate' as const),
-    providerSeverity: text(record.providerSeverity, maxNameLength),
+    deviceExternalId: reference(record.deviceExternalId, 'deviceExternalId', note) ?? null,
+    name: text(record.name, maxNameLength, 'name', note) ?? 'Alert',
+    description: text(record.description, 20_000, 'description', note),
+    severity: severityOf(record.severity, note),
+    providerSeverity: text(record.providerSeverity, maxNameLength, 'providerSeverity', note),
     status: record.status,
-    startedAt: time(record.startedAt) ?? observedAt.toISOString(),
-    resolvedAt: record.status === 'resolved' ? (time(record.resolvedAt) ?? observedAt.toISOString()) : null,
+    startedAt: (started ?? observedAt).toISOString(),
+    resolvedAt: record.status === 'resolved' ? (resolved ?? observedAt).toISOString() : null,
     // Kept among the details: a mark on few rows, and it goes when the platform's own record takes the row over.
-    details: { ...record.details, ...(record.derived ? { derived: true } : {}) }
+    details: { ...(isObject(record.details) ? record.details : {}), ...(record.derived ? { derived: true } : {}) }
   }
-  // Where the platform gave no time, ours must not make the alert look changed at every read.
-  const told = { ...alert, startedAt: time(record.startedAt), resolvedAt: time(record.resolvedAt) }
+  // Where the platform gave no time, or one that is still to come, ours must not make the alert look changed at every
+  // read.
+  const told = { ...alert, startedAt: moment(record.startedAt), resolvedAt: moment(record.resolvedAt) }
   return { externalId, observedAt, ...alert, hash: hashText(stableJson(Object.values(told))) }
 }
 
@@ -96,6 +123,21 @@ export function normalizeUpdate(record: UpdateRecord): NormalUpdate {
   }
 }
 
+export interface Normalized<N> {
+  records: N[]
+  /** Null ids: of these nobody knows which record they were. */
+  rejected: Array<{ externalId: string | null; reason: string }>
+  misread: Misread[]
+}
+
+/**
+ * What a record calls itself, for the items of a run: also where it cannot be stored so. Null where it tells no id at
+ * all.
+ */
+export function shownId(value: unknown): string | null {
+  return isRecordId(value) ? clean(String(value)).slice(0, maxIdLength) || null : null
+}
+
 /**
  * Normalises one page and keeps the newest of records that share an id (a platform may show one twice while it pages).
  * What cannot be used is returned as rejected with its reason.
@@ -103,21 +145,22 @@ export function normalizeUpdate(record: UpdateRecord): NormalUpdate {
 export function normalizeAll<R, N extends { externalId: string }>(
   records: readonly R[],
   observedAt: Date,
-  normalize: (record: R, observedAt: Date) => N
-): { records: N[]; rejected: RejectedRecord[] } {
+  normalize: (record: R, observedAt: Date, note: Note) => N
+): Normalized<N> {
   const byId = new Map<string, N>()
-  const rejected: RejectedRecord[] = []
+  const rejected: Normalized<N>['rejected'] = []
+  const misread = misreadings()
+  let current: unknown
+  const told = () => shownId((current as { externalId?: unknown } | null)?.externalId)
+  const note: Note = (field, value) => misread.of(told())(field, value)
   for (const record of records) {
+    current = record
     try {
-      const normal = normalize(record, observedAt)
+      const normal = normalize(record, observedAt, note)
       byId.set(normal.externalId, normal)
     } catch (error) {
-      const externalId = (record as { externalId?: unknown } | null)?.externalId
-      rejected.push({
-        externalId: typeof externalId === 'string' ? clean(externalId).slice(0, maxIdLength) : null,
-        reason: (error as Error).message
-      })
+      rejected.push({ externalId: told(), reason: (error as Error).message })
     }
   }
-  return { records: [...byId.values()], rejected }
+  return { records: [...byId.values()], rejected, misread: misread.list() }
 }

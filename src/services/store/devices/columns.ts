@@ -12,7 +12,6 @@ export const deviceColumns = [
   ['model', 'model', 'text'],
   ['osType', 'os_type', 'text'],
   ['osVersion', 'os_version', 'text'],
-  ['lastRebootAt', 'last_reboot_at', 'timestamptz'],
   ['currentUser', 'current_user_name', 'text'],
   ['lanIp', 'lan_ip', 'text'],
   ['wanIp', 'wan_ip', 'text'],
@@ -25,7 +24,8 @@ export const deviceColumns = [
   ['location', 'location', 'text'],
   ['tags', 'tags', 'jsonb'],
   ['maintenanceMode', 'maintenance_mode', 'boolean'],
-  ['details', 'details', 'jsonb']
+  ['details', 'details', 'jsonb'],
+  ['lastRebootAt', 'last_reboot_at', 'timestamptz']
 ] as const
 
 /** What a column that must not be null starts with when the platform did not tell. */

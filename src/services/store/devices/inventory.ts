@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import { clean, deviceRow, type NormalDevice } from '../../model/index.ts'
+import type { RecordId } from '../../../providers/define.ts'
+import { deviceRow, idText, type NormalDevice } from '../../model/index.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { textArray } from '../row-set.ts'
 import { iso } from '../values.ts'
@@ -32,6 +33,7 @@ export interface InventoryRow {
   id: string | null
   display_name: string | null
   hash: string | null
+  rebooted: boolean | null
   observed_at: Date | string | null
   inventory_observed_at: Date | string | null
   removed: boolean
@@ -69,7 +71,14 @@ export function lateInventory(record: NormalDevice, row: InventoryRow): LateInve
     hash: `${own}.${read}`,
     row: deviceRow(null, displayName, facts)
   }
-  return { id, revision, freeBytes, observedAt: record.observedAt, differs: stored !== read, record: late }
+  return {
+    id,
+    revision,
+    freeBytes,
+    observedAt: record.observedAt,
+    differs: stored !== read || (row.rebooted === true && facts.lastRebootAt !== null),
+    record: late
+  }
 }
 
 /** Marks and free space of inventory that came late; the rest of the heartbeat is newer. */
@@ -91,10 +100,10 @@ export async function writeLateInventory(
 export async function knownRevisions(
   { db, t }: Database,
   connectionId: string,
-  externalIds: string[]
+  externalIds: RecordId[]
 ): Promise<Map<string, string>> {
   // Whatever a platform uses for ids: what cannot be stored is not there.
-  const ids = externalIds.filter(id => typeof id === 'string' && clean(id) === id)
+  const ids = externalIds.map(idText).filter(id => id !== null)
   const { rows } = await sql<{ external_id: string; inventory_revision: string }>`
     select d.external_id, s.inventory_revision from ${t.device} d join ${t.device_status} s on s.device_id = d.id
     where d.connection_id = ${connectionId} and d.external_id = any(${textArray(ids)}) and d.removed_at is null and s.inventory_revision is not null`.execute(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
-import { assign, type Assigned, type NormalDevice } from '../../model/index.ts'
+import { assign, type Assigned, none, type NormalDevice } from '../../model/index.ts'
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
 import { type LateInventory, lateInventory, writeLateInventory } from './inventory.ts'
@@ -73,10 +73,14 @@ export async function mergeDevices(
   const fresh = writes.filter(write => write.row.id === null)
   const known = writes.filter(write => write.row.id !== null)
   if (fresh.length > 0) await insertDevices(trx, t, context, fresh)
-  const written = known.length > 0 ? await updateDevices(trx, t, context.connectionId, known) : new Set<string>()
+  const written =
+    known.length > 0 ? await updateDevices(trx, t, context.connectionId, known) : new Map<string, boolean>()
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
   if (lates.length > 0) await writeLateInventory(trx, t, context.connectionId, lates)
-  const told = writes.filter(({ id, row }) => row.id === null || written.has(id))
+  // What only lost a field that is not told any more is the device it was.
+  for (const { id, record, to } of known)
+    if (written.get(id) === false && !isUnmapped(to)) merge.outcomes.set(record.externalId, 'unchanged')
+  const told = writes.filter(({ id, row }) => row.id === null || written.get(id) === true)
   for (const write of told)
     merge.events.push({ change: appeared(write) ? 'created' : 'updated', device: toEventDevice(write) })
   if (forHost) merge.changes = await toChanges(trx, t, context, told.filter(concernsHost))
@@ -155,6 +159,7 @@ function freshRow(context: MergeContext, { id, record, to }: Write): DeviceRow {
     displayName: record.displayName,
     ...record.facts
   }
-  for (const [field, column] of deviceColumns) row[column] = fields[field] ?? initialValues[column] ?? null
+  for (const [field, column] of deviceColumns)
+    row[column] = (fields[field] === none ? null : fields[field]) ?? initialValues[column] ?? null
   return row as DeviceRow
 }

@@ -40,12 +40,12 @@ function used(totalBytes: number | null, freeBytes: number | null): number | nul
   return Math.round(Math.min(Math.max(1 - freeBytes / totalBytes, 0), 1) * 10_000) / 10_000
 }
 
-/** Counted from the last reboot where that is known: it goes on between two reads. */
+/** Counted from the last reboot where that is known: it goes on between two reads. Null where that is to come. */
 function uptimeOf(row: DeviceRow): number | null {
   const rebooted = isoOrNull(row['last_reboot_at'])
-  return rebooted === null
-    ? numberOrNull(row['uptime_seconds'])
-    : Math.max(0, Math.round((Date.now() - Date.parse(rebooted)) / 1000))
+  if (rebooted === null) return numberOrNull(row['uptime_seconds'])
+  const seconds = Math.round((Date.now() - Date.parse(rebooted)) / 1000)
+  return seconds < 0 ? null : seconds
 }
 
 export function toDevice(row: DeviceRow): Device {

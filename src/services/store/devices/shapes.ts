@@ -25,6 +25,7 @@ export interface ComparedRow {
   observed_at: Date | string | null
   inventory_observed_at: Date | string | null
   same: boolean | null
+  rebooted: boolean | null
   same_status: boolean | null
   same_revision: boolean
   stale: boolean | null

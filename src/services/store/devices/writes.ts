@@ -15,8 +15,17 @@ const compared: RowColumns = [
   ['hash', 'text'],
   ['status_hash', 'text'],
   ['observed_at', 'timestamptz'],
-  ['revision', 'text']
+  ['revision', 'text'],
+  ['booted', 'timestamptz']
 ]
+
+/**
+ * Whether the time of the last boot is another one. Windows counts it back from ticks, and it wanders by seconds:
+ * measured against what is stored, so that what wanders for long becomes true all the same.
+ */
+const bootMoved = (told: string, stored: string): string =>
+  `(${told} is not null and (${stored} is null or ${told} not between ${stored} - interval '120 s' and ${stored} + interval '120 s'))`
+const rebooted = sql.raw(bootMoved('x.booted', 'd.last_reboot_at'))
 
 /**
  * One row for every record that is new, differs or has no client; what is stored and seen the same way does not come
@@ -42,7 +51,8 @@ export async function compareDevices(
         record.hash,
         record.status.hash,
         fieldOf(record.observedAt),
-        fieldOf(revisionOf(record))
+        fieldOf(revisionOf(record)),
+        fieldOf(record.facts.lastRebootAt)
       ])
     )
   )
@@ -53,7 +63,7 @@ export async function compareDevices(
     )
     select x.external_id, d.id, d.display_name, d.hash, d.observed_at, s.inventory_observed_at,
       -- A record whose inventory was not read again has only the first part of a stored hash.
-      starts_with(d.hash, x.hash) as same, s.hash is not distinct from x.status_hash as same_status,
+      starts_with(d.hash, x.hash) and not ${rebooted} as same, ${rebooted} as rebooted, s.hash is not distinct from x.status_hash as same_status,
       (x.revision is null or s.inventory_revision is not distinct from x.revision) as same_revision,
       greatest(d.observed_at, s.observed_at, later.observed_at) > x.observed_at as stale,
       d.removed_at is not null as removed, d.client_ref, d.assignment, d.asset_ref,
@@ -65,7 +75,7 @@ export async function compareDevices(
     left join lateral (select o.assignment, o.effective_client_ref from ${t.organization} o where o.connection_id = ${connectionId} and o.removed_at is null
       and o.external_id = case when x.told then x.organization else d.organization_external_id end limit 1) o on true
     left join later on later.seen_id = x.external_id
-    where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or s.hash is distinct from x.status_hash or d.removed_at is not null
+    where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or ${rebooted} or s.hash is distinct from x.status_hash or d.removed_at is not null
       or s.inventory_revision is distinct from coalesce(x.revision, s.inventory_revision)
       or d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(
@@ -123,12 +133,15 @@ function writtenFields({ id, record, row, to }: Write): string {
 
 const literal = (value: unknown): string => `'${typeof value === 'string' ? value : JSON.stringify(value)}'`
 const insertColumns = sql.raw(deviceColumns.map(([, column]) => column).join(', '))
+/** A text that is `none` says that there is none. */
+const stored = (column: string, type: string, value: string): string =>
+  initialValues[column] !== undefined
+    ? `coalesce(${value}, ${literal(initialValues[column])})`
+    : type === 'text'
+      ? `nullif(${value}, '')`
+      : value
 const insertValues = sql.raw(
-  deviceColumns
-    .map(([field, column]) =>
-      initialValues[column] === undefined ? `x."${field}"` : `coalesce(x."${field}", ${literal(initialValues[column])})`
-    )
-    .join(', ')
+  deviceColumns.map(([field, column, type]) => stored(column, type, `x."${field}"`)).join(', ')
 )
 const freshColumns: RowColumns = [...written, ['externalId', 'text'], ...statusColumns, ...deviceFields]
 
@@ -146,18 +159,24 @@ export async function insertDevices(trx: Db, t: Tables, context: MergeContext, w
     ) ${insertStatus(t, context, sql`x`)}`.execute(trx)
 }
 
-/** A null means "not told" and never erases; only where a device belongs can be told to be nowhere. */
-const updates = sql.raw(
-  deviceColumns
-    .map(([field, column]) =>
-      column === 'organization_external_id'
-        ? 'organization_external_id = case when x."organizationTold" then x."organizationExternalId" else d.organization_external_id end'
-        : column === 'details'
-          ? `details = case when x."detailsPartial" then d.details || coalesce(x.details, '{}') else coalesce(x.details, d.details) end`
-          : `${column} = coalesce(x."${field}", d.${column})`
-    )
-    .join(', ')
+/** What becomes of a column of the row `o`: a null was not told, and what is stored stays. */
+function merged(field: string, column: string, type: string): string {
+  if (column === 'organization_external_id')
+    return 'case when x."organizationTold" then x."organizationExternalId" else o.organization_external_id end'
+  if (column === 'details')
+    return `case when x."detailsPartial" then o.details || coalesce(x.details, '{}') else coalesce(x.details, o.details) end`
+  if (column === 'last_reboot_at')
+    return `case when ${bootMoved('x."lastRebootAt"', 'o.last_reboot_at')} then x."lastRebootAt" else o.last_reboot_at end`
+  return stored(column, type, `coalesce(x."${field}", o.${column})`)
+}
+
+const columnNames = deviceColumns.map(([, column]) => column)
+const of = (table: string): string => columnNames.map(column => `${table}.${column}`).join(', ')
+const mergedRow = sql.raw(
+  deviceColumns.map(([field, column, type]) => `${merged(field, column, type)} as ${column}`).join(', ')
 )
+const updates = sql.raw(columnNames.map(column => `${column} = w.${column}`).join(', '))
+const differs = sql.raw(`(${of('n')}) is distinct from (${of('o')})`)
 const updatedColumns: RowColumns = [
   ...written,
   ['organizationTold', 'boolean'],
@@ -165,8 +184,16 @@ const updatedColumns: RowColumns = [
   ...deviceFields
 ]
 
-/** Returns the ids of those that were written: not what has become newer meanwhile. */
-export async function updateDevices(trx: Db, t: Tables, connectionId: string, writes: Write[]): Promise<Set<string>> {
+/**
+ * Returns the ids of those that were written, not what has become newer meanwhile, and whether that made them others: a
+ * field that is not told any more changes the hash and nothing else.
+ */
+export async function updateDevices(
+  trx: Db,
+  t: Tables,
+  connectionId: string,
+  writes: Write[]
+): Promise<Map<string, boolean>> {
   const rows = joinRows(
     writes.map(write =>
       joinFields([
@@ -177,14 +204,16 @@ export async function updateDevices(trx: Db, t: Tables, connectionId: string, wr
       ])
     )
   )
-  const updated = await sql<{ id: string }>`
-    update ${t.device} d set ${updates}, client_ref = x."clientRef", assignment = x.assignment, hash = x.hash, observed_at = x."observedAt",
-      removed_at = null, updated_at = now()
-    from ${rowSet(rows, updatedColumns)}
-    where d.id = x.id and d.connection_id = ${connectionId} and d.observed_at <= x."observedAt" returning d.id`.execute(
+  const updated = await sql<{ id: string; changed: boolean }>`
+    update ${t.device} d set ${updates}, client_ref = w."clientRef", assignment = w.assignment, hash = w.hash, observed_at = w."observedAt",
+      removed_at = null, updated_at = case when w.changed then now() else d.updated_at end
+    from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*,
+        ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed
+      from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n) w
+    where d.id = w.id and d.connection_id = ${connectionId} and d.observed_at <= w."observedAt" returning d.id, w.changed`.execute(
     trx
   )
-  return new Set(updated.rows.map(({ id }) => id))
+  return new Map(updated.rows.map(({ id, changed }) => [id, changed]))
 }
 
 const beatColumns: RowColumns = [['id', 'uuid'], ['observedAt', 'timestamptz'], ...statusColumns]

@@ -14,7 +14,7 @@ import type {
   RunTrigger,
   SyncMode
 } from '../../../types.ts'
-import { stableJson } from '../../model/index.ts'
+import { misreadSentence, stableJson } from '../../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { isId, iso, isoOrNull } from '../values.ts'
@@ -190,13 +190,20 @@ export async function listRunItems(
     external_id: string | null
     outcome: RunItem['outcome']
     reason: string
+    field: string | null
+    count: number | null
   }>`
-    select id, resource, external_id, outcome, reason from ${t.run_item} where ${all(conditions)} ${after === null ? sql`` : sql`and id > ${after[0]}::bigint`}
+    select id, resource, external_id, outcome, reason, field, count from ${t.run_item} where ${all(conditions)} ${after === null ? sql`` : sql`and id > ${after[0]}::bigint`}
     order by id limit ${limit + 1}`.execute(db)
   const list = toList(
     rows,
     limit,
-    row => ({ resource: row.resource, externalId: row.external_id, outcome: row.outcome, reason: row.reason }),
+    row => ({
+      resource: row.resource,
+      externalId: row.external_id,
+      outcome: row.outcome,
+      reason: row.field === null ? row.reason : misreadSentence(row.field, Number(row.count), row.reason)
+    }),
     row => [String(row.id)]
   )
   return await withTotal(db, query, list, sql`${t.run_item}`, conditions)
