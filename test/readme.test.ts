@@ -256,6 +256,15 @@ t.test('the map of CONTRIBUTING.md has every folder, and answers twenty question
   }
 })
 
+t.test('the README leads to every page of docs', t => {
+  const linked = linksOf('README.md', textOf('README.md')).map(({ target }) => target)
+  t.strictSame(
+    documents.filter(path => path.startsWith('docs/') && !linked.includes(path)),
+    []
+  )
+  t.end()
+})
+
 t.test('links lead somewhere, to their headings too', async t => {
   const links = documents.flatMap(from => linksOf(from, textOf(from)).map(link => ({ from, ...link })))
   t.ok(links.length > 20)
