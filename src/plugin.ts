@@ -145,6 +145,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
       rmm: services.rmm,
       tenant,
       authorize,
+      locate: services.locate,
       actor,
       actors: core.actors,
       trustedOrigins,

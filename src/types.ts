@@ -568,7 +568,10 @@ export interface ActivityFilter {
   since?: string
 }
 
-/** What the action is about, as far as the URL tells. */
+/**
+ * What the action is about. In the first question, before the body is read, as far as the URL tells; in the second,
+ * completed by what is stored, with `body`.
+ */
 export interface ActionTarget {
   connectionId?: string
   organizationId?: string
@@ -576,5 +579,8 @@ export interface ActionTarget {
   deviceId?: string
   alertId?: string
   deliveryId?: string
+  /** In the second question about a device: the client it belongs to; missing where it belongs to none. */
   clientRef?: string
+  /** Only in the second question: what is asked for, checked and with its defaults; `{}` where the route takes none. */
+  body?: unknown
 }

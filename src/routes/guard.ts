@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { ForbiddenError, TenantError, ValidationError } from '../errors.ts'
+import { ForbiddenError, NotFoundError, TenantError, ValidationError } from '../errors.ts'
 import type { Action, ActionTarget, Actor } from '../types.ts'
 import type { RouteOptions } from './options.ts'
 
@@ -114,6 +114,54 @@ export function guard(
     await ask(request, authorize, targetOf(request))
     ;(request as GuardedRequest).rmmActor = actors.from(await actor(request))
   })
+}
+
+/**
+ * Actions whose right depends on what is asked for: a sync without `force`, a session only to watch, one client's
+ * devices. The host is asked about them again once the body is known.
+ */
+const asksAgain: ReadonlySet<string> = new Set([
+  'connection:write',
+  'sync:run',
+  'mapping:write',
+  'device:remote',
+  'device:power',
+  'automation:run',
+  'match:write'
+])
+
+/** The second question, before anything happens. What is not there is not asked about: it is 404. */
+export function guardBodies(
+  app: FastifyInstance,
+  { authorize, locate }: Pick<RouteOptions, 'authorize' | 'locate'>
+): void {
+  app.addHook('preHandler', async request => {
+    if (!asksAgain.has(request.routeOptions.config.rmmAction as Action)) return
+    const { externalId } = request.params as { externalId?: string }
+    const named = { ...targetOf(request), ...(externalId === undefined ? {} : { externalId }) }
+    const known = await onOurSide(request, () => locate(tenantOf(request), named))
+    if (known === null) throw new NotFoundError(nameOf(named))
+    await ask(request, authorize, { ...known, body: request.body ?? {} })
+  })
+}
+
+/** What fails meanwhile is ours to answer. */
+async function onOurSide<T>(request: FastifyRequest, work: () => Promise<T>): Promise<T> {
+  const guarded = request as GuardedRequest
+  guarded.rmmHandling = true
+  const result = await work()
+  guarded.rmmHandling = false
+  return result
+}
+
+function nameOf({ deviceId, runId, deliveryId }: ActionTarget): string {
+  return deviceId !== undefined
+    ? 'Device'
+    : runId !== undefined
+      ? 'Run'
+      : deliveryId !== undefined
+        ? 'Delivery'
+        : 'Connection'
 }
 
 const isEmpty = (body: unknown) =>

@@ -7,7 +7,7 @@ import { connectionRoutes } from './connections.ts'
 import { refuseCrossSite } from './cross-site.ts'
 import { deviceGroupRoutes } from './device-groups.ts'
 import { answerError, validationError } from './error-handler.ts'
-import { guard, markHandling, settleBodies } from './guard.ts'
+import { guard, guardBodies, markHandling, settleBodies } from './guard.ts'
 import { healthRoutes } from './health.ts'
 import { hookRoutes } from './hooks.ts'
 import { inventoryRoutes } from './inventory.ts'
@@ -67,8 +67,8 @@ const apiBodyLimit = 1024 * 1024
  */
 export async function routes(app: FastifyInstance, given: RouteOptions): Promise<void> {
   // Without Fastify's own, such as the prefix.
-  const { rmm, tenant, authorize, actor, actors, trustedOrigins, streams, webhooks, signal } = given
-  const options = { rmm, tenant, authorize, actor, actors, trustedOrigins, streams, webhooks, signal }
+  const { rmm, tenant, authorize, locate, actor, actors, trustedOrigins, streams, webhooks, signal } = given
+  const options = { rmm, tenant, authorize, locate, actor, actors, trustedOrigins, streams, webhooks, signal }
   pinCompilers(app)
   app.setSchemaErrorFormatter(validationError)
   app.setErrorHandler(answerError)
@@ -82,6 +82,7 @@ export async function routes(app: FastifyInstance, given: RouteOptions): Promise
     refuseCrossSite(api, trustedOrigins)
     guard(api, options)
     settleBodies(api)
+    guardBodies(api, options)
     for (const group of groups) await api.register(group, options)
   })
   await app.register(hookRoutes, options)

@@ -1,5 +1,5 @@
 import { createExecutor, createReRead, createSync, type SyncExecutor, type SyncTransport } from './sync/index.ts'
-import type { EventSink } from '../types.ts'
+import type { ActionTarget, EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Actors } from './actors.ts'
 import { createAlerts } from './alerts/index.ts'
@@ -20,11 +20,13 @@ import { createHealth } from './health.ts'
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
 import { createDuties } from './duties.ts'
-import { listActivity } from './store/index.ts'
+import { listActivity, locate, type NamedTarget } from './store/index.ts'
 import { createTicker, type Ticker } from './ticker.ts'
 
 /** `app.rmm` and what runs behind it. */
 export interface Services {
+  /** Completes what a URL names by what is stored; null where the tenant has no such thing. */
+  locate(tenantId: string, named: NamedTarget): Promise<Omit<ActionTarget, 'body'> | null>
   rmm: Rmm
   ticker: Ticker
   events: EventsService
@@ -79,7 +81,16 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
     })
   )
   const rmm = withActors(groups, createHealth(core, ticker), core.actors)
-  return { rmm, ticker, events, executor, inbox, listeners, provisioning }
+  return {
+    rmm,
+    locate: (tenantId, named) => locate(core.database, tenantId, named),
+    ticker,
+    events,
+    executor,
+    inbox,
+    listeners,
+    provisioning
+  }
 }
 
 type Service = Record<string, (...args: unknown[]) => unknown>

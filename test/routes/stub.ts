@@ -695,6 +695,7 @@ export async function build(
       order.push('authorize')
       asked.push({ action, target })
     },
+    locate: async (_tenantId, { externalId: _, ...named }) => named,
     actor: () => null,
     actors: createActors(),
     trustedOrigins: [],

@@ -125,3 +125,4 @@ export {
   type StoredProgress,
   toRun
 } from './runs/runs.ts'
+export { locate, type NamedTarget } from './targets.ts'
