@@ -12,7 +12,7 @@ import { ConnectionsPage } from './pages/connections.tsx'
 import { DevicePage } from './pages/device.tsx'
 import { DevicesPage } from './pages/devices.tsx'
 import { useRouter } from './router.ts'
-import type { Translate } from './strings.ts'
+import type { Translate } from './translate.ts'
 
 export interface AppProps {
   api: Api

@@ -4,7 +4,7 @@ import type { Client, ProviderInfo } from '../types.ts'
 import type { Api } from './api.ts'
 import type { Format } from './format.ts'
 import type { Router } from './router.ts'
-import type { Translate } from './strings.ts'
+import type { Translate } from './translate.ts'
 
 /** What every part of the page works with. */
 export interface Ui {

@@ -2,11 +2,12 @@ import { render } from 'preact'
 import { createApi, type Token } from './api.ts'
 import { App } from './app.tsx'
 import { formatter } from './format.ts'
-import { type Strings, translator } from './strings.ts'
+import type { Strings } from './strings.ts'
 import base from './styles/base.css'
 import controls from './styles/controls.css'
 import layout from './styles/layout.css'
 import lists from './styles/lists.css'
+import { translator } from './translate.ts'
 
 /** Made with the first element: where there is no document, importing this module must do nothing. */
 let sheet: CSSStyleSheet | undefined

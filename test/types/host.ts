@@ -83,10 +83,24 @@ const statements: string[] = [...migrationPlan('rmm'), ...(await pendingMigratio
 
 const sink: EventSink = callbackSink(
   async (events: RmmEvent[]) => {
-    for (const event of events) app.log.info(event.type)
+    for (const event of events) app.log.info(byType(event))
   },
   { name: 'log' }
 )
+
+/** Written for version 0.1, where a payload was any object. */
+function asBefore({ type, payload }: RmmEvent): string {
+  const all: Record<string, unknown> = payload
+  return `${type} ${String(payload['deviceId'])} ${Object.keys(all).length}`
+}
+/** By type the fields are known; what a later version adds is `unknown`. */
+function byType(event: RmmEvent): string | null {
+  if (event.type !== 'RMM_DEVICE_UPDATED') return asBefore(event)
+  const change: 'created' | 'updated' | 'removed' | 'moved' = event.payload.change
+  // @ts-expect-error a field of other events is not known of this one
+  const alert: string = event.payload.alertId
+  return change === 'moved' ? event.payload.clientRef : alert
+}
 
 const options: RmmSyncOptions = {
   orm,

@@ -4,7 +4,8 @@ import { ApiError, createApi } from '../../src/ui/api.ts'
 import { formatter } from '../../src/ui/format.ts'
 import { type Choice, effectsOf, place, rowsOf, treeOf } from '../../src/ui/mapping/model.ts'
 import { readEvents } from '../../src/ui/sse.ts'
-import { strings, translator } from '../../src/ui/strings.ts'
+import { strings } from '../../src/ui/strings.ts'
+import { translator } from '../../src/ui/translate.ts'
 
 const organization = (
   id: string,

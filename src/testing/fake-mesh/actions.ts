@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { rights, type FakeMeshAccount, type FakeMeshNode, type MeshDoc, type MeshWorld } from './world.ts'
+import { rights, type FakeMeshAccount, type FakeMeshNode, type MeshDoc } from './documents.ts'
+import type { MeshWorld } from './world.ts'
 
 /** One logged-in socket. */
 export interface MeshSession {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { handlers, type MeshSession } from './actions.ts'
 import { isFrame, logIn, mayReceive, serverinfo, type LoginTokens } from './login.ts'
 import type { FakeMeshCentral, FakeMeshOptions } from './types.ts'
-import { rights, type FakeMeshAccount, type MeshDoc } from './world.ts'
+import { rights, type FakeMeshAccount, type MeshDoc } from './documents.ts'
 
 /** What is used of the package `ws`. */
 interface Peer {

@@ -6,12 +6,14 @@ import { ControlChannel } from './channel.ts'
 import type { LoginTokens } from './login.ts'
 import { seedMesh } from './seed.ts'
 import type { FakeMeshCentral, FakeMeshOptions } from './types.ts'
-import { MeshWorld, rights } from './world.ts'
+import { rights } from './documents.ts'
+import { MeshWorld } from './world.ts'
 
 export { interfaces as meshInterfaces, linuxHardware, windowsHardware } from './seed.ts'
 export type { FakeMeshCentral, FakeMeshOptions, MeshCounts } from './types.ts'
-export { MeshWorld, rights as meshRights } from './world.ts'
-export type { FakeMeshAccount, FakeMeshGroup, FakeMeshNode, MeshDoc } from './world.ts'
+export { rights as meshRights } from './documents.ts'
+export { MeshWorld } from './world.ts'
+export type { FakeMeshAccount, FakeMeshGroup, FakeMeshNode, MeshDoc } from './documents.ts'
 
 type Server = ReturnType<typeof createServer>
 

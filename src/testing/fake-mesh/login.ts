@@ -1,6 +1,7 @@
 import type { MeshSession } from './actions.ts'
 import type { FakeMeshOptions } from './types.ts'
-import { rights, type FakeMeshAccount, type MeshDoc, type MeshWorld } from './world.ts'
+import { rights, type FakeMeshAccount, type MeshDoc } from './documents.ts'
+import type { MeshWorld } from './world.ts'
 
 export type LoginTokens = Map<string, { password: string; account: FakeMeshAccount }>
 

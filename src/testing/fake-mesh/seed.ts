@@ -1,4 +1,5 @@
-import type { FakeMeshAccount, MeshDoc, MeshWorld } from './world.ts'
+import type { FakeMeshAccount, MeshDoc } from './documents.ts'
+import type { MeshWorld } from './world.ts'
 
 const hour = 3_600_000
 

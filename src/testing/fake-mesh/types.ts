@@ -1,5 +1,6 @@
 import type { MeshSession } from './actions.ts'
-import type { FakeMeshAccount, MeshDoc, MeshWorld } from './world.ts'
+import type { FakeMeshAccount, MeshDoc } from './documents.ts'
+import type { MeshWorld } from './world.ts'
 
 export interface FakeMeshOptions {
   /** Default 0 = any free port. Always on 127.0.0.1. */
