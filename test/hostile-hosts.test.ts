@@ -19,8 +19,7 @@ import {
   testSchema
 } from './helper.ts'
 import { device, fastEngine, list, scriptedHost } from './services/scripted.ts'
-
-t.setTimeout(120_000)
+import { pause } from './until.ts'
 
 /** Everything a host may do at its root before it registers us. */
 function hostile(app: FastifyInstance): void {
@@ -404,7 +403,7 @@ t.test(
           .getConnection()
           .execute(insert(name(2)))
         beside.catch(() => {})
-        await new Promise(resolve => setTimeout(resolve, 50))
+        await pause(50)
         throw new Error('refused')
       }
     })
@@ -435,7 +434,7 @@ t.test('a transaction of the host that is open does not hold up or take in what 
       run = h.sync({ resources: ['devices'] })
       run.catch(() => {})
       if (databaseKind === 'postgresql') await run
-      else await new Promise(resolve => setTimeout(resolve, 50))
+      else await pause(50)
       throw new Error('the host changed its mind')
     }),
     { message: 'the host changed its mind' }

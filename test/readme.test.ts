@@ -15,8 +15,6 @@ import { build } from './routes/stub.ts'
 const packageJson = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   exports: Record<string, string | { default: string }>
 }
-t.setTimeout(180_000)
-
 /** The file of src/ behind an entry of the package's exports. */
 const sourceOf = (entry: { default: string }) => entry.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts')
 

@@ -7,8 +7,6 @@ import { openDatabase } from '../src/services/store/database.ts'
 import { levelWebhookRequest } from '../src/testing/index.ts'
 import { build, fakeLevel, syncNow } from './helper.ts'
 
-t.setTimeout(120_000)
-
 const key = (byte: number, length = 32) => Buffer.alloc(length, byte).toString('base64')
 
 t.test('a whole life of a connection shows its secrets nowhere but where they are shown once', async t => {

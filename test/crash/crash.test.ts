@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { setTimeout as delay } from 'node:timers/promises'
 import { MikroORM } from '@mikro-orm/core'
 import { PgliteDriver } from '@mikro-orm/pglite'
 import { sql } from 'kysely'
@@ -12,6 +11,7 @@ import { withRmmSync } from '../../src/index.ts'
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
 import { type FakeLevel, seedLevel } from '../../src/testing/index.ts'
 import { build, connectLevel, databaseUrl, dropSchema, fakeLevel, openOrm, syncNow, testSchema } from '../helper.ts'
+import { pause, until } from '../until.ts'
 
 t.setTimeout(600_000)
 
@@ -52,12 +52,12 @@ function host(t: Test, database: string, schema: string, fake: FakeLevel): Child
     kill,
     async said(start, more = 1) {
       const from = more > 1 ? lines.length : 0
-      for (;;) {
+      return await until(`'${start}'`, () => {
         const found = lines.slice(from).filter(line => line.startsWith(start))
-        if (found.length >= more) return found[0]!
-        if (child.exitCode !== null) throw new Error(`the host ended by itself: ${errors.join('').slice(-2_000)}`)
-        await delay(10)
-      }
+        if (found.length < more && child.exitCode !== null)
+          throw new Error(`the host ended by itself: ${errors.join('').slice(-2_000)}`)
+        return found.length >= more && found[0]
+      })
     }
   }
 }
@@ -135,9 +135,10 @@ async function torture(t: Test, database: string, schema: string, fake: FakeLeve
     const child = host(t, database, schema, fake)
     await child.said('run')
     const before = fake.requests.length
-    while (fake.requests.length === before && !child.lines.some(line => line.startsWith('ended'))) await delay(1)
-    if (child.lines.some(line => line.startsWith('ended'))) break
-    await delay(Math.random() * 90)
+    const over = () => child.lines.some(line => line.startsWith('ended'))
+    await until('a request', () => fake.requests.length > before || over())
+    if (over()) break
+    await pause(Math.random() * 90)
     await child.kill()
   }
   const last = host(t, database, schema, fake)
@@ -209,57 +210,54 @@ async function shared(t: Test, latencyMs: number) {
   }
   const devices = async () =>
     Number((await sql<{ n: string }>`select count(*) as n from ${database.t.device}`.execute(database.db)).rows[0]!.n)
-  return { schema, fake, start, database, run, versions, devices }
+  /** Of the hosts. */
+  const busySessions = async () =>
+    (
+      await sql`select pid from pg_stat_activity where application_name = ${schema} and state <> 'idle'`.execute(
+        database.db
+      )
+    ).rows.length
+  return { schema, fake, start, database, run, versions, devices, busySessions }
 }
 
 t.test(
   'two hosts on one database: a run is executed once, a schedule starts once, and the survivor adopts',
   { ...several },
   async t => {
-    const { start, database, run, devices } = await shared(t, 40)
+    const { fake, start, database, run, devices } = await shared(t, 40)
     const { db, t: tables } = database
+    const scheduled = async () =>
+      (await sql<any>`select * from ${tables.run} where trigger = 'schedule'`.execute(db)).rows
     const first = start()
     await first.said('run')
     const second = start()
     t.equal(await second.said('ended'), 'ended succeeded')
     t.match(await facts(database), { ...whole, attempts: 1 })
 
+    // The third page is never answered: the run is held in its middle.
+    fake.fail({ path: '/v2/devices', kind: 'no-answer', after: 2 })
     await sql`update ${tables.connection} set schedule_enabled = true, next_sync_at = now() - interval '1 minute'`.execute(
       db
     )
     // Ten ticks of each.
     await Promise.all([first.said('alive', 30), second.said('alive', 30)])
-    const scheduled = (await sql<any>`select * from ${tables.run} where trigger = 'schedule'`.execute(db)).rows
-    t.equal(scheduled.length, 1)
+    t.equal((await scheduled()).length, 1)
 
     // The holder dies in the middle of its run.
-    for (;;) {
-      const {
-        rows: [active]
-      } = await sql<any>`select * from ${tables.run} where trigger = 'schedule'`.execute(db)
-      if (active.finished_at !== null) t.fail('the scheduled run was over before its host could be killed')
-      if (
-        active.status === 'running' &&
-        active.progress.some((item: any) => item.resource === 'devices' && item.pages > 1)
-      ) {
-        const pid = Number(active.worker.split(':').at(-2))
-        const holder = [first, second].find(child => child.process.pid === pid)!
-        t.ok(holder, 'one of the two holds it')
-        await holder.kill()
-        break
-      }
-      await delay(5)
-    }
-    for (;;) {
-      const {
-        rows: [ended]
-      } = await sql<any>`select * from ${tables.run} where trigger = 'schedule'`.execute(db)
-      if (ended.finished_at !== null) {
-        t.match(ended, { status: 'succeeded', attempt: 2 })
-        break
-      }
-      await delay(20)
-    }
+    const active = await until('two pages', async () => {
+      const [held] = await scheduled()
+      return held.progress.some((item: any) => item.resource === 'devices' && item.pages > 1) && held
+    })
+    t.equal(active.status, 'running')
+    const pid = Number(active.worker.split(':').at(-2))
+    const holder = [first, second].find(child => child.process.pid === pid)!
+    t.ok(holder, 'one of the two holds it')
+    await holder.kill()
+    const [ended] = await until('the survivor', async () => {
+      const runs = await scheduled()
+      return runs[0].finished_at !== null && runs
+    })
+    t.match(ended, { status: 'succeeded', attempt: 2 })
     t.equal((await facts(database)).repeated, 0)
     t.equal(await devices(), pages * perPage)
     t.equal((await run()).attempt, 1)
@@ -270,16 +268,19 @@ t.test(
   'a host that was stopped and wakes after its run was taken over writes nothing any more',
   { ...several },
   async t => {
-    const { fake, start, database, run, versions, devices } = await shared(t, 300)
+    const { start, database, run, versions, devices, busySessions } = await shared(t, 300)
     const zombie = start()
     await zombie.said('run')
-    while ((await devices()) < perPage * 2) await delay(10)
-    // Between two commits: a request has just gone out, its answer takes a while.
-    const seen = fake.requests.length
-    while (fake.requests.length === seen) await delay(5)
-    await delay(150)
-    zombie.process.kill('SIGSTOP')
+    await until('two pages', async () => (await devices()) >= perPage * 2)
+    // Between two commits: stopped in the middle of a transaction, it would keep its locks from its heir.
+    await until('a quiet moment', async () => {
+      zombie.process.kill('SIGSTOP')
+      if ((await busySessions()) + (await busySessions()) === 0) return true
+      zombie.process.kill('SIGCONT')
+      return false
+    })
     const stopped = await run()
+    t.equal(stopped.status, 'running')
     const heir = start()
     t.equal(await heir.said('ended'), 'ended succeeded')
     const after = await run()
@@ -309,14 +310,15 @@ t.test(
       ).rows.length
     let cuts = 0
     for (const at of [1, 6, 12]) {
-      while ((await devices()) < perPage * at) await delay(5)
+      await until(`page ${at}`, async () => (await devices()) >= perPage * at)
       cuts += await cut()
     }
     // A session between two transactions is only opened again: one has to be cut in the middle of a page.
-    while (!child.lines.some(line => line.startsWith('ended')) && (await facts(database)).attempts === 1) {
+    await until('a second attempt', async () => {
+      if (child.lines.some(line => line.startsWith('ended')) || (await facts(database)).attempts > 1) return true
       cuts += await cut()
-      await delay(5)
-    }
+      return false
+    })
     t.ok(cuts >= 3, `${cuts} sessions were cut`)
     t.equal(await child.said('ended'), 'ended succeeded')
     const found = await facts(database)

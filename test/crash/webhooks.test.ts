@@ -1,23 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { build, connectLevel, databaseUrl, fakeLevel, syncNow } from '../helper.ts'
-import { until } from '../services/inbound/hook-helper.ts'
+import { pause, until } from '../until.ts'
+import { freePort } from '../ports.ts'
 
 const kills = 30
 const perRound = 5
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
 
 t.test(
   'a host killed 30 times under webhooks processes every event once',
@@ -83,10 +74,10 @@ t.test(
         const device = devices[sent++ % devices.length]!
         if (n === 0) fake.alerts.trigger(device, { name: `Alert ${sent}` }, { emit: true })
         else fake.devices.patch(device, { nickname: `Name ${sent}` }, { emit: true })
-        await delay(Math.random() * 60)
+        await pause(Math.random() * 60)
       }
       // Somewhere in: accepting, waiting for the burst to end, re-reading, settling.
-      await delay(Math.random() * 1_000)
+      await pause(Math.random() * 1_000)
       await kill()
       await start()
       if (round % 10 === 9) t.comment(`killed ${round + 1} times`)

@@ -5,7 +5,8 @@ import { marker } from '../../src/services/model/group-names.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import { databaseKind } from '../helper.ts'
 import { connectReal, realHost, syncElsewhere } from './mesh-host.ts'
-import { requireMeshCentral, RealMesh, until } from './meshcentral-server.ts'
+import { requireMeshCentral, RealMesh } from './meshcentral-server.ts'
+import { until } from '../until.ts'
 
 const found = requireMeshCentral()
 

@@ -15,12 +15,12 @@ import {
   writeFileSync
 } from 'node:fs'
 import { get } from 'node:https'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { pause, until } from '../until.ts'
+import { freePort } from '../ports.ts'
 
 const run = promisify(execFile)
 
@@ -33,21 +33,6 @@ export function requireMeshCentral(): { module: string } {
   t.comment(`skipped: ${missing}`)
   t.plan(0, missing)
   process.exit(0)
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-/** A failure within `ms` names what was waited for. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
-  for (const end = Date.now() + ms; Date.now() < end; await delay(25)) if (await condition()) return
-  throw new Error(`gave up waiting: ${what}`)
 }
 
 /** The server must not see a proxy (it would install a package for it) nor the test runner's loaders. */
@@ -211,7 +196,7 @@ export class RealMesh {
   /** It ends without writing what it still has in hand. */
   private async written(): Promise<void> {
     const size = () => statSync(join(this.data, 'meshcentral.db')).size
-    for (let before = -1; before !== size(); await delay(150)) before = size()
+    for (let before = -1; before !== size(); await pause(150)) before = size()
   }
 
   async restart(): Promise<void> {

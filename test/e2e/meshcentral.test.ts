@@ -7,11 +7,11 @@ import { linuxHardware } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh, stored } from '../providers/mesh-client.ts'
 import { noAgent, startAgent } from './mesh-agent.ts'
 import { base32, nodeId, totp, windowsDocs } from './mesh-docs.ts'
-import { requireMeshCentral, freePort, RealMesh, until } from './meshcentral-server.ts'
+import { requireMeshCentral, RealMesh } from './meshcentral-server.ts'
+import { until } from '../until.ts'
+import { freePort } from '../ports.ts'
 
 const found = requireMeshCentral()
-
-t.setTimeout(300_000)
 
 const provider = meshcentral({
   allowPrivateNetwork: true,

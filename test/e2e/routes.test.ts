@@ -9,11 +9,10 @@ import type { RmmEvent } from '../../src/types.ts'
 import { connectLevel, fakeLevel, syncNow } from '../helper.ts'
 import { base32, groupDocs, nodeId, totp, windowsDocs } from './mesh-docs.ts'
 import { connectReal, countedMesh, realHost } from './mesh-host.ts'
-import { requireMeshCentral, RealMesh, until } from './meshcentral-server.ts'
+import { requireMeshCentral, RealMesh } from './meshcentral-server.ts'
+import { until } from '../until.ts'
 
 const found = requireMeshCentral()
-
-t.setTimeout(300_000)
 
 const all = 4_294_967_295
 const remoteOnly = 8 | 1_048_576

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { MikroORM } from '@mikro-orm/core'
 import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import t, { type Test } from 'tap'
+import { until } from '../until.ts'
 
 const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   scripts?: { start?: string }
@@ -13,8 +13,6 @@ const packageJson = JSON.parse(readFileSync(new URL('../../package.json', import
 const root = new URL('../..', import.meta.url)
 const main = 'examples/host/main.ts'
 // Starting a database in a new folder takes seconds on a small machine, and this file does it more than once.
-t.setTimeout(300_000)
-
 interface Running {
   child: ChildProcess
   /** What it wrote so far. */
@@ -66,12 +64,11 @@ function run(
     errors: () => written.err,
     ended,
     async until(pattern) {
-      for (;;) {
+      return await until(`${pattern}`, () => {
         const found = pattern.exec(written.out)
-        if (found !== null) return found
-        if (over) throw new Error(`ended before ${pattern}:\n${written.out}\n${written.err}`)
-        await delay(50)
-      }
+        if (found === null && over) throw new Error(`ended before ${pattern}:\n${written.out}\n${written.err}`)
+        return found
+      })
     }
   }
 }
@@ -220,10 +217,7 @@ async function checkRoles(t: Test, ask: Ask, tokens: Record<string, string>): Pr
     const { status, body } = await ask(theo, path, sync)
     t.equal(status, 202)
     // Ended before the process is, so that the next start finds nothing to resume.
-    for (let run = body.run; run.status === 'queued' || run.status === 'running'; ) {
-      await delay(100)
-      run = (await ask(vera, `/rmm/runs/${run.id}`)).body
-    }
+    await until('the run', async () => (await ask(vera, `/rmm/runs/${body.run.id}`)).body.finishedAt !== null)
   })
 
   await t.test('the other tenant sees nothing of this one', async t => {

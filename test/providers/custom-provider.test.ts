@@ -6,6 +6,7 @@ import t from 'tap'
 import { northwatch } from '../../examples/custom-provider/northwatch.ts'
 import { type ContractFault, type ContractWorld, providerContract } from '../../src/testing/index.ts'
 import { build, syncNow } from '../helper.ts'
+import { until } from '../until.ts'
 
 const token = 'northwatch-token-5d1f'
 const pageSize = 3
@@ -129,6 +130,6 @@ t.test('a provider written outside this package syncs devices and re-reads one a
   })
   t.equal(accepted.statusCode, 202)
   const renamed = async () => (await host.call('t1', 'GET', '/devices?q=RENAMED')).body.items
-  for (let n = 0; n < 100 && (await renamed()).length === 0; n++) await new Promise(resolve => setTimeout(resolve, 50))
+  await until('the new name', async () => (await renamed()).length > 0)
   t.match(await renamed(), [{ externalId: 'agent-3', online: false, osType: 'Windows' }])
 })

@@ -24,11 +24,13 @@ import {
   type FakeMeshOptions
 } from '../../src/testing/fake-mesh/index.ts'
 import { openMesh, stored } from './mesh-client.ts'
+import { until } from '../until.ts'
+import { freePort } from '../ports.ts'
 
 const { signal } = new AbortController()
 
 async function setUp(t: Test, options: FakeMeshOptions = {}, timings: Parameters<typeof meshcentral>[0] = {}) {
-  const fake = await startFakeMeshCentral(options)
+  const fake = await startFakeMeshCentral({ port: await freePort(), ...options })
   t.teardown(() => fake.close())
   const provider = meshcentral({
     allowPrivateNetwork: true,
@@ -54,12 +56,6 @@ async function failure(promise: Promise<unknown>): Promise<ProviderError> {
   )
   if (!(error instanceof ProviderError)) throw new Error(`expected a ProviderError, got ${String(error)}`)
   return error
-}
-
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 15_000; Date.now() < end; await new Promise(resolve => setTimeout(resolve, 5)))
-    if (await condition()) return
-  throw new Error(`gave up waiting: ${what}`)
 }
 
 async function all<R>(pages: AsyncIterable<{ records: R[] }>): Promise<R[]> {

@@ -1,11 +1,12 @@
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setImmediate, setTimeout } from 'node:timers/promises'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { NotFoundError } from '../../src/errors.ts'
 import { runEvents } from '../../src/routes/sse.ts'
 import type { Run } from '../../src/types.ts'
 import { build, run } from './stub.ts'
+import { pause } from '../until.ts'
 
 const url = '/rmm/runs/r1/events'
 const early: Run = { ...run, progress: [] }
@@ -119,7 +120,7 @@ t.test('a client that goes away ends the watch', async t => {
 
 t.test("a host's time limit for answers does not cut the stream", async t => {
   const watch = async function* () {
-    await setTimeout(150)
+    await pause(150)
     yield finished
   }
   const { app } = await build(t, { server: { handlerTimeout: 50 }, answers: { 'sync.watch': watch } })

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import type { RmmProvider } from '../../src/providers/define.ts'
@@ -9,8 +8,7 @@ import { levelWebhookRequest } from '../../src/testing/index.ts'
 import type { ActionTarget } from '../../src/types.ts'
 import { build, fakeLevel, syncNow } from '../helper.ts'
 import { contract } from './stub.ts'
-
-t.setTimeout(120_000)
+import { until } from '../until.ts'
 
 /** A tenant with one of everything, and a host that remembers what `authorize` was asked. */
 async function inhabited(t: Parameters<typeof build>[0]) {
@@ -42,8 +40,9 @@ async function inhabited(t: Parameters<typeof build>[0]) {
   const first = async (list: Promise<{ items: Array<{ id: string }> }>) => (await list).items[0]!.id
   const { rmm } = host.app
   // Its re-read happens in the background, and is not what these tests count.
-  while ((await rmm.webhooks.deliveries('a', connection.id)).items.some(({ status }) => status === 'pending'))
-    await delay(20)
+  await until('the delivery', async () =>
+    (await rmm.webhooks.deliveries('a', connection.id)).items.every(({ status }) => status !== 'pending')
+  )
   const ids = {
     connectionId: connection.id,
     runId: run.id,

@@ -6,17 +6,12 @@ import { type MeshCentralOptions, meshcentral } from '../../src/providers/meshce
 import { type FakeMeshCentral, type FakeMeshOptions, startFakeMeshCentral } from '../../src/testing/fake-mesh/index.ts'
 import type { Client } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
+import { freePort } from '../ports.ts'
 
 export async function fakeMesh(t: Test, options: FakeMeshOptions = {}): Promise<FakeMeshCentral> {
-  const fake = await startFakeMeshCentral({ groups: 0, devices: 0, ...options })
+  const fake = await startFakeMeshCentral({ groups: 0, devices: 0, port: await freePort(), ...options })
   t.teardown(() => fake.close())
   return fake
-}
-
-export async function until(what: string, condition: () => boolean | Promise<boolean>, ms = 30_000): Promise<void> {
-  for (const end = Date.now() + ms; Date.now() < end; await new Promise(resolve => setTimeout(resolve, 20)))
-    if (await condition()) return
-  throw new Error(`gave up waiting: ${what}`)
 }
 
 export interface MeshHostOptions extends HostOptions {

@@ -4,7 +4,8 @@ import t from 'tap'
 import { callbackSink, type RmmChannels } from '../../src/index.ts'
 import { createMetrics } from '../../src/metrics.ts'
 import { build, connectLevel, fakeLevel, syncNow } from '../helper.ts'
-import { event, post, rotateHook, settled, until } from './inbound/hook-helper.ts'
+import { event, post, rotateHook, settled } from './inbound/hook-helper.ts'
+import { until } from '../until.ts'
 
 t.test('a sync, a webhook and a sink show in the channels and in the metrics', async t => {
   const seen: { [Name in keyof RmmChannels]: Array<RmmChannels[Name]> } = {

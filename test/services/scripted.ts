@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { Type } from '@sinclair/typebox'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
@@ -16,6 +15,7 @@ import {
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
 import type { ResourceName, Run, SyncRequest } from '../../src/types.ts'
 import { build, type Host, type HostOptions } from '../helper.ts'
+import { until } from '../until.ts'
 
 export type Pages<R> = (from: Checkpoint | null, signal: AbortSignal, known?: KnownRevisions) => AsyncIterable<Page<R>>
 
@@ -139,11 +139,10 @@ export const fastEngine = { tickMs: 100, leaseMs: 2_000, retryDelayMs: 10 }
 
 /** Waits for the end of a run; looks more often than `settled`, as many short runs are waited for. */
 export async function ended(host: Host, runId: string): Promise<Run> {
-  for (;;) {
+  return await until(`run ${runId}`, async () => {
     const run = await host.app.rmm.sync.get('t1', runId)
-    if (run.finishedAt !== null) return run
-    await delay(5)
-  }
+    return run.finishedAt !== null && run
+  })
 }
 
 export interface ScriptedHost extends Host {

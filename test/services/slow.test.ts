@@ -1,19 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { callbackSink } from '../../src/index.ts'
 import type { HostOptions } from '../helper.ts'
 import { type Script, scriptedHost } from './scripted.ts'
-
-t.setTimeout(120_000)
-
-async function until<T>(look: () => Promise<T | false | null | undefined> | T | false | null | undefined): Promise<T> {
-  for (;;) {
-    const found = await look()
-    if (found) return found
-    await delay(10)
-  }
-}
+import { until } from '../until.ts'
 
 /** Something that hangs until the test says otherwise. */
 function gate() {

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import type { Core } from '../../src/services/core.ts'
 import { createTicker, type Duty } from '../../src/services/ticker.ts'
+import { stays, until } from '../until.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
@@ -17,10 +17,6 @@ function core(tickMs = 5) {
 function gate() {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { over: promise, open: resolve }
-}
-
-async function until(look: () => boolean): Promise<void> {
-  while (!look()) await delay(1)
 }
 
 function counted(name: string, more: Partial<Duty> = {}) {
@@ -56,8 +52,7 @@ t.test('a duty that hangs delays no other, and never runs twice at once', async 
   t.match(ticker.duties()[0], { lastEndAt: /^20/ })
   await ticker.stop(1_000)
   const { turns } = other
-  await delay(30)
-  t.equal(other.turns, turns, 'after stop there are no turns')
+  await stays('no turns after stop', 30, () => other.turns === turns)
 })
 
 t.test('a duty that fails is repeated, said once, and told until it works again', async t => {

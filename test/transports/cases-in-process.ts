@@ -10,10 +10,10 @@ import {
   midway,
   pagesOf,
   startDevices,
-  stateOf,
-  waitFor
+  stateOf
 } from './conformance.ts'
 import type { Kind } from './setup.ts'
+import { until } from '../until.ts'
 
 /** What every transport has to do, with one process that starts runs and executes them. */
 export async function inProcess(t: Test, kind: Kind): Promise<void> {
@@ -93,7 +93,7 @@ export async function inProcess(t: Test, kind: Kind): Promise<void> {
     for (let n = 0; n < 10; n++) {
       const { run, deduplicated } = await on.host.app.rmm.sync.start('t1', id, { resources: ['devices'] })
       t.notOk(deduplicated && ends.length === n - 1, 'a run of its own')
-      if (n % 2 === 0) await waitFor('the run to begin', async () => (await stateOf(on, run.id)).status !== 'queued')
+      if (n % 2 === 0) await until('the run to begin', async () => (await stateOf(on, run.id)).status !== 'queued')
       await on.host.app.rmm.sync.cancel('t1', run.id)
       ends.push((await ended(on, run.id)).status)
     }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
 import {
@@ -12,10 +11,10 @@ import {
   pagesOf,
   startDevices,
   startWorkers,
-  stateOf,
-  waitFor
+  stateOf
 } from './conformance.ts'
 import type { Kind } from './setup.ts'
+import { stays, until } from '../until.ts'
 
 const perPage = 10
 const devices = 400
@@ -56,7 +55,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
     const killed = Date.now()
     workers.get(pid)!.kill('SIGKILL')
     workers.delete(pid)
-    await waitFor('the take-over', async () => (await stateOf(on, run.id)).attempt === 2)
+    await until('the take-over', async () => (await stateOf(on, run.id)).attempt === 2)
     t2.comment(`${kind}: taken over after ${((Date.now() - killed) / 1000).toFixed(1)} s`)
     await readOnce(t2, on, id, run.id, `${kind}, SIGKILL`)
     await respawn(t)
@@ -69,7 +68,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
     workers.get(pid)!.kill('SIGSTOP')
     const frozen = Date.now()
     // Temporal goes on handing tasks to the requests that the frozen process has open, for a minute at most.
-    await waitFor('the take-over', async () => (await stateOf(on, run.id)).attempt === 2, 120_000)
+    await until('the take-over', async () => (await stateOf(on, run.id)).attempt === 2, 120_000)
     t.comment(`${kind}: a frozen worker's run taken over after ${((Date.now() - frozen) / 1000).toFixed(1)} s`)
     workers.get(pid)!.kill('SIGCONT')
     await readOnce(t, on, id, run.id, `${kind}, SIGSTOP`)
@@ -89,7 +88,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
     const { pid } = await midway(on, run.id, 12)
     const stopped = Date.now()
     workers.get(pid)!.kill('SIGTERM')
-    const goesOn = waitFor('the other worker', async () => (await stateOf(on, run.id)).attempt === 2)
+    const goesOn = until('the other worker', async () => (await stateOf(on, run.id)).attempt === 2)
     t2.equal(await workers.get(pid)!.ended, 0)
     t2.comment(`${kind}: stopped after ${Date.now() - stopped} ms`)
     workers.delete(pid)
@@ -105,7 +104,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
       const id = await prepared(t2)
       const run = await startDevices(on, id)
       for (let attempt = 1; attempt <= 2; attempt++) {
-        const { pid } = await waitFor(`attempt ${attempt}`, async () => {
+        const { pid } = await until(`attempt ${attempt}`, async () => {
           const state = await stateOf(on, run.id)
           return state.attempt === attempt && state.status === 'running' && state.pages >= attempt * 5
             ? { pid: Number(state.worker.split(':')[1]) }
@@ -144,7 +143,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
     )
     const { db, t: tables } = on.database
     await sql`update ${tables.connection} set next_sync_at = now() where id = any(${ids}::uuid[])`.execute(db)
-    const counts = await waitFor('every connection to be synced', async () => {
+    const counts = await until('every connection to be synced', async () => {
       const { rows } = await sql<{
         count: number
       }>`select count(*)::int as count from ${tables.run} where connection_id = any(${ids}::uuid[]) and trigger = 'schedule' and status = 'succeeded' group by connection_id`.execute(
@@ -152,14 +151,15 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
       )
       return rows.length === ids.length ? rows.map(({ count }) => count) : null
     })
-    await delay(1_000)
     t.strictSame(
       counts,
       ids.map(() => 1)
     )
-    const { rows } = await sql<{
-      n: number
-    }>`select count(*)::int as n from ${tables.run} where connection_id = any(${ids}::uuid[])`.execute(db)
-    t.equal(rows[0]!.n, ids.length)
+    await stays('one run each', 1_000, async () => {
+      const { rows } = await sql<{
+        n: number
+      }>`select count(*)::int as n from ${tables.run} where connection_id = any(${ids}::uuid[])`.execute(db)
+      return rows[0]!.n === ids.length
+    })
   })
 }

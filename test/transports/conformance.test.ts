@@ -4,7 +4,6 @@ import { inProcess } from './cases-in-process.ts'
 import { manyProcesses } from './cases-processes.ts'
 import type { Kind } from './setup.ts'
 
-t.setTimeout(280_000)
 // Most of the time is spent waiting for engines to give up on dead workers: they wait side by side.
 t.jobs = 3
 

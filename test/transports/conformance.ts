@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Test } from 'tap'
 import type { Run } from '../../src/index.ts'
@@ -7,6 +6,7 @@ import type { FakeLevel } from '../../src/testing/index.ts'
 import { build, connectLevel, databaseUrl, fakeLevel, type Host, testSchema, openOrm } from '../helper.ts'
 import { startWorkerProcess, type WorkerProcess } from './processes.ts'
 import { engine, type Installation, type Kind, transportsOf } from './setup.ts'
+import { until } from '../until.ts'
 
 /**
  * What the cases of one transport share: a host and, for those that need it, worker processes around the same
@@ -16,19 +16,6 @@ export interface Bench {
   installation: Installation
   host: Host
   database: Database
-}
-
-export async function waitFor<T>(
-  what: string,
-  look: () => Promise<T | false | null | undefined>,
-  ms = 60_000
-): Promise<T> {
-  for (const end = Date.now() + ms; Date.now() < end; ) {
-    const found = await look()
-    if (found) return found
-    await delay(25)
-  }
-  throw new Error(`waited ${ms} ms for: ${what}`)
 }
 
 /** A host of a new installation. `worker: false`: it starts runs, others execute them. */
@@ -136,7 +123,7 @@ export async function eventsOf(
 
 /** Waits until a run has committed some pages, and tells which process executes it. */
 export async function midway(bench: Bench, runId: string, pages: number): Promise<RunState & { pid: number }> {
-  const state = await waitFor(`page ${pages} of the run`, async () => {
+  const state = await until(`page ${pages} of the run`, async () => {
     const now = await stateOf(bench, runId)
     return now.pages >= pages && now.status === 'running' ? now : null
   })

@@ -23,7 +23,6 @@ import {
   testSchema
 } from '../helper.ts'
 
-t.setTimeout(120_000)
 const noServer = databaseKind === 'pglite' && 'skipped: TEST_DATABASE_URL not set'
 const temporalAddress = process.env['TEMPORAL_ADDRESS']
 

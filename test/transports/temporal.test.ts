@@ -9,7 +9,6 @@ import { NotFoundError } from '../../src/errors.ts'
 import type { SegmentContext, SegmentResult, SyncExecutor } from '../../src/index.ts'
 import { createActivities, type SyncInput } from '../../src/transports/temporal/worker.ts'
 
-t.setTimeout(120_000)
 const logger = new DefaultLogger('ERROR')
 // One test makes the SDK complain on purpose.
 Runtime.install({ logger, shutdownSignals: [], telemetryOptions: { logging: { filter: 'ERROR', forward: {} } } })

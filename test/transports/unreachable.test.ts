@@ -7,9 +7,8 @@ import { postgresTransport } from '../../src/transports/postgres/index.ts'
 import { temporalTransport } from '../../src/transports/temporal/index.ts'
 import { build, connectLevel, databaseKind, databaseUrl, fakeLevel, type Host, openOrm, testSchema } from '../helper.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
-import { waitFor } from './conformance.ts'
+import { until } from '../until.ts'
 
-t.setTimeout(120_000)
 const temporalAddress = process.env['TEMPORAL_ADDRESS']
 /** Nothing listens on the discard port of loopback. */
 const nowhere = '127.0.0.1:9'
@@ -111,10 +110,7 @@ async function outage(
   t.teardown(() => teardown(host))
   const [running, other] = [await connectLevel(host, fake), await connectLevel(host, fake)]
   const { run } = await host.app.rmm.sync.start('t1', running, { resources: ['devices'] })
-  await waitFor(
-    'the run to be under way',
-    async () => (await host.app.rmm.sync.get('t1', run.id)).progress[0]!.pages > 2
-  )
+  await until('the run to be under way', async () => (await host.app.rmm.sync.get('t1', run.id)).progress[0]!.pages > 2)
   way.close()
   // The queue's jobs are written by the host's own connection: with it, starting a run works while pg-boss itself is
   // cut off.
@@ -128,7 +124,7 @@ async function outage(
     { status: 'succeeded', progress: [{ pages: 30, processed: 300 }] },
     'what was running goes on'
   )
-  const again = await waitFor('the engine to be back', async () => {
+  const again = await until('the engine to be back', async () => {
     const { status, body } = await host.call('t1', 'POST', `/connections/${other}/sync`, { resources: ['devices'] })
     return status === 202 ? (body.run.id as string) : null
   })

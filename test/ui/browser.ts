@@ -7,6 +7,7 @@ import type { FastifyRequest } from 'fastify'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { build, type Host, type HostOptions } from '../helper.ts'
+import { until as comes } from '../until.ts'
 
 const usual = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/opt/google/chrome/chrome']
 const executablePath = process.env['CHROMIUM_PATH'] ?? usual.find(path => existsSync(path))
@@ -140,7 +141,7 @@ export async function open(
       { name: 'session', value: 'operator', url: site.url, httpOnly: true, sameSite: 'Strict' }
     ])
   const page = await context.newPage()
-  page.setDefaultTimeout(patience)
+  page.setDefaultTimeout(60_000)
   await page.setViewportSize({ width, height })
   let heard: string[] = []
   const expected: RegExp[] = []
@@ -175,16 +176,11 @@ export async function open(
   }
 }
 
-const patience = 30_000
-
 /**
  * Until the expression holds in the page. Asked through the debugger: the page's CSP lets nothing be evaluated in it.
  */
 export async function until(page: Page, expression: string): Promise<void> {
-  for (const end = Date.now() + patience; !(await page.evaluate(expression)); ) {
-    if (Date.now() > end) throw new Error(`never came true: ${expression}`)
-    await page.waitForTimeout(50)
-  }
+  await comes(expression, async () => await page.evaluate<boolean>(expression))
 }
 
 /** Until nothing is being loaded any more. */

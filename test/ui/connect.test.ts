@@ -1,5 +1,6 @@
 import { connectLevel, fakeLevel, syncNow } from '../helper.ts'
 import { overflow, serve, settled, violations, walk } from './browser.ts'
+import { until } from '../until.ts'
 
 walk(
   'an operator connects Level: refused at the field, corrected, connected, with the secret shown once',
@@ -100,7 +101,7 @@ walk('an operator tests, renames, rotates, disconnects with what stays, reconnec
   await page.getByRole('button', { name: 'Check and save' }).click()
   await page.getByText('Saved').first().waitFor()
   // The word may still be that of the save before; the field is emptied when this one is done.
-  for (let n = 0; n < 200 && (await page.getByLabel('API key').inputValue()) !== ''; n++) await page.waitForTimeout(50)
+  await until('an empty field', async () => (await page.getByLabel('API key').inputValue()) === '')
   t.equal(await page.getByLabel('API key').inputValue(), '', 'secrets do not linger')
 
   await page.getByRole('button', { name: 'Disconnect…' }).click()

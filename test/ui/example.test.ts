@@ -2,11 +2,9 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import type { Test } from 'tap'
 import { type Site, violations, walk } from './browser.ts'
-
-t.setTimeout(300_000)
+import { until } from '../until.ts'
 
 /** `npm start` in a folder of its own, until it prints the link to the page. */
 async function startExample(t: Test): Promise<string> {
@@ -28,11 +26,14 @@ async function startExample(t: Test): Promise<string> {
     await ended
     rmSync(folder, { recursive: true, force: true })
   })
-  for (const end = Date.now() + 240_000; Date.now() < end && child.exitCode === null; await delay(100)) {
-    const link = /(http:\/\/\S+\/rmm\/ui\/#token=\S+)/.exec(written)?.[1]
-    if (link !== undefined) return link
-  }
-  throw new Error(`no link came:\n${written}`)
+  return await until(
+    'the link',
+    () => {
+      if (child.exitCode !== null) throw new Error(`no link came:\n${written}`)
+      return /(http:\/\/\S+\/rmm\/ui\/#token=\S+)/.exec(written)?.[1]
+    },
+    240_000
+  )
 }
 
 walk('the link that the example host prints opens the page on its two platforms', async (t, open) => {

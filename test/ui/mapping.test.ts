@@ -142,7 +142,6 @@ walk(
     const id = await connectLevel(site.host, fake)
     await syncNow(site.host, id, { resources: ['organizations'] })
     const { page, go } = await open(site)
-    page.setDefaultTimeout(60_000)
     await go(`connections/${id}/mapping`)
     await page.getByText('5,000 groups').waitFor()
     const rows = page.locator('.virtual li')

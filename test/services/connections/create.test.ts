@@ -3,8 +3,6 @@ import t from 'tap'
 import { build, fakeLevel } from '../../helper.ts'
 import { connectMesh, fakeMesh, meshHost } from '../mesh-host.ts'
 
-t.setTimeout(60_000)
-
 t.test('without publicUrl no address is told that nobody can reach', async t => {
   const fake = await fakeLevel(t, { devices: 1, groups: 1 })
   const host = await build(t, { publicUrl: undefined as never, worker: { enabled: false } })

@@ -8,8 +8,6 @@ import { meshcentral } from '../../../src/providers/meshcentral/index.ts'
 import { build, connectLevel, fakeLevel } from '../../helper.ts'
 import { connectMesh, fakeMesh, meshHost } from '../mesh-host.ts'
 
-t.setTimeout(120_000)
-
 /** A server of somebody else: remembers everything that came, and takes every key. */
 async function stranger(t: Test) {
   const came: string[] = []

@@ -3,7 +3,8 @@ import t from 'tap'
 import { meshRights } from '../../../src/testing/fake-mesh/index.ts'
 import type { RmmEvent } from '../../../src/types.ts'
 import { connectLevel, fakeLevel, syncNow } from '../../helper.ts'
-import { connectMesh, database, fakeMesh, groupsOn, meshHost, until } from '../mesh-host.ts'
+import { connectMesh, database, fakeMesh, groupsOn, meshHost } from '../mesh-host.ts'
+import { until } from '../../until.ts'
 
 const names = ['Acme', 'Globex', 'Initech']
 const makeClients = (list = names) => list.map((name, n) => ({ id: `c${n + 1}`, name }))

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { syncNow } from '../../helper.ts'
 import { connectMesh, database, fakeMesh, groupsOn, meshHost } from '../mesh-host.ts'
+import { until } from '../../until.ts'
 
 const makeClients = () => ['Acme', 'Globex', 'Initech'].map((name, n) => ({ id: `c${n + 1}`, name }))
 
@@ -214,7 +215,7 @@ t.test('ten open pages are one log-in; who asks after a change is told of it', a
     return true
   }
   const slow = status()
-  while (fake.intercept !== null) await new Promise(resolve => setTimeout(resolve, 5))
+  await until('the question', () => fake.intercept === null)
   t.equal((await host.call('t1', 'POST', `/connections/${id}/device-groups/ensure/new`)).body.created, true)
   t.match((await status()).body, { needsSync: 0, totalClients: 4 }, 'not the list of before')
   release()

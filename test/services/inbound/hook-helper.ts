@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { RmmEvent } from '../../../src/index.ts'
 import { openDatabase } from '../../../src/services/store/database.ts'
 import { type Host, secrets } from '../../helper.ts'
+import { until } from '../../until.ts'
 
 /** A connection's webhook as the platform knows it. */
 export interface Hook {
@@ -58,17 +58,6 @@ export function event(type: string, data: object, more: object = {}): Record<str
     occurred_at: new Date().toISOString(),
     data,
     ...more
-  }
-}
-
-/** Waits until something holds; the test's own time limit ends it otherwise. */
-export async function until<T>(
-  look: () => Promise<T | false | null | undefined> | T | false | null | undefined
-): Promise<T> {
-  for (;;) {
-    const found = await look()
-    if (found) return found
-    await delay(20)
   }
 }
 

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { syncNow } from '../../helper.ts'
-import { connectMesh, database, fakeMesh, meshHost, type MeshHostOptions, until } from '../mesh-host.ts'
+import { connectMesh, database, fakeMesh, meshHost, type MeshHostOptions } from '../mesh-host.ts'
+import { stays, until } from '../../until.ts'
 
 /** A connection that was synced once, and a host that listens to it. */
 async function listening(
@@ -49,14 +50,11 @@ t.test('what is pushed is read again: new, changed, moved and removed devices, n
   fake.world.removeGroup(other._id)
   await until(
     'the devices of a deleted group to go with it, though nobody said so',
-    async () => (await device(node._id)) === undefined || (await device(node._id)).removedAt !== null
+    async () => (await device(node._id))?.removedAt !== null
   )
   const [first] = fake.world.nodes.values()
   fake.world.removeNode(first!._id)
-  await until(
-    'the removed device',
-    async () => (await device(first!._id)) === undefined || (await device(first!._id)).removedAt !== null
-  )
+  await until('the removed device', async () => (await device(first!._id))?.removedAt !== null)
   t.equal(fake.crashed, null)
 })
 
@@ -182,8 +180,7 @@ t.test(
     t.match((await host.call('t1', 'GET', `/connections/${id}`)).body.statusReason, /password/)
     await until('the socket to be given up', () => fake.sockets() === 0)
     const tried = fake.counts.refusals
-    await new Promise(resolve => setTimeout(resolve, 1_000))
-    t.equal(fake.counts.refusals, tried, 'a refused password is not tried again and again')
+    await stays('a refused password is not tried again', 1_000, () => fake.counts.refusals === tried)
     fake.password = fake.account.password
     t.equal(
       (

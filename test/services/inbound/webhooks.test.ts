@@ -4,7 +4,8 @@ import { level } from '../../../src/providers/level/index.ts'
 import type { RmmProvider } from '../../../src/providers/define.ts'
 import { openDatabase } from '../../../src/services/store/database.ts'
 import { build, connectLevel, fakeLevel, type Host, syncNow } from '../../helper.ts'
-import { event, outbox, post, rotateHook, sealed, settled, until } from './hook-helper.ts'
+import { event, outbox, post, rotateHook, sealed, settled } from './hook-helper.ts'
+import { until } from '../../until.ts'
 
 const vector = {
   secret: 'example-webhook-secret-for-tests',

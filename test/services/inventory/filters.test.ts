@@ -4,8 +4,6 @@ import t, { type Test } from 'tap'
 import type { Device, DeviceSort, List } from '../../../src/types.ts'
 import { device, devices, group, list, page, scriptedHost } from '../scripted.ts'
 
-t.setTimeout(60_000)
-
 const ids = (list: List<Device>) => list.items.map(({ externalId }) => externalId)
 
 /** `g1` (client c1) with `g2` below it, `g3` beside them and in a circle with `g4`. */

@@ -4,8 +4,7 @@ import { normalizeDevice } from '../../../src/services/model/normalize/device.ts
 import { knownRevisions } from '../../../src/services/store/devices/inventory.ts'
 import type { HostOptions } from '../../helper.ts'
 import { device, group, list, page, scriptedHost, type ScriptedHost } from '../scripted.ts'
-
-t.setTimeout(60_000)
+import { until } from '../../until.ts'
 
 const ago = (ms: number): Date => new Date(Date.now() - ms)
 const mac = '00:1B:21:0A:0B:0C'
@@ -211,8 +210,7 @@ t.test('a provider is asked with what is stored at the time of each page, and on
     for (const id of ['a', 'b', 'a']) {
       asked.push([[id, 'unknown'], [...(await known!([id, 'unknown']))]])
       yield page([device(id, { inventory: { revision: `of ${id}`, facts: hardware } })])
-      while (!(await h.rows('device')).some(row => row.external_id === id))
-        await new Promise(resolve => setTimeout(resolve, 5))
+      await until('the page to be stored', async () => (await h.rows('device')).some(row => row.external_id === id))
     }
   }
   let organizations: unknown

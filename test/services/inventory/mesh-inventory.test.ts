@@ -4,8 +4,6 @@ import { windowsHardware } from '../../../src/testing/fake-mesh/index.ts'
 import { syncNow } from '../../helper.ts'
 import { connectMesh, database, fakeMesh, meshHost } from '../mesh-host.ts'
 
-t.setTimeout(60_000)
-
 t.test(
   'a MeshCentral account whose inventory is read only where it changed ends as one that is read for the first time',
   async t => {

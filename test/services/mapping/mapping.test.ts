@@ -3,8 +3,6 @@ import type { ChangeBatch } from '../../../src/types.ts'
 import { connectLevel, fakeLevel, build, syncNow } from '../../helper.ts'
 import { device, devices, fastEngine, group, list, scriptedHost, type ScriptedHost } from '../scripted.ts'
 
-t.setTimeout(120_000)
-
 /** What the host was told, as `change device client`. */
 function recorder() {
   const batches: ChangeBatch[] = []

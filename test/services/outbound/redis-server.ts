@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
+import { until } from '../../until.ts'
+import { freePort } from '../../ports.ts'
 
 const binary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/homebrew/bin/redis-server'].find(path =>
   existsSync(path)
@@ -13,16 +15,8 @@ const binary = ['/usr/bin/redis-server', '/usr/local/bin/redis-server', '/opt/ho
 /** Why tests that need Redis are skipped here; false where it is installed. */
 export const noRedis = binary === undefined ? 'redis-server is not installed' : false
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
-}
-
 async function listening(port: number): Promise<void> {
-  for (;;) {
+  await until('Redis', async () => {
     const socket = connect(port, '127.0.0.1')
     const open = await Promise.race([
       once(socket, 'connect').then(
@@ -35,9 +29,8 @@ async function listening(port: number): Promise<void> {
       )
     ])
     socket.destroy()
-    if (open) return
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
+    return open
+  })
 }
 
 /**

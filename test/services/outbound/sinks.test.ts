@@ -1,7 +1,6 @@
 import { createHmac, webcrypto } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { sql } from 'kysely'
 import { createClient } from 'redis'
@@ -9,8 +8,9 @@ import t, { type Test } from 'tap'
 import { callbackSink, type EventSink, redisStreamSink, type RmmEvent, webhookSink } from '../../../src/index.ts'
 import { openDatabase } from '../../../src/services/store/database.ts'
 import { build, connectLevel, fakeLevel, type Host } from '../../helper.ts'
-import { event, outbox, post, rotateHook, until } from '../inbound/hook-helper.ts'
+import { event, outbox, post, rotateHook } from '../inbound/hook-helper.ts'
 import { noRedis, startRedis } from './redis-server.ts'
+import { pause, until } from '../../until.ts'
 
 const bytes = (fill: number) => Buffer.alloc(32, fill).toString('base64')
 const secret = `whsec_${bytes(1)}`
@@ -129,36 +129,32 @@ t.test('sinks in the host', async t => {
     )
   })
 
-  t.test(
-    "a sink that ignores its signal does not hold its events, nor the host's shutdown",
-    { timeout: 60_000 },
-    async t => {
-      let calls = 0
-      const { host, tell } = await source(t, [
-        callbackSink(() => {
-          calls++
-          return new Promise<void>(() => {})
-        })
-      ])
-      await tell()
-      await until(() => calls > 0)
-      await host.app.close()
-      t.match(
-        await openDatabase(host.orm, host.schema).then(
-          async ({ db, t }) =>
-            (await sql<{ failures: number }>`select failures from ${t.sink} where name = 'callback'`.execute(db)).rows
-        ),
-        [{ failures: 0 }],
-        'which is no failure of the sink'
-      )
-    }
-  )
+  t.test("a sink that ignores its signal does not hold its events, nor the host's shutdown", async t => {
+    let calls = 0
+    const { host, tell } = await source(t, [
+      callbackSink(() => {
+        calls++
+        return new Promise<void>(() => {})
+      })
+    ])
+    await tell()
+    await until(() => calls > 0)
+    await host.app.close()
+    t.match(
+      await openDatabase(host.orm, host.schema).then(
+        async ({ db, t }) =>
+          (await sql<{ failures: number }>`select failures from ${t.sink} where name = 'callback'`.execute(db)).rows
+      ),
+      [{ failures: 0 }],
+      'which is no failure of the sink'
+    )
+  })
 
   t.test('two processes do not publish the same batch, and one takes over from the other', async t => {
     const seen: string[] = []
     const sink = () =>
       callbackSink(async events => {
-        await delay(5)
+        await pause(5)
         seen.push(...events.map(({ id }) => id))
       })
     const { host, tell } = await source(t, [sink()])
@@ -245,7 +241,6 @@ t.test('Redis streams', { skip: noRedis }, async t => {
 
   t.test(
     'Redis stopped, started and frozen under load: every event is in the stream, in order, twice only with its id',
-    { timeout: 120_000 },
     async t => {
       const server = await startRedis(t)
       const io = new Redis({ port: server.port, host: '127.0.0.1', retryStrategy: () => 100 })
@@ -269,11 +264,11 @@ t.test('Redis streams', { skip: noRedis }, async t => {
       const load = [0, 1].map(async n => {
         for (let k = 0; running || k < 60; k++) {
           await tell(n)
-          await delay(5)
+          await pause(5)
         }
       })
       for (let round = 0; round < 2; round++) {
-        await delay(300)
+        await pause(300)
         await server.stop()
         await until(
           async () =>
@@ -528,7 +523,7 @@ t.test('outgoing webhooks', async t => {
     let busy = 3
     const { received, url } = await receiver(t, async (_one, response) => {
       if (busy-- > 0) response.writeHead(503)
-      else await delay(10)
+      else await pause(10)
       response.end()
     })
     const { host, tell } = await source(t, [webhookSink({ url, secret, allowPrivateNetwork: true, name: 'out' })], 2)

@@ -1,11 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { openDatabase } from '../../../src/services/store/database.ts'
 import { databaseKind, openOrm, testSchema } from '../../helper.ts'
 import { emptyDatabase } from '../../migrations/database.ts'
-
-t.setTimeout(60_000)
 
 t.test(
   "a connection that breaks in a transaction leaves its place in the host's pool",
@@ -39,12 +36,18 @@ t.test(
     const hasty = await openDatabase(await empty.connect({ ...none, driverOptions: { query_timeout: 300 } }), 'unused')
     await sql`create table busy (id int)`.execute(other.db)
     await sql`insert into busy values (1)`.execute(other.db)
+    const givenUp = Promise.withResolvers<never>()
     let failing: Promise<unknown> | undefined
     await other.transaction(async lock => {
       await sql`select id from busy for update`.execute(lock)
-      failing = hasty.transaction(trx => sql`update busy set id = 2`.execute(trx))
+      failing = hasty.transaction(async trx => {
+        const update = sql`update busy set id = 2`.execute(trx)
+        update.catch(givenUp.reject)
+        await update
+      })
       failing.catch(() => {})
-      await delay(1_000)
+      // Locked out until its time is over.
+      await t.rejects(givenUp.promise, { message: /Query read timeout/ })
     })
     await t.rejects(failing!, { message: /Query read timeout/ })
     t.strictSame(

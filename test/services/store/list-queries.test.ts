@@ -194,13 +194,10 @@ const cases: Case[] = [
 /** What grows with the devices and with time. */
 const bigTables = ['rmm_device', 'rmm_device_status', 'rmm_alert', 'rmm_run', 'rmm_run_item', 'rmm_delivery']
 
-t.setTimeout(120_000)
-
 t.test(
   'lists at 100,000 devices',
   { skip: databaseKind === 'pglite' && 'plans are asserted on PostgreSQL only: set TEST_DATABASE_URL' },
   async t => {
-    t.setTimeout(120_000)
     const schema = testSchema()
     const orm = await openOrm(t, schema)
     await migrate(orm, { schema })

@@ -10,8 +10,6 @@ import { fieldOf, joinFields, joinRows } from '../../../src/services/model/row-t
 import { type RowColumns, rowSet, textArray } from '../../../src/services/store/row-set.ts'
 import { emptyDatabase } from '../../migrations/database.ts'
 
-t.setTimeout(60_000)
-
 const columns: RowColumns = [
   ['id', 'text'],
   ['number', 'bigint'],

@@ -1,11 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { ProviderError } from '../../../src/providers/define.ts'
 import type { ChangeBatch } from '../../../src/types.ts'
 import { alert, createScript, device, devices, fastEngine, group, list, page, scriptedHost } from '../scripted.ts'
-
-t.setTimeout(120_000)
+import { until } from '../../until.ts'
 
 /** One page per transaction, whatever has been read ahead. */
 const pageByPage = { ...fastEngine, batchRecords: 1 }
@@ -88,7 +86,7 @@ t.test('a page that the database lost with its last moments is read again, not t
         )
       }
       yield next
-      while (!lost && Number((await h.rows('pass', 'resource'))[0].pages) === 0) await delay(5)
+      if (!lost) await until('the page', async () => Number((await h.rows('pass', 'resource'))[0].pages) > 0)
     }
   }
   const run = await h.sync({ resources: ['devices'] })

@@ -1,9 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { type Database, openDatabase } from '../../../src/services/store/database.ts'
 import { build, databaseKind } from '../../helper.ts'
 import { createScript, device, fastEngine, page, type Script } from '../scripted.ts'
+import { until } from '../../until.ts'
 
 const tenants = 100
 const bigTenant = 't1'
@@ -24,8 +24,6 @@ async function multiply({ db, t }: Database, templateId: string): Promise<void> 
     db
   )
 }
-
-t.setTimeout(120_000)
 
 interface Watched {
   script: Script
@@ -50,7 +48,7 @@ function watchedPlatform(patience: number): Watched {
     try {
       if (slow) {
         for (let n = 0; n < 20; n++) {
-          while (ended < (patience * (n + 1)) / 20 && !signal.aborted) await delay(5)
+          await until('the others', () => ended >= (patience * (n + 1)) / 20 || signal.aborted)
           yield page(
             Array.from({ length: 200 }, (_, i) => device(`l${n * 200 + i}`)),
             { checkpoint: n < 19 ? n : null }
@@ -59,7 +57,7 @@ function watchedPlatform(patience: number): Watched {
         besideLarge = ended
       } else {
         // The first ones wait for each other: that they may run side by side does not depend on luck.
-        while (peak < concurrency && !signal.aborted) await delay(1)
+        await until('reads side by side', () => peak >= concurrency || signal.aborted)
         yield page([device('d1')])
       }
     } finally {
@@ -100,11 +98,10 @@ t.test(
           database.db
         )
       ).rows
-    let runs = await ends()
-    while (runs.length < connections) {
-      await delay(200)
-      runs = await ends()
-    }
+    const runs = await until('all runs', async () => {
+      const done = await ends()
+      return done.length >= connections && done
+    })
 
     t.equal(new Set(runs.map(run => run.connection_id)).size, connections, 'every connection had its run')
     t.same(
@@ -158,11 +155,9 @@ t.test(
     await sql`update ${tables.connection} set schedule_enabled = true, next_sync_at = now() where id = ${connection.id}`.execute(
       db
     )
-    for (let scheduled = 0; scheduled === 0; await delay(20)) {
-      scheduled = (await app.rmm.sync.runs(bigTenant, connection.id)).items.filter(
-        run => run.trigger === 'schedule'
-      ).length
-    }
+    await until('the scheduled run', async () =>
+      (await app.rmm.sync.runs(bigTenant, connection.id)).items.some(run => run.trigger === 'schedule')
+    )
     const due = await sql<{
       count: number | string
     }>`select count(*) as count from ${tables.connection} where provider = 'gone' and next_sync_at < now()`.execute(db)

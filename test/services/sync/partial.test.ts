@@ -1,11 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { ProviderError } from '../../../src/providers/define.ts'
 import { build, connectLevel, fakeLevel, syncNow } from '../../helper.ts'
 import { alert, devices, list, page, type Pages, scriptedHost } from '../scripted.ts'
-
-t.setTimeout(120_000)
+import { until } from '../../until.ts'
 
 const failing = (error: Error): Pages<never> =>
   async function* () {
@@ -162,11 +160,10 @@ t.test('a resource that fails for days does not turn every scheduled sync into a
   })
   const scheduled = async (n: number) => {
     await sql`update ${h.database.t.connection} set next_sync_at = now()`.execute(h.database.db)
-    for (;;) {
+    return await until('the scheduled run', async () => {
       const runs = (await h.app.rmm.sync.runs('t1', h.connectionId)).items.filter(run => run.trigger === 'schedule')
-      if (runs.length > n && runs[0]!.finishedAt !== null) return runs[0]!
-      await delay(10)
-    }
+      return runs.length > n && runs[0]!.finishedAt !== null && runs[0]!
+    })
   }
   t.match(await scheduled(0), { mode: 'incremental', status: 'partial' })
   await sql`update ${h.database.t.run} set started_at = started_at - interval '2 hours'`.execute(h.database.db)

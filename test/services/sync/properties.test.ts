@@ -24,10 +24,9 @@ import {
   page,
   type Pages,
   scriptedHost,
+  ended,
   type ScriptedHost
 } from '../scripted.ts'
-
-t.setTimeout(180_000)
 
 const ids = ['a', 'b', 'c', 'd', 'e', 'f']
 const groups = ['g1', 'g2', 'g3']
@@ -234,8 +233,7 @@ async function play(h: ScriptedHost, worlds: World[], commands: Command[]): Prom
       const { run } = await h.app.rmm.sync.start('t1', h.connectionId, { force: true })
       if (Object.keys(current.devices).length > 0) await hanging
       await h.app.rmm.sync.cancel('t1', run.id)
-      while ((await h.app.rmm.sync.get('t1', run.id)).finishedAt === null)
-        await new Promise(resolve => setTimeout(resolve, 5))
+      await ended(h, run.id)
     }
   }
   return current

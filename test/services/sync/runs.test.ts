@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { callbackSink } from '../../../src/index.ts'
@@ -6,16 +5,7 @@ import { ProviderError } from '../../../src/providers/define.ts'
 import type { RmmEvent } from '../../../src/types.ts'
 import { build, connectLevel, fakeLevel, type Host, syncNow } from '../../helper.ts'
 import { device, devices, ended, fastEngine, list, page, scriptedHost, type ScriptedHost } from '../scripted.ts'
-
-t.setTimeout(180_000)
-
-async function until<T>(look: () => Promise<T | false | null | undefined>): Promise<T> {
-  for (;;) {
-    const found = await look()
-    if (found) return found
-    await delay(10)
-  }
-}
+import { until } from '../../until.ts'
 
 /** A list that waits after its first page until `open` is called or it is aborted. */
 function gated() {
