@@ -349,6 +349,37 @@ t.test('what is for tests is not loaded by the plugin', t => {
   t.end()
 })
 
+t.test('no wait of the library leaves the process to others', t => {
+  const found = files.filter(
+    file => !file.startsWith('ui/') && file !== 'waits.ts' && /\bref: false|AbortSignal\.timeout\(/.test(read(file))
+  )
+  t.strictSame(found, [], 'a timer without a reference settles no promise; see src/waits.ts')
+  t.end()
+})
+
+t.test('tests wait for conditions, in one place', t => {
+  const own = new Map([
+    ['until.ts', 'the place'],
+    ['layers.test.ts', 'this'],
+    ['steady.test.ts', 'a file that is meant to fail'],
+    ['services/egress/http.test.ts', 'a clock of its own, and an answer that takes a moment'],
+    ['services/device-groups/device-groups.test.ts', 'answers that come late'],
+    ['e2e/mesh-agent.ts', 'a process that does not end when it is asked to']
+  ])
+  const files = readdirSync(new URL('.', import.meta.url), { recursive: true, encoding: 'utf8' }).filter(file =>
+    file.endsWith('.ts')
+  )
+  const found = files.filter(
+    file =>
+      !own.has(file) &&
+      /(?<![.\w])setTimeout\b|timers\/promises'.*setTimeout|waitForTimeout/.test(
+        readFileSync(new URL(file, import.meta.url), 'utf8')
+      )
+  )
+  t.strictSame(found, [], "a time that is long enough today is too short on a busy machine: use test/until.ts's")
+  t.end()
+})
+
 t.test('the rules notice what they forbid', t => {
   const caught = (file: string, source: string) => violations(file, source).length === 1
   t.ok(caught('providers/x.ts', "import { sql } from 'kysely'"))

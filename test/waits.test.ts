@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import t from 'tap'
 
@@ -46,38 +45,4 @@ t.test('a time limit passes on what ends the work before it', async t => {
     signal.throwIfAborted()
   })
   await t.rejects(work, { message: 'stopped' })
-})
-
-t.test('no wait of the library leaves the process to others', t => {
-  const files = readdirSync(new URL('src/', root), { recursive: true, encoding: 'utf8' }).filter(
-    file => /\.tsx?$/.test(file) && !file.startsWith('ui/') && file !== 'waits.ts'
-  )
-  const found = files.filter(file =>
-    /\bref: false|AbortSignal\.timeout\(/.test(readFileSync(new URL(`src/${file}`, root), 'utf8'))
-  )
-  t.strictSame(found, [], 'a timer without a reference settles no promise; see src/waits.ts')
-  t.end()
-})
-
-t.test('tests wait for conditions, in one place', t => {
-  const own = new Map([
-    ['until.ts', 'the place'],
-    ['waits.test.ts', 'this'],
-    ['steady.test.ts', 'a file that is meant to fail'],
-    ['services/egress/http.test.ts', 'a clock of its own, and an answer that takes a moment'],
-    ['services/device-groups/device-groups.test.ts', 'answers that come late'],
-    ['e2e/mesh-agent.ts', 'a process that does not end when it is asked to']
-  ])
-  const files = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' }).filter(file =>
-    file.endsWith('.ts')
-  )
-  const found = files.filter(
-    file =>
-      !own.has(file) &&
-      /(?<![.\w])setTimeout\b|timers\/promises'.*setTimeout|waitForTimeout/.test(
-        readFileSync(new URL(`test/${file}`, root), 'utf8')
-      )
-  )
-  t.strictSame(found, [], "a time that is long enough today is too short on a busy machine: use test/until.ts's")
-  t.end()
 })

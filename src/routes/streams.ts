@@ -40,8 +40,8 @@ export function withRights(signal: AbortSignal, everyMs: number, allowed: () => 
   const lost = new AbortController()
   const look = async (): Promise<void> => {
     while (!signal.aborted) {
-      await delay(everyMs, undefined, { signal, ref: false })
-      const answer = await Promise.race([allowed().catch(() => false), delay(everyMs, false, { signal, ref: false })])
+      await delay(everyMs, undefined, { signal })
+      const answer = await Promise.race([allowed().catch(() => false), delay(everyMs, false, { signal })])
       if (!answer) return lost.abort()
     }
   }

@@ -8,8 +8,7 @@ import type { Run } from '../../src/types.ts'
 import { build as host, connectLevel, fakeLevel } from '../helper.ts'
 import { post, rotateHook } from '../services/inbound/hook-helper.ts'
 import { build, contract, run } from './stub.ts'
-
-t.setTimeout(120_000)
+import { until } from '../until.ts'
 
 const unsafe = contract.filter(({ method }) => method !== 'GET')
 const sendTo = (app: Awaited<ReturnType<typeof build>>['app'], at: (typeof contract)[number], headers: object) =>
@@ -174,7 +173,7 @@ async function streaming(t: Test, options: object, authorize: () => void = () =>
     } as never,
     answers: {
       'sync.watch': async function* (_tenant: string, _run: string, signal: AbortSignal): AsyncGenerator<Run> {
-        while (!signal.aborted && !end) await new Promise(resolve => setTimeout(resolve, 5))
+        await until('the end', () => signal.aborted || end)
         if (end) yield { ...run, status: 'succeeded' }
       }
     }
@@ -246,7 +245,7 @@ t.test('a right that is withdrawn ends the stream, and so does a host that fails
       return withdrawn ? (withdraw() as never) : undefined
     })
     const stream = await open()
-    while (asked < 3) await new Promise(resolve => setTimeout(resolve, 5))
+    await until('two further looks', () => asked >= 3)
     withdrawn = true
     t.notMatch(await stream.text(), /event: done/, name)
   }

@@ -8,10 +8,9 @@ import { pruneActivity } from '../../src/services/store/index.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import type { Activity } from '../../src/types.ts'
 import { build, connectLevel, fakeLevel, type Host, type HostOptions } from '../helper.ts'
-import { event, post, rotateHook, settled, until } from './inbound/hook-helper.ts'
+import { event, post, rotateHook, settled } from './inbound/hook-helper.ts'
+import { until } from '../until.ts'
 import { fakeMesh } from './mesh-host.ts'
-
-t.setTimeout(120_000)
 
 /** A host whose people are named by headers. */
 async function peopledHost(t: Test, options: HostOptions = {}) {

@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t from 'tap'
 import { callbackSink } from '../../src/index.ts'
 import type { Health } from '../../src/types.ts'
 import { build } from '../helper.ts'
 import { scriptedHost } from './scripted.ts'
+import { until } from '../until.ts'
 
 const still = { worker: { enabled: false } }
 const nothing: Omit<Health, 'sinks'> = {
@@ -88,13 +88,13 @@ t.test('a sync that cannot be started stays late since it was due, and keeps its
   )
   const at = (value: unknown) => new Date(value as string).getTime()
   const moved = async () => at((await h.rows('connection', 'id'))[0].next_sync_at) > Date.now()
-  while (!(await moved())) await delay(10)
+  await until('its next try to be put off', moved)
   t.match(await h.app.rmm.health('t1'), { ok: false, schedules: { late: 1 } }, 'although its next try is in a minute')
   await idle.app.close()
   const { due_since: since } = (await h.rows('connection', 'id'))[0]
   const worker = await build(t, { on: h, providers: [h.script.provider] })
   await sql`update ${tables.connection} set next_sync_at = now()`.execute(db)
-  while ((await worker.app.rmm.health('t1')).schedules.late > 0) await delay(10)
+  await until('nothing to be late', async () => (await worker.app.rmm.health('t1')).schedules.late === 0)
   const after = (await h.rows('connection', 'id'))[0]
   t.equal(after.due_since, null)
   const minutes = (at(after.next_sync_at) - at(since)) / 60_000
@@ -113,11 +113,11 @@ t.test('sinks, and the duties of the process', async t => {
       )
     ]
   })
-  let health = await h.app.rmm.health()
-  while (health.sinks.every(({ failures }) => failures === 0) || health.duties.some(duty => duty.lastEndAt === null)) {
-    await delay(10)
-    health = await h.app.rmm.health()
-  }
+  const health = await until('a failure, and every duty once', async () => {
+    const now = await h.app.rmm.health()
+    const failed = now.sinks.some(({ failures }) => failures > 0)
+    return failed && now.duties.every(duty => duty.lastEndAt !== null) && now
+  })
   t.match(
     health.sinks.find(({ name }) => name === 'broken'),
     { pending: 1, oldestMs: Number }
