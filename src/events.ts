@@ -14,7 +14,11 @@ const Time = (description: string) => Type.String({ format: 'date-time', descrip
 const OneOf = <const W extends string>(words: readonly W[], description: string) =>
   Type.Unsafe<W>({ type: 'string', enum: [...words], description })
 const Nullable = <S extends TSchema>(schema: S) =>
-  Type.Unsafe<Static<S> | null>({ ...schema, type: [schema['type'], 'null'] })
+  Type.Unsafe<Static<S> | null>({
+    ...schema,
+    type: [schema['type'], 'null'],
+    ...(schema['enum'] === undefined ? {} : { enum: [...schema['enum'], null] })
+  })
 
 /** A payload; its description says when the event is written. */
 const Payload = <P extends TProperties>(when: string, fields: P): TObject<P> =>
@@ -130,6 +134,12 @@ export const eventPayloads = {
     deviceId: Id('Our id of the device.'),
     externalId: Id("The platform's id of it."),
     viewOnly: Flag('Whether it only shows.'),
+    consent: Nullable(
+      OneOf(
+        ['none', 'notify', 'prompt'],
+        'What the person at the device was to be asked; null: what the platform is set to.'
+      )
+    ),
     expiresAt: Time('When the link ends.')
   }),
   RMM_INSTALL_LINK_CREATED: Payload('Somebody was given a link that installs agents into the group of a client.', {

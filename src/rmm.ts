@@ -1,3 +1,4 @@
+import type { Consent } from './providers/define.ts'
 import type {
   Activity,
   ActivityFilter,
@@ -99,7 +100,7 @@ export interface Rmm {
     remoteSession(
       tenantId: string,
       deviceId: string,
-      options?: { minutes?: number; viewOnly?: boolean }
+      options?: { minutes?: number; viewOnly?: boolean; consent?: Consent }
     ): Promise<{ url: string; expiresAt: string }>
   }
   alerts: {

@@ -7,7 +7,10 @@ function typeOf(schema: TSchema): string {
   const [type] = types
   const named =
     schema['enum'] !== undefined
-      ? (schema['enum'] as string[]).map(word => `\`${word}\``).join(', ')
+      ? (schema['enum'] as Array<string | null>)
+          .filter(word => word !== null)
+          .map(word => `\`${word}\``)
+          .join(', ')
       : type === 'array'
         ? `list of ${schema['items'].type === 'object' ? 'objects' : typeOf(schema['items'] as TSchema)}`
         : schema['format'] === 'date-time'

@@ -95,6 +95,20 @@ export interface RemoteSession {
   expiresAt: Date
 }
 
+/**
+ * What the person at the device is asked before somebody looks at their screen: nothing, to be told, or to agree. At
+ * least that: a platform may be set to ask for more.
+ */
+export type Consent = 'none' | 'notify' | 'prompt'
+
+/** What a provider's remote sessions can be asked for; what is not declared is refused, never ignored. */
+export interface RemoteSessionOptions {
+  /** Sessions without keyboard and mouse. Default false. */
+  viewOnly?: boolean
+  /** Default none of them: the platform's own settings hold. */
+  consent?: readonly Consent[]
+}
+
 /** Everything a provider gets to reach its platform; bound to one connection. */
 export interface ProviderContext<Config, Secrets> {
   config: Config
@@ -195,10 +209,19 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   deviceGroups?: DeviceGroups<Client>
   /** Resolves on the platform. Resolving a resolved alert is fine. */
   resolveAlert?(client: Client, externalId: string, signal: AbortSignal): Promise<AlertRecord | null>
+  /** Only where there is `remoteSession`. */
+  remoteSessionOptions?: RemoteSessionOptions
   remoteSession?(
     client: Client,
     externalId: string,
-    options: { minutes: number; viewOnly: boolean; guestName: string },
+    options: {
+      minutes: number
+      viewOnly: boolean
+      /** Absent where nobody asked for one: the platform's own settings hold. */
+      consent?: Consent | undefined
+      /** Who is coming, for the person at the device. */
+      guestName: string
+    },
     signal: AbortSignal
   ): Promise<RemoteSession>
   installLink?(client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>

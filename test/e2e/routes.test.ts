@@ -289,6 +289,33 @@ t.test(
   }
 )
 
+t.test('the person at the device is told or asked by the server as was wanted, and reads who is coming', async t => {
+  const windows = await device('t1', 'WIN-1')
+  const links = async () => {
+    const text = await mesh.meshctrl('devicesharing', '--id', windows.externalId)
+    return [...text.matchAll(/Guest Name: +(.*)\r?\nUser Consent: (.*)/g)].map(([, guest, consent]) =>
+      `${guest}: ${consent}`.trim()
+    )
+  }
+  const before = await links()
+  const { inventory } = host.app.rmm.as({ id: 'u7', name: 'Jane Doe' })
+  for (const consent of ['none', 'notify', 'prompt'] as const)
+    await inventory.remoteSession('t1', windows.id, { consent })
+  t.strictSame((await links()).filter(link => !before.includes(link)).sort(), [
+    'Jane Doe:',
+    'Jane Doe: Desktop Notify, Desktop Connection Toolbar',
+    'Jane Doe: Desktop Notify, Desktop Prompt, Desktop Connection Toolbar'
+  ])
+  await mesh.meshctrl('editdevicegroup', '--id', acme, '--consent', '8')
+  t.match(await share('t1', windows, { consent: 'none' }), {
+    status: 409,
+    body: { code: 'RMM_ERR_PLATFORM_FORBIDDEN', message: /device group demands/ }
+  })
+  t.equal((await share('t1', windows)).status, 201, 'without a wish, what the group is set to')
+  t.equal((await share('t1', windows, { consent: 'perhaps' })).status, 400)
+  await mesh.meshctrl('editdevicegroup', '--id', acme, '--consent', '0')
+})
+
 t.test('without the right to share, and where sharing is switched off, the answer names what is missing', async t => {
   const helper = await connectReal(host, mesh, {
     tenant: 't4',

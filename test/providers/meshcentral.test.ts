@@ -770,6 +770,51 @@ t.test('links: short-lived, never for ever, refused with the reason', async t =>
   )
 })
 
+t.test(
+  'who is at the device is told or asked as was wanted, and a promise that cannot be kept is not made',
+  async t => {
+    const { fake, provider, open } = await setUp(t)
+    t.strictSame(provider.remoteSessionOptions, { viewOnly: true, consent: ['none', 'notify', 'prompt'] })
+    const client = await open()
+    const [node] = fake.world.nodes.values()
+    const flags: unknown[] = []
+    fake.intercept = command => {
+      if (command['action'] === 'createDeviceShareLink') flags.push(command['consent'])
+      return false
+    }
+    const share = (consent?: 'none' | 'notify' | 'prompt', by = client) =>
+      provider.remoteSession!(by, node!._id, { minutes: 1, viewOnly: false, consent, guestName: 'Jane' }, signal)
+    for (const consent of [undefined, 'none', 'notify', 'prompt'] as const) await share(consent)
+    t.strictSame(flags, [0, 0, 0x41, 0x49])
+
+    const group = fake.world.groups.get(node!.meshid)!
+    for (const flag of [0x01, 0x08, 0x40]) {
+      group['consent'] = flag
+      t.match(await failure(share('none')), {
+        kind: 'forbidden',
+        message: /device group demands.*"notify" or "prompt"/
+      })
+    }
+    t.match((await share()).url, /sharing/, 'without a wish the settings of the group hold')
+    group['consent'] = 0x36
+    t.match((await share('none')).url, /sharing/, 'terminal and files are not the screen')
+
+    const strict = await setUp(t, { consent: 8 })
+    const [other] = strict.fake.world.nodes.values()
+    t.match(
+      await failure(
+        strict.provider.remoteSession!(
+          await strict.open(),
+          other!._id,
+          { minutes: 1, viewOnly: false, consent: 'none', guestName: 'Jane' },
+          signal
+        )
+      ),
+      { kind: 'forbidden', message: /server demands/ }
+    )
+  }
+)
+
 t.test('the names MeshCentral gets are one line, NFC, at most 128 units and whole', async t => {
   t.equal(sanitizeName('e\u0301'), 'é')
   t.equal(sanitizeName(' a \t\r\n b\u0000c '), 'a bc')

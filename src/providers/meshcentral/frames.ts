@@ -12,6 +12,8 @@ export interface ServerInfo {
   /** Set where the server cuts `nodes` into pages. */
   maxDeviceView: number | null
   guestSharing: boolean
+  /** What the person at a device is told or asked on the whole server, as flags. */
+  consent: number
   /** The server's clock minus ours, in milliseconds. */
   skewMs: number
 }
@@ -53,6 +55,7 @@ export function readServerInfo(info: Record<string, unknown>, now: number): Serv
     manageAllDeviceGroups: info['manageAllDeviceGroups'] === true,
     maxDeviceView: typeof maxdeviceview === 'number' && maxdeviceview > 0 ? maxdeviceview : null,
     guestSharing: info['guestdevicesharing'] !== false,
+    consent: typeof info['consent'] === 'number' ? info['consent'] : 0,
     skewMs: typeof serverTime === 'number' && Number.isFinite(serverTime) ? serverTime - now : 0
   }
 }

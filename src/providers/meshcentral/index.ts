@@ -188,6 +188,7 @@ export function meshcentral(options: MeshCentralOptions = {}): RmmProvider<MeshC
     resources: { organizations, devices },
     deviceGroups,
     remoteSession,
+    remoteSessionOptions: { viewOnly: true, consent: ['none', 'notify', 'prompt'] },
     installLink,
     listen: (client, signal, subscribed) => listen(client, debounceMs, signal, subscribed),
     close: async client => client.close()

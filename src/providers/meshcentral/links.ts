@@ -1,9 +1,18 @@
-import { ProviderError, type RemoteSession } from '../define.ts'
-import { cut, findGroup, sanitizeName } from './groups.ts'
+import { type Consent, ProviderError, type RemoteSession } from '../define.ts'
+import { cut, findGroup, listMeshes, sanitizeName } from './groups.ts'
 import type { MeshClient } from './client.ts'
 import { isId } from './frames.ts'
+import { readNode } from './nodes.ts'
+import type { Session } from './session.ts'
 
 const desktop = 2
+/**
+ * What is asked of the person at the device, as the server's own page asks it: being told comes with a bar on the
+ * screen. The server adds what the device group and its config.json demand.
+ */
+const consentFlags = { none: 0, notify: 0x41, prompt: 0x49 } as const satisfies Record<Consent, number>
+/** Told, asked, bar: for the desktop. */
+const anyConsent = 0x49
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 
@@ -38,7 +47,7 @@ const goneGroup =
 export async function remoteSession(
   client: MeshClient,
   externalId: string,
-  options: { minutes: number; viewOnly: boolean; guestName: string },
+  options: { minutes: number; viewOnly: boolean; consent?: Consent | undefined; guestName: string },
   signal: AbortSignal
 ): Promise<RemoteSession> {
   const expire = whole(options.minutes, 7 * 24 * 60, 'minutes')
@@ -47,6 +56,7 @@ export async function remoteSession(
   if (!session.info.guestSharing) throw new ProviderError('forbidden', sharingOff)
   if (!isId(session.info, 'node', externalId))
     throw new ProviderError('gone', 'This is not the id of a device on this MeshCentral server')
+  if (options.consent === 'none') await requireSilence(session, externalId, signal)
   const askedAt = Date.now()
   const reply = await session.request(
     {
@@ -54,7 +64,7 @@ export async function remoteSession(
       nodeid: externalId,
       guestname,
       p: desktop,
-      consent: 0,
+      consent: consentFlags[options.consent ?? 'none'],
       expire,
       viewOnly: options.viewOnly === true
     },
@@ -74,6 +84,23 @@ export async function remoteSession(
       ? reply['expire'] - session.info.skewMs
       : askedAt + expire * minuteMs
   return { url: linkOf(client, reply['url']), expiresAt: new Date(until) }
+}
+
+/** Throws `forbidden` where the person at the device is told or asked whatever we say. */
+async function requireSilence(session: Session, externalId: string, signal: AbortSignal): Promise<void> {
+  const refuse = (who: string): never => {
+    throw new ProviderError(
+      'forbidden',
+      `${who} that the person at the device is told or asked: a session without that is not possible, ask for "notify" or "prompt"`
+    )
+  }
+  if ((session.info.consent & anyConsent) !== 0) refuse('The MeshCentral server demands (userConsentFlags)')
+  const node = await readNode(session, externalId, signal)
+  if (node === null) return
+  const mesh = (await listMeshes(session, signal)).find(({ _id }) => _id === node.node['meshid'])
+  const flags = mesh?.['consent']
+  if (mesh === undefined) refuse('The device group cannot be seen by the account, and may demand')
+  if (typeof flags === 'number' && (flags & anyConsent) !== 0) refuse('The device group demands')
 }
 
 /**

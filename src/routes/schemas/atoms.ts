@@ -13,7 +13,13 @@ export const Input = <P extends TProperties>(properties: P, options: SchemaOptio
  */
 export function Nullable<S extends TSchema>(schema: S, options: SchemaOptions = {}) {
   const { $id: _, ...rest } = schema
-  return Type.Unsafe<Static<S> | null>({ ...rest, ...options, type: [schema['type'], 'null'] })
+  const words = schema['enum'] as unknown[] | undefined
+  return Type.Unsafe<Static<S> | null>({
+    ...rest,
+    ...options,
+    type: [schema['type'], 'null'],
+    ...(words === undefined ? {} : { enum: [...words, null] })
+  })
 }
 
 /** One of a closed list of words; an `enum` rather than a union, so that the refusal names the words. */

@@ -115,7 +115,13 @@ export const RemoteSessionSchema = Input({
   minutes: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 1440, description: "How long the link works. Default: the provider's." })
   ),
-  viewOnly: Type.Optional(Flag('Watch without keyboard and mouse.'))
+  viewOnly: Type.Optional(Flag('Watch without keyboard and mouse.')),
+  consent: Type.Optional(
+    OneOf(
+      ['none', 'notify', 'prompt'],
+      'What the person at the device is asked, at least: nothing, to be told, to agree. Default: what the platform is set to. 409 where the platform cannot promise it.'
+    )
+  )
 })
 
 /** A short-lived address: a remote session or an installer. */

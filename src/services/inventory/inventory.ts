@@ -1,5 +1,6 @@
 import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
+import type { Consent, RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
 import { callProvider, type ClientFactory, linkOf, toRouteError } from '../platform/index.ts'
@@ -30,19 +31,20 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
   return {
     get,
     list: (tenantId, query) => listDevices(database, tenantId, query),
-    async remoteSession(tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false } = {}) {
+    async remoteSession(tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false, consent } = {}) {
       const device = await get(tenantId, deviceId)
       const row = await requireConnection(database, tenantId, device.connectionId)
       const provider = core.registry.get(row.provider)
       if (provider?.remoteSession === undefined)
         throw new NotSupportedError(`${provider?.name ?? row.provider} has no remote sessions`)
+      requireOffered(provider, viewOnly, consent)
       const actor = core.actors.current()
       const guestName = actor?.name ?? actor?.id ?? nobody
       const session = linkOf(
         provider,
         'remoteSession',
         await act(core, clients, row, 'remoteSession', (client, signal) =>
-          provider.remoteSession!(client, device.externalId, { minutes, viewOnly, guestName }, signal)
+          provider.remoteSession!(client, device.externalId, { minutes, viewOnly, consent, guestName }, signal)
         )
       )
       const expiresAt = session.expiresAt.toISOString()
@@ -51,7 +53,7 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
         row,
         {
           type: 'RMM_REMOTE_SESSION_STARTED',
-          payload: { deviceId, externalId: device.externalId, viewOnly, expiresAt }
+          payload: { deviceId, externalId: device.externalId, viewOnly, consent: consent ?? null, expiresAt }
         },
         {
           target: { deviceId, ...(device.clientRef === null ? {} : { clientRef: device.clientRef }) },
@@ -61,6 +63,16 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
       return { url: session.url, expiresAt }
     }
   }
+}
+
+/** What the platform cannot do is refused: a session that only seemed to be watched would be worse than none. */
+function requireOffered(provider: RmmProvider, viewOnly: boolean, consent: Consent | undefined): void {
+  const { viewOnly: watching = false, consent: ways = [] } = provider.remoteSessionOptions ?? {}
+  if (viewOnly && !watching) throw new NotSupportedError(`${provider.name} has no remote sessions that only watch`)
+  if (consent === undefined || ways.includes(consent)) return
+  const offer =
+    ways.length === 0 ? 'its own settings decide what the person at the device is asked' : `it has ${ways.join(', ')}`
+  throw new NotSupportedError(`${provider.name} cannot promise the consent "${consent}": ${offer}`)
 }
 
 /** Does one thing on the platform for a person who waits for it. */

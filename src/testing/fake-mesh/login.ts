@@ -35,7 +35,8 @@ export function serverinfo(world: MeshWorld, account: FakeMeshAccount, options: 
     https: true,
     ...(world.seesAll(account) ? { manageAllDeviceGroups: true } : {}),
     ...(options.maxDeviceView === undefined ? {} : { maxdeviceview: options.maxDeviceView }),
-    ...(options.guestSharing === false ? { guestdevicesharing: false } : {})
+    ...(options.guestSharing === false ? { guestdevicesharing: false } : {}),
+    ...(options.consent === undefined ? {} : { consent: options.consent })
   }
 }
 

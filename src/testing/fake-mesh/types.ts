@@ -24,6 +24,8 @@ export interface FakeMeshOptions {
   maxDeviceView?: number
   /** The domain setting `guestDeviceSharing`. Default true. */
   guestSharing?: boolean
+  /** `userConsentFlags` of config.json: what the person at every device is told or asked. Default none. */
+  consent?: number
   /** The control channel needs `?key=`: `secrets.loginKey` of the connection. */
   loginKey?: string
   /** More sessions than this get `stopped`. */
