@@ -75,7 +75,7 @@ walk('what failed is listed with its reason, and a held mass removal is confirme
   await page.getByRole('button', { name: 'Start sync' }).click()
   await page.getByText('A removal was held back').waitFor()
   t.equal(
-    (await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter(
+    (await site.host.call('t1', 'GET', '/devices?limit=100&removed=true')).body.items.filter(
       (device: any) => device.removedAt !== null
     ).length,
     0
@@ -105,7 +105,7 @@ walk('what failed is listed with its reason, and a held mass removal is confirme
   await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor()
   await page.getByText('A removal was held back').waitFor({ state: 'detached' })
   t.equal(
-    (await site.host.call('t1', 'GET', '/devices?limit=100')).body.items.filter(
+    (await site.host.call('t1', 'GET', '/devices?limit=100&removed=true')).body.items.filter(
       (device: any) => device.removedAt !== null
     ).length,
     20

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { NormalAlert } from '../model/index.ts'
 import type { Db, Tables } from './database.ts'
+import { iso } from './values.ts'
 
 /**
  * Alerts that a webhook told without the platform's id (`AlertRecord.derived`). The platform cannot be asked for
@@ -97,7 +98,10 @@ export async function ownAlertsOf(
   )
 }
 
-/** Records without the derived ones for which the platform's own alert is open: one condition, one open alert. */
+/**
+ * Records without the open derived ones whose condition the platform's own alert tells: it is open, or it has ended
+ * since they began. A delivery is worked on more than once, and its derived alert may have gone over in between.
+ */
 export async function withoutTwins(
   trx: Db,
   t: Tables,
@@ -106,8 +110,27 @@ export async function withoutTwins(
 ): Promise<NormalAlert[]> {
   const derived = records.filter(isDerived)
   if (derived.length === 0) return records
-  const own = await ownAlertsOf(trx, t, connectionId, derived)
-  return records.filter(
-    record => !isDerived(record) || !own.has(sameCondition(record.deviceExternalId, record.name) ?? '')
-  )
+  const open = await ownAlertsOf(trx, t, connectionId, derived)
+  const ended = await lastEnds(trx, t, connectionId, derived)
+  return records.filter(record => {
+    const condition = sameCondition(record.deviceExternalId, record.name)
+    if (!isDerived(record) || condition === null) return true
+    const over = record.status === 'active' && (ended.get(condition) ?? '') >= record.startedAt
+    return !open.has(condition) && !over
+  })
+}
+
+/** When the platform's own alerts of these conditions ended last. */
+async function lastEnds(
+  db: Db,
+  t: Tables,
+  connectionId: string,
+  derived: NormalAlert[]
+): Promise<Map<string | null, string>> {
+  const devices = derived.flatMap(alert => alert.deviceExternalId ?? [])
+  const { rows } = await sql<{ device_external_id: string; name: string; resolved_at: unknown }>`
+    select device_external_id, name, resolved_at from ${t.alert}
+    where connection_id = ${connectionId} and status = 'resolved' and device_external_id = any(${devices}::text[])
+      and details->'derived' is null and resolved_at is not null order by resolved_at`.execute(db)
+  return new Map(rows.map(row => [sameCondition(row.device_external_id, row.name), iso(row.resolved_at)]))
 }

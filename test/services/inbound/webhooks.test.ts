@@ -409,12 +409,20 @@ t.test("alerts of an automation without the platform's id", async t => {
     const own = fake.alerts.trigger(device, { name: 'Heat' })
     fake.alerts.resolve(own.id)
     await syncNow(host, id, { resources: ['alerts'] })
-    t.strictSame(
-      (await named('Heat')).map(alert => [alert.deviceExternalId, alert.status]).sort(),
-      [
-        [device, 'resolved'],
-        [second, 'active']
-      ].sort()
+    const expected = [
+      [device, 'resolved'],
+      [second, 'active']
+    ].sort()
+    const states = async () => (await named('Heat')).map(alert => [alert.deviceExternalId, alert.status]).sort()
+    t.strictSame(await states(), expected)
+    await settled(host, id)
+    t.strictSame(await states(), expected, 'working on what told of it does not open it again')
+    await fire('resolved', 'Heat')
+    await fire('triggered', 'Heat')
+    await settled(host, id)
+    t.ok(
+      (await states()).some(([on, status]) => on === device && status === 'active'),
+      'that it comes again is told'
     )
   })
 
