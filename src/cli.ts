@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import type { MikroORM } from '@mikro-orm/core'
 import { migrate, migrationPlan, pendingMigrations } from './migrate.ts'
 import { migrations } from './migrations/index.ts'
-import { requireSchemaName } from './options.ts'
+import { requireSchemaName } from './option-checks.ts'
 
 const help = `Usage: rmm-sync migrate [--plan] [--schema <name>] [--url <address>]
 

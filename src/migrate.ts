@@ -1,6 +1,6 @@
 import type { MikroORM } from '@mikro-orm/core'
 import { pendingMigrations as pendingIn, runMigrations } from './migrations/run.ts'
-import { requireSchemaName } from './options.ts'
+import { requireSchemaName } from './option-checks.ts'
 import { type Database, openDatabase } from './services/store/index.ts'
 
 export { migrationPlan, withRmmSync } from './migrations/run.ts'

@@ -1,6 +1,19 @@
 import type { MikroORM } from '@mikro-orm/core'
-import type { FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { OptionError } from './errors.ts'
+import {
+  isAddress,
+  isOrigin,
+  isRecord,
+  plainPath,
+  refuse,
+  requireProviders,
+  requireRule,
+  requireSchemaName,
+  requireUi,
+  type Rule,
+  type UiOptions
+} from './option-checks.ts'
 import type { RmmProvider } from './providers/define.ts'
 import { defaultSettings, type Settings } from './services/core.ts'
 import type { SyncTransport } from './services/sync/index.ts'
@@ -79,7 +92,7 @@ export interface RmmSyncOptions {
    * token from `#token=…` and asks for one where it has none (docs/settings-page.md).
    * @default not mounted
    */
-  ui?: { onRequest: onRequestHookHandler | onRequestHookHandler[]; basePath?: string; bearer?: boolean }
+  ui?: UiOptions
   /** Called inside the transaction of every committed step. */
   onChanges?: OnChanges
   /**
@@ -120,9 +133,6 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'deviceGroups',
   'engine'
 ])
-
-/** What a value inside an option may be: a whole number within bounds, or of this type. */
-type Rule = 'boolean' | readonly [min: number, max: number]
 
 /** The options that are objects of ours: what each of them knows. */
 const groups: Readonly<
@@ -171,21 +181,6 @@ export interface ResolvedOptions
   engine: Settings
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function refuse(option: string, value: unknown, fix: string): never {
-  const shown =
-    typeof value === 'function'
-      ? 'a function'
-      : value === undefined
-        ? 'missing'
-        : typeof value === 'object' && value !== null
-          ? 'an object'
-          : JSON.stringify(value)
-  throw new OptionError(`option '${option}' is ${shown}: ${fix}`)
-}
-
 function requireFunctions(options: RmmSyncOptions): void {
   if (typeof options.orm?.em?.getConnection !== 'function')
     refuse('orm', options.orm, 'pass the MikroORM instance of the host (MikroORM.init(…))')
@@ -206,14 +201,6 @@ function requireFunctions(options: RmmSyncOptions): void {
   if (available !== undefined && typeof available !== 'function')
     refuse('available', available, 'pass (provider, tenantId) => boolean')
 }
-
-/** What may name our schema: the same rule for the plugin and for `migrate`. Throws `RMM_ERR_OPTION`. */
-export function requireSchemaName(schema: unknown): void {
-  if (typeof schema === 'string' && /^[a-z_][a-z0-9_]{0,49}$/.test(schema) && schema !== 'public') return
-  refuse('schema', schema, 'it must be a lower-case PostgreSQL name of its own (letters, digits, _), not public')
-}
-
-const plainPath = /^(\/[\w.~/-]*)?$/
 
 function requireValues(options: RmmSyncOptions): void {
   const { prefix, schema, migrations, publicUrl, publicPath, trustedOrigins, events } = options
@@ -244,41 +231,6 @@ function requireValues(options: RmmSyncOptions): void {
     refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length)
     refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
-}
-
-/** As a browser writes it: scheme, host and port, nothing else. */
-const isOrigin = (value: unknown): boolean =>
-  typeof value === 'string' && /^https?:/.test(value) && URL.canParse(value) && new URL(value).origin === value
-
-const isAddress = (value: unknown): boolean =>
-  typeof value === 'string' && /^https?:[^?#]*$/.test(value) && URL.canParse(value)
-
-function requireUi(ui: RmmSyncOptions['ui']): void {
-  if (ui === undefined) return
-  if (ui?.onRequest === undefined)
-    refuse('ui', ui, 'the settings page needs a guard: ui: { onRequest: (request, reply) => … }')
-  const { onRequest, basePath, bearer, ...unknown } = ui
-  const [name] = Object.keys(unknown)
-  if (name !== undefined) refuse(`ui.${name}`, unknown[name as never], 'unknown; it knows onRequest, basePath, bearer')
-  if ([onRequest].flat().some(hook => typeof hook !== 'function'))
-    refuse('ui.onRequest', onRequest, 'pass a hook (request, reply) => …, or several in an array')
-  if (basePath !== undefined && (typeof basePath !== 'string' || !/^\/(?!\/)/.test(basePath)))
-    refuse('ui.basePath', basePath, "it must be a path on the page's own host, e.g. /psa/rmm")
-  if (bearer !== undefined && typeof bearer !== 'boolean') refuse('ui.bearer', bearer, 'it must be true or false')
-}
-
-function requireProviders(providers: RmmProvider[]): void {
-  for (const provider of providers as Array<Partial<RmmProvider> | null | undefined>) {
-    const complete =
-      typeof provider?.id === 'string' &&
-      typeof provider.open === 'function' &&
-      typeof provider.check === 'function' &&
-      isRecord(provider.resources) &&
-      isRecord(provider.configSchema) &&
-      isRecord(provider.secretSchema)
-    if (!complete)
-      refuse('providers', providers, 'each of them must be a provider, e.g. level(), or made with defineProvider')
-  }
 }
 
 function requireTransports({ transport, transports, providers }: RmmSyncOptions): void {
@@ -320,16 +272,6 @@ function requireGroups(options: RmmSyncOptions): void {
       if (value !== undefined) requireRule(`${name}.${key}`, value, rules[key]!)
     }
   }
-}
-
-function requireRule(name: string, value: unknown, rule: Rule): void {
-  if (rule === 'boolean') {
-    if (typeof value !== 'boolean') refuse(name, value, 'it must be true or false')
-    return
-  }
-  const [min, max] = rule
-  if (!Number.isInteger(value) || (value as number) < min || (value as number) > max)
-    refuse(name, value, `it must be a whole number from ${min} to ${max}`)
 }
 
 /** Checks everything a host passed before anything is built. Throws `RMM_ERR_OPTION` naming option, value and fix. */
