@@ -86,6 +86,8 @@ export const ProviderRecordError = createError<[string]>('RMM_ERR_PROVIDER_RECOR
 export const MassRemovalError = createError<[string]>('RMM_ERR_MASS_REMOVAL', '%s', 409)
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)
+/** What a function of the host did wrong, beside `onChanges`. */
+export const HostError = createError<[string]>('RMM_ERR_HOST', '%s', 500)
 export const TransportError = createError<[string]>('RMM_ERR_TRANSPORT', '%s', 503)
 export const PublicUrlError = createError(
   'RMM_ERR_PUBLIC_URL',

@@ -5,7 +5,7 @@ import type { RmmProvider } from './providers/define.ts'
 /** How the values of options are checked, and what is said of those that will not do. */
 
 /** What a value inside an option may be: a whole number within bounds, or of this type. */
-export type Rule = 'boolean' | readonly [min: number, max: number]
+export type Rule = 'boolean' | 'function' | readonly [min: number, max: number]
 
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -80,6 +80,10 @@ export function requireProviders(providers: RmmProvider[]): void {
 export function requireRule(name: string, value: unknown, rule: Rule): void {
   if (rule === 'boolean') {
     if (typeof value !== 'boolean') refuse(name, value, 'it must be true or false')
+    return
+  }
+  if (rule === 'function') {
+    if (typeof value !== 'function') refuse(name, value, 'it must be a function')
     return
   }
   const [min, max] = rule

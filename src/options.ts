@@ -17,7 +17,7 @@ import {
 import type { RmmProvider } from './providers/define.ts'
 import { defaultSettings, type Settings } from './services/core.ts'
 import type { SyncTransport } from './services/sync/index.ts'
-import type { Action, ActionTarget, Actor, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
+import type { Action, ActionTarget, AdoptGroup, Actor, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
 
 type ActorGiven = (Pick<Actor, 'id'> & { name?: string | null }) | null
 
@@ -98,9 +98,11 @@ export interface RmmSyncOptions {
   /**
    * When every client's device group is found or made without being asked: when a worker process starts (in the
    * background), and before each scheduled sync of a connection whose platform has device groups. Groups are never
-   * renamed this way. @default { onStartup: false, onSchedule: true }
+   * renamed this way. `adopt`: whose a group of a predecessor is, told from its name and description; asked for groups
+   * that carry no mark and belong to nobody yet, after the mark and before names. Null: nobody's.
+   * @default { onStartup: false, onSchedule: true }, nothing is adopted
    */
-  deviceGroups?: { onStartup?: boolean; onSchedule?: boolean }
+  deviceGroups?: { onStartup?: boolean; onSchedule?: boolean; adopt?: AdoptGroup }
   /** Times and limits of the engine. */
   engine?: Partial<Settings>
 }
@@ -146,7 +148,7 @@ const groups: Readonly<
   streams: { perTenant: [1, 100_000], rightsMs: [100, 30_000] },
   webhooks: { bodyLimit: [1024, 64 * 1024 * 1024] },
   shutdown: { graceMs: [0, 3_600_000] },
-  deviceGroups: { onStartup: 'boolean', onSchedule: 'boolean' },
+  deviceGroups: { onStartup: 'boolean', onSchedule: 'boolean', adopt: 'function' },
   engine: Object.fromEntries(Object.keys(defaultSettings).map(name => [name, [1, 86_400_000]]))
 }
 
@@ -177,7 +179,7 @@ export interface ResolvedOptions
   streams: { perTenant: number; rightsMs: number }
   webhooks: { bodyLimit: number }
   shutdown: { graceMs: number }
-  deviceGroups: { onStartup: boolean; onSchedule: boolean }
+  deviceGroups: { onStartup: boolean; onSchedule: boolean; adopt?: AdoptGroup }
   engine: Settings
 }
 
@@ -312,7 +314,8 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
     onChanges: options.onChanges,
     deviceGroups: {
       onStartup: options.deviceGroups?.onStartup ?? false,
-      onSchedule: options.deviceGroups?.onSchedule ?? true
+      onSchedule: options.deviceGroups?.onSchedule ?? true,
+      ...(options.deviceGroups?.adopt === undefined ? {} : { adopt: options.deviceGroups.adopt })
     },
     engine: { ...defaultSettings, ...options.engine }
   }

@@ -70,6 +70,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     secrets: options.secrets,
     directory: options.directory,
     onChanges: options.onChanges,
+    adoptGroup: options.deviceGroups.adopt,
     actors,
     sinks: [],
     hooksUrl: hooksUrl(app, options),

@@ -114,6 +114,18 @@ export interface Rmm {
       options?: { dryRun?: boolean; rename?: boolean }
     ): Promise<DeviceGroupSync>
     ensure(tenantId: string, connectionId: string, clientRef: string): Promise<DeviceGroupEnsured>
+    /**
+     * A person's word that these groups are these clients', above everything the ladder would find. All or none: an
+     * unknown group or client is "not found", one that another client of the directory holds is `RMM_ERR_CONFLICT`.
+     */
+    assign(
+      tenantId: string,
+      connectionId: string,
+      links: ReadonlyArray<{ clientRef: string; groupId: string }>,
+      options?: { dryRun?: boolean }
+    ): Promise<DeviceGroupSync>
+    /** The group's name on the platform is right: it is no drift any more. */
+    acceptName(tenantId: string, connectionId: string, clientRef: string): Promise<DeviceGroupEnsured>
     status(tenantId: string, connectionId: string): Promise<DeviceGroupStatus>
     installLink(
       tenantId: string,

@@ -125,7 +125,8 @@ export interface Organization {
   depth: number
   deviceCount: number
   descendantDeviceCount: number
-  mapping: { mode: MappingMode; clientRef: string | null }
+  /** `by`: a person, or we when the group was linked to the client; null while it inherits. */
+  mapping: { mode: MappingMode; clientRef: string | null; by: 'operator' | 'device-group' | null }
   effectiveClientRef: string | null
   autoSync: boolean
   removedAt: string | null
@@ -347,6 +348,10 @@ export interface DeviceSyncResult {
 
 export interface DeviceGroupResult {
   clientRef: string
+  clientName: string
+  /** The group's name, as it is or would be after this; null where there is none. */
+  groupName: string | null
+  /** The group's name where there is one, else the client's. */
   name: string
   groupId: string | null
   outcome: 'created' | 'linked' | 'existing' | 'renamed' | 'conflict' | 'failed'
@@ -386,6 +391,8 @@ export interface DeviceGroupStatus {
   needsSync: number
   clients: Array<{
     clientRef: string
+    clientName: string
+    /** The client's name. */
     name: string
     hasGroup: boolean
     groupId: string | null
@@ -396,6 +403,8 @@ export interface DeviceGroupStatus {
     needsSync: boolean
     drift: string | null
   }>
+  /** Groups that are held by clients which the directory no longer knows. */
+  orphans: Array<{ groupId: string; groupName: string; clientRef: string; reason: string }>
 }
 
 /** What waits, is late or failed; `ok` where none of it needs a person. */
@@ -517,6 +526,12 @@ export interface SecretBox {
   seal(plain: string, aad: string): string | Promise<string>
   open(sealed: string, aad: string): string | Promise<string>
 }
+
+/** Whose a device group is that was made by a predecessor; null where it is nobody's. */
+export type AdoptGroup = (
+  group: { id: string; name: string; description: string | null },
+  tenantId: string
+) => string | null | Promise<string | null>
 
 /** The host's clients, for mapping, suggestions and device groups. */
 export interface Directory {

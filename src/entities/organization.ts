@@ -17,6 +17,7 @@ export class RmmOrganization {
   declare descendantDeviceCount: number | null
   declare mode: MappingMode
   declare clientRef: string | null
+  declare mappedBy: 'operator' | 'device-group' | null
   declare autoSync: boolean
   declare assignment: 'mapped' | 'unmapped' | 'excluded' | 'held'
   declare effectiveClientRef: string | null
@@ -44,6 +45,7 @@ export const RmmOrganizationSchema: EntitySchema<RmmOrganization> = defineEntity
     descendantDeviceCount: int('descendant_device_count').nullable(),
     mode: oneOf('mode', ['inherit', 'mapped', 'excluded']).default('inherit'),
     clientRef: text('client_ref').nullable(),
+    mappedBy: oneOf('mapped_by', ['operator', 'device-group']).nullable(),
     autoSync: bool('auto_sync').default(true),
     assignment: oneOf('assignment', ['mapped', 'unmapped', 'excluded', 'held']).default('unmapped'),
     effectiveClientRef: text('effective_client_ref').nullable(),

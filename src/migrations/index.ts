@@ -5,7 +5,8 @@ import { waiting } from './0005_waiting.ts'
 import { actors } from './0007_actors.ts'
 import { runList } from './0008_run_list.ts'
 import { misread } from './0010_misread.ts'
+import { mappedBy } from './0012_mapped_by.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
-export const migrations: readonly Migration[] = [init, inventory, runs, waiting, actors, runList, misread]
+export const migrations: readonly Migration[] = [init, inventory, runs, waiting, actors, runList, misread, mappedBy]

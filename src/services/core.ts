@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { Directory, OnChanges, SecretBox } from '../types.ts'
+import type { AdoptGroup, Directory, OnChanges, SecretBox } from '../types.ts'
 import type { Actors } from './actors.ts'
 import type { ProviderRegistry } from './platform/registry.ts'
 import type { Database } from './store/database.ts'
@@ -44,6 +44,7 @@ export interface Core {
   secrets: SecretBox
   directory: Directory
   onChanges: OnChanges | undefined
+  adoptGroup: AdoptGroup | undefined
   /** Who is behind the call under way. */
   actors: Actors
   /** Names of the sinks that new events wait for; `events` keeps it. */

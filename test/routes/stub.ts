@@ -73,7 +73,7 @@ export const organization: Organization = {
   depth: 0,
   deviceCount: 1,
   descendantDeviceCount: 2,
-  mapping: { mode: 'mapped', clientRef: 'client-1' },
+  mapping: { mode: 'mapped', clientRef: 'client-1', by: 'operator' },
   effectiveClientRef: 'client-1',
   autoSync: true,
   removedAt: null
@@ -184,6 +184,27 @@ const link = { url: 'https://example.com/x', expiresAt: at }
 const list = <T>(item: T) => ({ items: [item], nextCursor: 'next' })
 
 /** What each service answers with, by `group.method`. */
+export const groupResult = {
+  clientRef: 'client-1',
+  clientName: 'Acme',
+  groupName: null,
+  name: 'Acme Devices',
+  groupId: null,
+  outcome: 'failed' as const,
+  error: 'why'
+}
+const counts = {
+  success: true,
+  message: 'ok',
+  totalClients: 1,
+  created: 1,
+  linked: 0,
+  existing: 0,
+  renamed: 0,
+  conflicts: 0,
+  failed: 0
+}
+
 export const answers: Record<string, unknown> = {
   'providers.list': [provider],
   'connections.list': list(connection),
@@ -215,18 +236,7 @@ export const answers: Record<string, unknown> = {
   'inventory.remoteSession': link,
   'alerts.list': list(alert),
   'alerts.resolve': alert,
-  'deviceGroups.syncAll': {
-    success: true,
-    message: 'ok',
-    totalClients: 1,
-    created: 1,
-    linked: 0,
-    existing: 0,
-    renamed: 0,
-    conflicts: 0,
-    failed: 0,
-    results: [{ clientRef: 'client-1', name: 'Acme Devices', groupId: null, outcome: 'failed', error: 'why' }]
-  },
+  'deviceGroups.syncAll': { ...counts, results: [groupResult] },
   'deviceGroups.ensure': {
     success: true,
     clientRef: 'client-1',
@@ -245,6 +255,7 @@ export const answers: Record<string, unknown> = {
     clients: [
       {
         clientRef: 'client-1',
+        clientName: 'Acme',
         name: 'Acme',
         hasGroup: true,
         groupId: 'm',
@@ -255,7 +266,18 @@ export const answers: Record<string, unknown> = {
         needsSync: false,
         drift: null
       }
-    ]
+    ],
+    orphans: [{ groupId: 'mesh//2', groupName: 'Left Devices', clientRef: 'client-9', reason: 'gone' }]
+  },
+  'deviceGroups.assign': { ...counts, results: [groupResult] },
+  'deviceGroups.acceptName': {
+    success: true,
+    clientRef: 'client-1',
+    name: 'Acme Devices',
+    groupId: 'mesh//1',
+    created: false,
+    linked: false,
+    message: 'ok'
   },
   'deviceGroups.installLink': link,
   'webhooks.accept': { duplicate: false },
@@ -559,6 +581,38 @@ export const contract: Contract[] = [
     args: ['c1'],
     status: 200,
     target: c1
+  },
+  {
+    method: 'PUT',
+    path: '/connections/:id/device-groups/:id',
+    url: '/connections/c1/device-groups/client-1',
+    action: 'device-group:write',
+    call: 'deviceGroups.assign',
+    args: ['c1', [{ clientRef: 'client-1', groupId: 'mesh//1' }], { dryRun: true }],
+    status: 200,
+    target: { ...c1, clientRef: 'client-1' },
+    body: { groupId: 'mesh//1', dryRun: true }
+  },
+  {
+    method: 'POST',
+    path: '/connections/:id/device-groups/import',
+    url: '/connections/c1/device-groups/import',
+    action: 'device-group:write',
+    call: 'deviceGroups.assign',
+    args: ['c1', [{ clientRef: 'client-1', groupId: 'mesh//1' }], { dryRun: false }],
+    status: 200,
+    target: c1,
+    body: { links: [{ clientRef: 'client-1', groupId: 'mesh//1' }] }
+  },
+  {
+    method: 'POST',
+    path: '/connections/:id/device-groups/:id/accept-name',
+    url: '/connections/c1/device-groups/client-1/accept-name',
+    action: 'device-group:write',
+    call: 'deviceGroups.acceptName',
+    args: ['c1', 'client-1'],
+    status: 200,
+    target: { ...c1, clientRef: 'client-1' }
   },
   {
     method: 'POST',

@@ -44,7 +44,9 @@ function sanitizeDescription(text: string): string {
     text
       .toWellFormed()
       .normalize('NFC')
-      .replace(/\p{Cc}+/gu, ' ')
+      // Lines are a person's; other control characters are nobody's.
+      .replace(/\r\n?/g, '\n')
+      .replace(/[^\P{Cc}\n\t]+/gu, ' ')
       .trim(),
     maxDescription
   ).trim()

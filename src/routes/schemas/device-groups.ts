@@ -6,6 +6,19 @@ export const DeviceGroupSyncRequest = Input({
   rename: Type.Optional(Flag('Give groups of renamed clients their new name.', { default: false }))
 })
 
+const dryRun = { dryRun: Type.Optional(Flag('Only say what would be done.', { default: false })) }
+const groupId = { groupId: Id("The platform's id of the group.") }
+
+export const AssignRequest = Input({ ...groupId, ...dryRun })
+export const ImportRequest = Input({
+  links: Type.Array(Input({ clientRef: Id('The client.'), ...groupId }), {
+    minItems: 1,
+    maxItems: 5000,
+    description: 'Which group is whose; every client and every group once.'
+  }),
+  ...dryRun
+})
+
 const shared = { clientRef: Text('The client.'), name: Text("The group's name.") }
 
 export const DeviceGroupSyncSchema = Type.Object(
@@ -22,6 +35,8 @@ export const DeviceGroupSyncSchema = Type.Object(
     results: Type.Array(
       Type.Object({
         ...shared,
+        clientName: Text("The client's name."),
+        groupName: NullableText("The group's name, as it is or would be after this; null where there is none."),
         groupId: NullableText("The platform's id of the group."),
         outcome: OneOf(
           ['created', 'linked', 'existing', 'renamed', 'conflict', 'failed'],
@@ -60,6 +75,7 @@ export const DeviceGroupStatusSchema = Type.Object(
     clients: Type.Array(
       Type.Object({
         ...shared,
+        clientName: Text("The client's name."),
         hasGroup: Flag('A group is linked here.'),
         groupId: NullableText("The platform's id of it."),
         groupName: NullableText('Its name on the platform.'),
@@ -70,6 +86,15 @@ export const DeviceGroupStatusSchema = Type.Object(
         drift: NullableText('What differs between here and the platform.')
       }),
       { description: 'One per client.' }
+    ),
+    orphans: Type.Array(
+      Type.Object({
+        groupId: Text("The platform's id of the group."),
+        groupName: Text('Its name on the platform.'),
+        clientRef: Text('The client that is gone from the directory.'),
+        reason: Text("Why it is nobody else's, and what to do.")
+      }),
+      { description: 'Groups that are held by clients which the directory no longer knows.' }
     )
   },
   { description: 'Every client and its group' }

@@ -37,7 +37,13 @@ export const OrganizationSchema = Type.Object(
     deviceCount: Count('Devices directly in it.'),
     descendantDeviceCount: Count('Devices in it and below.'),
     mapping: Type.Object(
-      { mode: Mode, clientRef: NullableText('The client it is mapped to itself.') },
+      {
+        mode: Mode,
+        clientRef: NullableText('The client it is mapped to itself.'),
+        by: Nullable(OneOf(['operator', 'device-group'], 'Who mapped it.'), {
+          description: "A person, or we when it was linked as the client's device group; null while it inherits."
+        })
+      },
       { description: 'What an operator set.' }
     ),
     effectiveClientRef: NullableText('The client its devices belong to, inherited or its own.'),

@@ -1,46 +1,18 @@
-import { withTimeLimit } from '../../waits.ts'
-import { createHash, randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
-import { ConflictError, NotFoundError, NotSupportedError, PlatformError } from '../../errors.ts'
-import { type DeviceGroups, ProviderError } from '../../providers/define.ts'
+import { ConflictError, NotFoundError, NotSupportedError, PlatformError, ValidationError } from '../../errors.ts'
+import type { DeviceGroups } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../../types.ts'
-import { type ClientFactory, linkOf, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { planGroups } from '../model/index.ts'
-import { execute, foresee, type GroupSession } from './run.ts'
-import { createGroupStatus, type Target } from './status.ts'
-import { hostsOf } from '../egress/index.ts'
 import { act, audit } from '../inventory/index.ts'
-import {
-  type ConnectionRow,
-  dropLease,
-  readGroups,
-  readLink,
-  requireConnection,
-  setStatus,
-  takeLease
-} from '../store/index.ts'
+import { type ClientFactory, linkOf } from '../platform/index.ts'
+import { type ConnectionRow, readLink, requireConnection } from '../store/index.ts'
+import { acceptStored, execute, foresee } from './run.ts'
+import { createGroupSessions } from './session.ts'
+import { createGroupStatus, type Target } from './status.ts'
 
-/** A holder that died keeps the others out for this long. */
-const leaseMs = 20_000
-const askAgainMs = 250
 /** What nobody waits for may take. */
 const backgroundMs = 15 * 60_000
-/** For what is under way when the time is up, so that its outcome is known and stored. */
-const graceMs = 5_000
 const defaultLinkHours = 24
-
-interface Work {
-  clients: Client[]
-  rename?: boolean
-  insist?: string
-  budgetMs: number
-}
-
-interface Planned extends GroupSession {
-  complete: boolean
-}
 
 export interface DeviceGroupsService {
   rmm: Rmm['deviceGroups']
@@ -51,6 +23,7 @@ export interface DeviceGroupsService {
 export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGroupsService {
   const { database, directory } = core
   const status = createGroupStatus(core, clients, target)
+  const { exclusively, withPlan } = createGroupSessions(core, clients, status.forget)
 
   async function target(tenantId: string, connectionId: string): Promise<Target> {
     const row = await requireConnection(database, tenantId, connectionId)
@@ -66,99 +39,16 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
     return provider.deviceGroups
   }
 
-  /**
-   * One at a time per server, in all processes and for all tenants: the platform refuses neither a second group of
-   * the same name nor a second mark on one group. Null where the lease was not to be had in time.
-   */
-  async function exclusively<T>(
-    row: ConnectionRow,
-    waitMs: number,
-    work: (lost: AbortSignal) => Promise<T>
-  ): Promise<T | null> {
-    const hosts = hostsOf(core.registry.get(row.provider)!, row.config).sort().join()
-    const name = `groups:${createHash('sha256').update(`${row.provider}\0${hosts}`).digest('hex')}`
-    const holder = `${core.worker}:${randomUUID()}`
-    const giveUp = Date.now() + waitMs
-    while (!(await takeLease(database, name, holder, leaseMs))) {
-      if (Date.now() >= giveUp) return null
-      await delay(askAgainMs, undefined, { signal: core.signal })
-    }
-    const lost = new AbortController()
-    const keep = setInterval(() => {
-      takeLease(database, name, holder, leaseMs).then(
-        held => {
-          if (!held) lost.abort()
-        },
-        error => core.log.debug({ err: error }, 'the lease of the device groups could not be renewed')
-      )
-    }, leaseMs / 4).unref()
-    try {
-      return await work(lost.signal)
-    } finally {
-      clearInterval(keep)
-      status.forget(row)
-      await dropLease(database, name, holder)
-    }
-  }
-
-  /** One log-in, one list, one plan. */
-  async function withPlan<T>(
-    { row, groups }: Target,
-    { clients: all, rename = false, insist, budgetMs }: Work,
-    work: (planned: Planned) => Promise<T>,
-    lost?: AbortSignal
-  ): Promise<T> {
-    const deadline = Date.now() + budgetMs
-    const signals = lost === undefined ? [core.signal] : [core.signal, lost]
-    return await withTimeLimit(budgetMs + graceMs, signals, async signal => {
-      try {
-        const open = await clients.open(row, signal)
-        try {
-          const listed = await groups.list(open.client, signal)
-          const { links, mappings } = await readGroups(database, row.id)
-          const steps = planGroups({
-            ...listed,
-            tenantId: row.tenant_id,
-            clients: all,
-            links,
-            mappings,
-            insist,
-            sanitizeName: groups.sanitizeName
-          })
-          return await work({
-            row,
-            groups,
-            client: open.client,
-            signal,
-            server: listed.server,
-            complete: listed.complete,
-            steps,
-            rename,
-            deadline
-          })
-        } finally {
-          await open.close()
-        }
-      } catch (error) {
-        if (error instanceof ProviderError && error.kind === 'auth')
-          await setStatus(database, row.id, 'error', error.message)
-        if (signal.aborted && !core.signal.aborted && error === signal.reason)
-          throw new PlatformError('The platform did not answer in time; what was done until then is kept, try again')
-        throw toRouteError(error, 'action')
-      }
-    })
-  }
-
   async function syncAll(
     where: Target,
-    { dryRun, rename, budgetMs, waitMs }: { dryRun: boolean; rename: boolean; budgetMs: number; waitMs: number }
+    { dryRun, rename, deadline, giveUp }: { dryRun: boolean; rename: boolean; deadline: number; giveUp: number }
   ): Promise<DeviceGroupSync | null> {
     const all = await directory.clients(where.row.tenant_id)
     if (all.length === 0) return summarize([], { dryRun, complete: true, drifted: 0 })
     const run = (lost?: AbortSignal) =>
       withPlan(
         where,
-        { clients: all, rename, budgetMs },
+        { clients: all, rename, deadline },
         async session => {
           const results = dryRun
             ? session.steps.map(step => foresee(step, rename))
@@ -171,7 +61,64 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
         },
         lost
       )
-    return dryRun ? await run() : await exclusively(where.row, waitMs, run)
+    return dryRun ? await run() : await exclusively(where.row, giveUp, run)
+  }
+
+  const interactive = (): number => Date.now() + core.settings.interactiveMs
+
+  /** Clients get the groups a person names. All or none: what one of them may not have refuses the whole call. */
+  async function decide(
+    where: Target,
+    decisions: ReadonlyArray<{ clientRef: string; groupId: string }>,
+    dryRun: boolean
+  ) {
+    const deadline = interactive()
+    const decided = new Map(decisions.map(({ clientRef, groupId }) => [clientRef, groupId]))
+    if (decided.size < decisions.length || new Set(decided.values()).size < decisions.length)
+      throw new ValidationError('every client and every group may be named once')
+    const wanted = await Promise.all([...decided.keys()].map(ref => client(where.row.tenant_id, ref)))
+    const all = await directory.clients(where.row.tenant_id)
+    const run = (lost?: AbortSignal) =>
+      withPlan(
+        where,
+        { clients: [...all, ...wanted], decided, deadline },
+        async session => {
+          const steps = session.steps.filter(step => decided.has(step.client.id))
+          const unknown = steps.find(step => step.kind === 'failed')
+          if (unknown !== undefined) throw new NotFoundError('Device group')
+          const held = steps.find(step => step.kind === 'conflict')
+          if (held !== undefined) throw new ConflictError(held.reason)
+          const results = dryRun
+            ? steps.map(step => foresee(step, false))
+            : (await execute(core, session, steps)).map(({ result }) => result)
+          return summarize(results, { dryRun, complete: session.complete, drifted: 0 })
+        },
+        lost
+      )
+    return dryRun ? await run() : ((await exclusively(where.row, deadline, run)) ?? busy())
+  }
+
+  /** The name a group has on the platform is right: nothing drifts from it any more. */
+  async function acceptName(where: Target, wanted: Client) {
+    const deadline = interactive()
+    const all = await directory.clients(where.row.tenant_id)
+    const done = await exclusively(where.row, deadline, lost =>
+      withPlan(
+        where,
+        { clients: [...all, wanted], deadline },
+        async session => {
+          const step = session.steps.find(step => step.client.id === wanted.id)!
+          if (step.kind !== 'existing')
+            throw new ConflictError(
+              'reason' in step ? step.reason : 'This client has no device group yet; ensure it first'
+            )
+          await acceptStored(core, session, step)
+          return foresee(step, false)
+        },
+        lost
+      )
+    )
+    return done ?? busy()
   }
 
   async function client(tenantId: string, clientRef: string): Promise<Client> {
@@ -181,12 +128,12 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
   }
 
   async function ensure(where: Target, wanted: Client) {
+    const deadline = interactive()
     const all = await directory.clients(where.row.tenant_id)
-    const budgetMs = core.settings.interactiveMs
-    const done = await exclusively(where.row, budgetMs, lost =>
+    const done = await exclusively(where.row, deadline, lost =>
       withPlan(
         where,
-        { clients: [...all, wanted], insist: wanted.id, budgetMs },
+        { clients: [...all, wanted], insist: wanted.id, deadline },
         async session => {
           const step = session.steps.find(step => step.client.id === wanted.id)!
           if (step.kind === 'conflict' || step.kind === 'failed') throw new ConflictError(step.reason)
@@ -205,20 +152,14 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
     async background(row) {
       return await syncAll(
         { row, groups: groupsOf(row) },
-        { dryRun: false, rename: false, budgetMs: backgroundMs, waitMs: 0 }
+        { dryRun: false, rename: false, deadline: Date.now() + backgroundMs, giveUp: Date.now() }
       )
     },
     rmm: {
       async syncAll(tenantId, connectionId, { dryRun = false, rename = false } = {}) {
-        const { interactiveMs } = core.settings
-        return (
-          (await syncAll(await target(tenantId, connectionId), {
-            dryRun,
-            rename,
-            budgetMs: interactiveMs,
-            waitMs: interactiveMs
-          })) ?? busy()
-        )
+        const deadline = interactive()
+        const where = await target(tenantId, connectionId)
+        return (await syncAll(where, { dryRun, rename, deadline, giveUp: deadline })) ?? busy()
       },
       async ensure(tenantId, connectionId, clientRef) {
         const where = await target(tenantId, connectionId)
@@ -232,6 +173,22 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
           created: outcome === 'created',
           linked: outcome === 'linked',
           message: sentence(outcome, name)
+        }
+      },
+      async assign(tenantId, connectionId, links, { dryRun = false } = {}) {
+        return await decide(await target(tenantId, connectionId), links, dryRun)
+      },
+      async acceptName(tenantId, connectionId, clientRef) {
+        const where = await target(tenantId, connectionId)
+        const { groupId, name } = await acceptName(where, await client(tenantId, clientRef))
+        return {
+          success: true,
+          clientRef,
+          name,
+          groupId: groupId!,
+          created: false,
+          linked: false,
+          message: `The group keeps its name "${name}"`
         }
       },
       status: (tenantId, connectionId) => status.of(tenantId, connectionId),

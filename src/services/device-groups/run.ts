@@ -1,8 +1,8 @@
 import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
-import type { DeviceGroupResult, NewEvent } from '../../types.ts'
+import type { Client, DeviceGroupResult, NewEvent } from '../../types.ts'
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
-import { describe, type GroupStep, marker, markOf, storable } from '../model/index.ts'
+import { describe, type GroupStep, inTheWayOf, marker, markOf, storable, unmarked } from '../model/index.ts'
 import {
   type ConnectionRow,
   holdConnection,
@@ -58,7 +58,12 @@ export async function execute(core: Core, session: GroupSession, steps: GroupSte
     step.kind === 'existing' && step.link.missingSince !== null ? step.client.id : []
   )
   await markMissing(core.database, row.id, missing, seen, core.now())
-  const busy = steps.filter(step => writes(step, rename))
+  const { ready, stuck } = await clearTheWay(
+    session,
+    steps.filter(step => writes(step, rename))
+  )
+  results.push(...stuck)
+  const busy = ready
   let ended: string | null = null
   for (let at = 0; at < busy.length; at += chunkSize) {
     const done = await pooled(busy.slice(at, at + chunkSize), async step => {
@@ -80,7 +85,41 @@ export async function execute(core: Core, session: GroupSession, steps: GroupSte
   return results.sort((a, b) => order.get(a.result.clientRef)! - order.get(b.result.clientRef)!)
 }
 
-async function store(core: Core, { row }: GroupSession, done: StepResult[]): Promise<void> {
+/**
+ * Names that groups exchange are left first: each of those groups is called something of its own until all have theirs.
+ * A crash in between leaves it so called, and the next call goes on. Where one cannot leave its name, nothing is renamed
+ * onto it.
+ */
+async function clearTheWay(
+  session: GroupSession,
+  steps: GroupStep[]
+): Promise<{ ready: GroupStep[]; stuck: StepResult[] }> {
+  const renames = steps.flatMap(step => {
+    const to = newName(step, session.rename)
+    return step.kind === 'existing' && to !== null ? [{ group: step.group, to }] : []
+  })
+  const leaving = inTheWayOf(renames)
+  const failed = new Map<string, unknown>()
+  await pooled(leaving, async ({ id, name }) => {
+    const between = session.groups.sanitizeName(`(${id.slice(-6)}) ${name}`)
+    await session.groups.rename(session.client, id, { name: between }, session.signal).catch(cause => {
+      failed.set(id, cause)
+    })
+  })
+  if (failed.size === 0) return { ready: steps, stuck: [] }
+  // Whose way is not clear waits, and so does whoever waits for that.
+  const stuck = steps.filter(step => newName(step, session.rename) !== null)
+  const [cause] = failed.values()
+  return {
+    ready: steps.filter(step => !stuck.includes(step)),
+    stuck: stuck.map(step => ({
+      ...notReached(step, `names could not be exchanged: ${(cause as Error).message}`),
+      cause
+    }))
+  }
+}
+
+async function store(core: Core, { row }: GroupSession, done: StepResult[], more: NewActivity[] = []): Promise<void> {
   const { database } = core
   const links = done.flatMap(({ link }) => link ?? [])
   if (links.length === 0) return
@@ -97,12 +136,30 @@ async function store(core: Core, { row }: GroupSession, done: StepResult[]): Pro
       changes,
       done.flatMap(({ result }) => eventOf(result))
     )
-    for (const entry of activities(
+    const entries = activities(
       row,
       done.map(({ result }) => result)
-    ))
-      await writeActivity(trx, database.t, row.tenant_id, entry)
+    )
+    for (const entry of [...entries, ...more]) await writeActivity(trx, database.t, row.tenant_id, entry)
   })
+}
+
+/** Stores the name that the group has on the platform as the one its client goes with. */
+export async function acceptStored(
+  core: Core,
+  session: GroupSession,
+  { client, group }: Extract<GroupStep, { kind: 'existing' }>
+): Promise<void> {
+  const { row, server } = session
+  const name = storable(group.name)
+  const link = { clientRef: client.id, externalId: group.id, server, name, clientName: client.name, confirmed: name }
+  const result = { ...unknownGroup(client), ...named(name), groupId: group.id, outcome: 'existing' as const }
+  const entry: NewActivity = {
+    type: 'RMM_DEVICE_GROUP_LINKED',
+    target: { connectionId: row.id, clientRef: client.id },
+    summary: `Accepted the name "${name}" of a device group on "${row.name}"`
+  }
+  await store(core, session, [{ result, link }], [entry])
 }
 
 /** The name a step gives to a group that has another one; null where it gives none. */
@@ -125,8 +182,9 @@ async function perform(session: GroupSession, step: GroupStep): Promise<StepResu
   const { rename, server } = session
   try {
     const { id, name } = await change(session, step)
+    if (step.kind === 'link' && step.release !== undefined) await release(session, step.release)
     const confirmed = storable(name)
-    const result = { ...foresee(step, rename), name: confirmed, groupId: id }
+    const result = { ...foresee(step, rename), name: confirmed, groupName: confirmed, groupId: id }
     // A name that was not changed keeps telling what it drifted from.
     const names =
       step.kind === 'existing' && newName(step, rename) === null
@@ -135,15 +193,20 @@ async function perform(session: GroupSession, step: GroupStep): Promise<StepResu
     return { result, link: { clientRef: step.client.id, externalId: id, server, ...names, confirmed } }
   } catch (cause) {
     const error = session.signal.aborted ? 'the platform did not answer in time' : (cause as Error).message
-    return {
-      result: { clientRef: step.client.id, name: step.client.name, groupId: null, outcome: 'failed', error },
-      cause
-    }
+    return { ...notReached(step, error), cause }
   }
 }
 
 function notReached({ client }: GroupStep, error: string): StepResult {
-  return { result: { clientRef: client.id, name: client.name, groupId: null, outcome: 'failed', error } }
+  return { result: { ...unknownGroup(client), groupId: null, outcome: 'failed', error } }
+}
+
+const unknownGroup = ({ id, name }: Client) => ({ clientRef: id, clientName: name, groupName: null, name })
+
+/** The mark is taken off a group that is the client's no more, or it would be found by it. Its devices stay in it. */
+async function release({ groups, client, signal }: GroupSession, group: DeviceGroup): Promise<void> {
+  if (markOf(group) !== null)
+    await groups.rename(client, group.id, { description: unmarked(group.description) }, signal)
 }
 
 async function change(session: GroupSession, step: GroupStep): Promise<DeviceGroup> {
@@ -161,32 +224,41 @@ async function change(session: GroupSession, step: GroupStep): Promise<DeviceGro
 
 /** What a step would do, or why it does nothing. */
 export function foresee(step: GroupStep, rename: boolean): DeviceGroupResult {
-  const base = { clientRef: step.client.id, name: step.client.name }
+  const base = unknownGroup(step.client)
   switch (step.kind) {
     case 'existing': {
-      const found = { ...base, name: step.group.name, groupId: step.group.id }
+      const found = { ...base, ...named(step.group.name), groupId: step.group.id }
       if (rename && step.rename?.blocked) return { ...found, outcome: 'conflict', error: step.rename.blocked }
       const to = newName(step, rename)
-      return to === null ? { ...found, outcome: 'existing' } : { ...found, name: to, outcome: 'renamed' }
+      return to === null ? { ...found, outcome: 'existing' } : { ...found, ...named(to), outcome: 'renamed' }
     }
     case 'link':
       return {
         ...base,
-        name: step.group.name,
+        ...named(step.group.name),
         groupId: step.group.id,
         outcome: 'linked',
         ...(step.note === null ? {} : { error: step.note })
       }
     case 'create':
-      return { ...base, name: step.name, groupId: null, outcome: 'created' }
+      return { ...base, ...named(step.name), groupId: null, outcome: 'created' }
     case 'conflict':
       return { ...base, groupId: null, outcome: 'conflict', error: step.reason }
     case 'missing':
-      return { ...base, groupId: step.link.externalId, outcome: 'failed', error: step.reason }
+      return {
+        ...base,
+        groupName: step.link.name,
+        groupId: step.link.externalId,
+        outcome: 'failed',
+        error: step.reason
+      }
     case 'failed':
       return { ...base, groupId: null, outcome: 'failed', error: step.reason }
   }
 }
+
+/** `name` is the group's where there is one, and was the client's otherwise: kept for whoever reads it so. */
+const named = (name: string) => ({ name, groupName: name })
 
 const changes = {
   created: { type: 'RMM_DEVICE_GROUP_CREATED', did: 'Made' },

@@ -118,14 +118,15 @@ export function createGroupStatus(
       const counts = await devicesPerGroup(database, connectionId)
       const linkOf = new Map(seen.links.map(link => [link.clientRef, link]))
       const steps = planGroups({ ...seen, clients: await directory.clients(tenantId) })
-      const items = steps.map(step => statusOf(step, linkOf.get(step.client.id), counts))
+      const items = steps.map(step => statusOf(step, linkOf.get(step.client.id), counts, seen.server))
       return {
         success: true,
         source: message === null ? 'platform' : 'stored',
         message,
         totalClients: items.length,
         needsSync: items.filter(item => item.needsSync).length,
-        clients: items
+        clients: items,
+        orphans: orphansOf(seen, new Set(items.map(({ clientRef }) => clientRef)))
       }
     }
   }
@@ -135,16 +136,37 @@ function keyOf(tenantId: string, connectionId: string): string {
   return JSON.stringify([tenantId, connectionId])
 }
 
+/** Clients that left the directory go on holding their groups, so that nothing takes them by accident. */
+function orphansOf({ groups, links, server }: Seen, known: ReadonlySet<string>): DeviceGroupStatus['orphans'] {
+  const byId = new Map(groups.map(group => [group.id, group]))
+  return links.flatMap(link => {
+    const group = byId.get(link.externalId)
+    const elsewhere = link.server !== null && server !== null && link.server !== server
+    if (group === undefined || elsewhere || known.has(link.clientRef)) return []
+    const reason = `it is held by the client ${link.clientRef} ("${link.clientName}"), which the directory no longer knows; give it to another client, or remove the mark from its description`
+    return { groupId: group.id, groupName: group.name, clientRef: link.clientRef, reason }
+  })
+}
+
 function statusOf(
   step: GroupStep,
   link: GroupLink | undefined,
-  counts: ReadonlyMap<string, number>
+  counts: ReadonlyMap<string, number>,
+  server: string | null
 ): DeviceGroupStatus['clients'][number] {
   const exists = step.kind === 'existing'
-  const drift = exists ? step.drift : 'reason' in step ? step.reason : null
-  const setupComplete = exists && step.marked
+  const moved = link !== undefined && link.server !== null && server !== null && link.server !== server
+  const drift = exists
+    ? step.drift
+    : 'reason' in step
+      ? step.reason
+      : moved
+        ? `its group "${link.name}" was on another server than the one that answers now; sync-all finds it here, or makes it`
+        : null
+  const setupComplete = exists && step.marked && step.rename === null
   return {
     clientRef: step.client.id,
+    clientName: step.client.name,
     name: step.client.name,
     hasGroup: link !== undefined,
     groupId: link?.externalId ?? null,

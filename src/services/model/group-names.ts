@@ -21,10 +21,23 @@ export function markOf(group: DeviceGroup): string | null {
   return group.description?.match(markPattern)?.[0] ?? null
 }
 
-/** The description with our mark in it; what a person wrote there stays. */
+/** Longest description a platform of ours takes, in UTF-16 units. */
+const longestDescription = 1024
+
+/**
+ * The description with our mark in it; what a person wrote there stays as it is, lines included. Only where both do not
+ * fit is the end of the text cut.
+ */
 export function describe(description: string | null, mark: string): string {
-  const text = (description ?? '').replace(markPattern, '').trim()
-  return text === '' ? `Devices of one client, kept by the PSA ${mark}` : `${text.slice(0, 900)} ${mark}`
+  const text = unmarked(description)
+  if (text === '') return `Devices of one client, kept by the PSA ${mark}`
+  const room = longestDescription - mark.length - 1
+  return `${text.length > room ? text.slice(0, room).toWellFormed() : text} ${mark}`
+}
+
+/** The description without anybody's mark. */
+export function unmarked(description: string | null): string {
+  return (description ?? '').replace(markPattern, '').trim()
 }
 
 /** "{client} Devices" as the platform will store it; empty where nothing usable is left of the client's name. */

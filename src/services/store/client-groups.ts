@@ -17,7 +17,7 @@ export async function readGroups(
     select (select coalesce(jsonb_agg(jsonb_build_object('clientRef', client_ref, 'externalId', external_id, 'name', name, 'clientName', client_name, 'server', server, 'missingSince', missing_since)), '[]')
         from ${t.client_group} where connection_id = ${connectionId}) as links,
       (select coalesce(jsonb_agg(jsonb_build_object('id', external_id, 'client', case when mode = 'mapped' then client_ref end)), '[]')
-        from ${t.organization} where connection_id = ${connectionId} and mode <> 'inherit' and removed_at is null) as mappings`.execute(
+        from ${t.organization} where connection_id = ${connectionId} and mode <> 'inherit' and mapped_by is distinct from 'device-group' and removed_at is null) as mappings`.execute(
     db
   )
   const { links, mappings } = rows[0]!
@@ -50,7 +50,7 @@ export interface NewLink extends Omit<GroupLink, 'missingSince'> {
 }
 
 /**
- * Stores links and maps each group's organization to its client, unless an operator has decided otherwise. A name it
+ * Stores links and maps each group's organization to its client, unless a person has decided otherwise. A name it
  * did not have is a reason for the next sync to look at it anew. What the client held before is let go, and so is
  * what another client's stored link says about the same group: the plan has seen that it no longer holds.
  */
@@ -71,12 +71,14 @@ export async function writeLinks(
     select ${tenantId}, ${connectionId}::uuid, x."clientRef", x."externalId", x.name, x."clientName", x.server from ${records} order by x."clientRef"
     on conflict (connection_id, client_ref) do update set external_id = excluded.external_id, name = excluded.name, client_name = excluded.client_name, server = excluded.server,
       missing_since = null, updated_at = now()`.execute(trx)
-  await sql`insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, path, mode, client_ref, hash, observed_at)
-    select ${tenantId}, ${connectionId}::uuid, x."externalId", x.confirmed, x.confirmed, 'mapped', x."clientRef", '', ${at.toISOString()}::timestamptz from ${records} order by x."externalId"
+  await sql`insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, path, mode, client_ref, mapped_by, hash, observed_at)
+    select ${tenantId}, ${connectionId}::uuid, x."externalId", x.confirmed, x.confirmed, 'mapped', x."clientRef", 'device-group', '', ${at.toISOString()}::timestamptz from ${records} order by x."externalId"
     on conflict (connection_id, external_id) do update set mode = case when o.mode = 'inherit' then 'mapped' else o.mode end,
-      client_ref = case when o.mode = 'inherit' then excluded.client_ref else o.client_ref end, name = excluded.name, hash = case when o.name = excluded.name then o.hash else '' end,
+      client_ref = case when o.mode = 'inherit' or o.mapped_by = 'device-group' then excluded.client_ref else o.client_ref end,
+      mapped_by = case when o.mode = 'inherit' then 'device-group' else o.mapped_by end, name = excluded.name, hash = case when o.name = excluded.name then o.hash else '' end,
       observed_at = greatest(o.observed_at, excluded.observed_at), removed_at = null, updated_at = now()
-    where o.mode = 'inherit' or o.name <> excluded.name or o.removed_at is not null`.execute(trx)
+    where o.mode = 'inherit' or o.name <> excluded.name or o.removed_at is not null
+      or (o.mapped_by = 'device-group' and o.client_ref is distinct from excluded.client_ref)`.execute(trx)
 }
 
 /** Groups that a healthy list did not show (`since` stays what it was), or shows again. */

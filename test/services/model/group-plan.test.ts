@@ -3,7 +3,8 @@ import t from 'tap'
 import type { DeviceGroup } from '../../../src/providers/define.ts'
 import { sanitizeName } from '../../../src/providers/meshcentral/groups.ts'
 import { describe, groupName, marker, markOf } from '../../../src/services/model/group-names.ts'
-import { type GroupLink, type GroupStep, type PlanInput, planGroups } from '../../../src/services/model/group-plan.ts'
+import type { GroupLink, GroupStep, PlanInput } from '../../../src/services/model/group-ground.ts'
+import { planGroups } from '../../../src/services/model/group-plan.ts'
 
 const tenantId = 't1'
 const client = (id: string, name: string) => ({ id, name })
@@ -122,9 +123,9 @@ t.test('a name is taken only where exactly one group fits and nobody else could 
       ['create क Devices']
     ],
     [
-      'one group, exact for two',
+      'one group, "{client} Devices" for one and "{client}" for another: the better rung has it',
       { clients: [acme, client('d', 'Acme Devices')], groups: [group('g', 'Acme Devices')] },
-      ['conflict', 'conflict']
+      ['link g', 'create Acme Devices Devices']
     ],
     ['signs only', { clients: [client('s', '🏢')], groups: [group('g', 'Devices')] }, ['create 🏢 Devices']]
   ]
@@ -141,8 +142,14 @@ t.test('a group is held by one client only', async t => {
     "another tenant's mark is never taken by name"
   )
   t.strictSame(
-    kinds(plan({ clients: [acme], groups: [group('g', 'Acme Devices')], mappings: new Map([['g', 'z']]) })),
-    ['create Acme Devices'],
+    kinds(
+      plan({
+        clients: [acme, client('z', 'Zeta')],
+        groups: [group('g', 'Acme Devices')],
+        mappings: new Map([['g', 'z']])
+      })
+    ),
+    ['create Acme Devices', 'link g'],
     'nor what an operator mapped to another client'
   )
   t.strictSame(
@@ -363,7 +370,21 @@ const world = fc.record({
     }),
     { selector: ({ clientRef }) => clientRef }
   ),
-  complete: fc.boolean()
+  complete: fc.boolean(),
+  mappings: fc.array(
+    fc.tuple(
+      fc.constantFrom('g1', 'g2', 'g3', 'g4', 'g5', 'g6'),
+      fc.constantFrom<string | null>('a', 'b', 'c', 'gone', null)
+    ),
+    { maxLength: 3 }
+  ),
+  adopted: fc.array(fc.tuple(fc.constantFrom('g1', 'g2', 'g3', 'g4', 'g5', 'g6'), fc.constantFrom('a', 'b', 'gone')), {
+    maxLength: 2
+  }),
+  decided: fc.uniqueArray(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.constantFrom('g1', 'g2', 'g3', 'none')), {
+    selector: ([, groupId]) => groupId,
+    maxLength: 2
+  })
 })
 
 /** What the platform and the database look like after a plan was carried out. */
@@ -396,13 +417,16 @@ t.test(
   async t => {
     let linked = 0
     fc.assert(
-      fc.property(world, ({ clients, groups, links, complete }) => {
+      fc.property(world, ({ clients, groups, links, complete, mappings, adopted, decided }) => {
         const input: PlanInput = {
           tenantId,
           clients,
           complete,
           server: 's1',
           sanitizeName,
+          mappings: new Map(mappings),
+          adopted: new Map(adopted),
+          decided: new Map(decided),
           groups: groups.map(({ id, name, mark }) =>
             group(
               id,
@@ -433,8 +457,19 @@ t.test(
           if (step.kind !== 'link') continue
           linked++
           const mark = markOf(step.group)
-          if (mark !== null && mark !== marker(tenantId, step.client.id))
+          const ofGone =
+            input.decided!.get(step.client.id) === step.group.id &&
+            input.links.some(
+              ({ externalId, clientRef }) =>
+                externalId === step.group.id &&
+                mark === marker(tenantId, clientRef) &&
+                !clients.some(({ id }) => id === clientRef)
+            )
+          if (mark !== null && mark !== marker(tenantId, step.client.id) && !ofGone)
             throw new Error("a group with another's mark was taken")
+          const mapped = input.mappings!.get(step.group.id)
+          if (mapped && mapped !== step.client.id && clients.some(({ id }) => id === mapped) && mark === null)
+            throw new Error(`a person mapped ${step.group.id} to ${mapped}`)
           const holder = input.links.find(
             ({ externalId, server, clientRef }) =>
               externalId === step.group.id && server !== 's0' && clients.some(({ id }) => id === clientRef)
