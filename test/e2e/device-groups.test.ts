@@ -493,10 +493,11 @@ t.test(
       'its certificate is another one: nobody is told the password'
     )
     t.match(await call('status'), { status: 200, body: { source: 'stored', message: /certificate/i, needsSync: 0 } })
-    t.equal(
-      (await host.call('t1', 'PATCH', `/connections/${id}`, { config: { url: mesh.url, ca: mesh.ca } })).status,
-      200
-    )
+    const config = { url: mesh.url, ca: mesh.ca }
+    const secrets = { username: mesh.username, password: mesh.password }
+    const patch = (change: object) => host.call('t1', 'PATCH', `/connections/${id}`, change)
+    t.match(await patch({ config }), { status: 422, body: { code: 'RMM_ERR_SECRETS_REQUIRED' } }, 'another authority')
+    t.match(await patch({ config, secrets }), { status: 200 })
     await mesh.meshctrl('adddevicegroup', '--name', 'Client 12 Devices')
     await mesh.meshctrl('adddevicegroup', '--name', 'Found by its mark', '--desc', marker('t1', at('Client 14').id))
     const migrated = await syncAll()
