@@ -16,11 +16,12 @@ import type { Rmm } from './rmm.ts'
 import { routes } from './routes/index.ts'
 import { uiRoutes } from './routes/ui.ts'
 import { createActors } from './services/actors.ts'
+import { createClock } from './services/clock.ts'
 import type { Core } from './services/core.ts'
 import { createServices, type Services } from './services/index.ts'
 import { errorForLog } from './services/log-error.ts'
 import { createRegistry } from './services/platform/index.ts'
-import { openDatabase } from './services/store/index.ts'
+import { databaseTime, openDatabase } from './services/store/index.ts'
 import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
 import type { SyncTransport } from './services/sync/index.ts'
@@ -64,6 +65,8 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
   const database = await openDatabase(options.orm, options.schema, actors.current)
   if (options.migrations === 'run') await runMigrations(database)
   if (options.migrations === 'check') await checkMigrations(database)
+  const clock = createClock(database.inThread ? null : () => databaseTime(database))
+  clock.measure().catch(() => {}) // Whatever writes by it looks again.
   return {
     database,
     registry: createRegistry(options.providers, options.available),
@@ -77,7 +80,8 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
     settings: options.engine,
     worker: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
-    now: () => new Date(),
+    now: clock.now,
+    clock,
     signal
   }
 }

@@ -1,5 +1,9 @@
 import type { Migration } from './migration.ts'
 
+function past(s: string, table: string, columns: string[]): string[] {
+  return columns.map(column => `update ${s}.${table} set ${column} = now() where ${column} > now()`)
+}
+
 /**
  * Runs that are read in part, what kind of run it is and who asked for it, how often it was told to wait without having
  * got any further, and whose place it went on from. A pass knows the run that began it: one that a person starts does not
@@ -16,6 +20,13 @@ export const runs: Migration = {
       add column actor jsonb null,
       add column waits int not null default 0,
       add column continued_from timestamptz(3) null`,
-    `alter table ${s}.rmm_pass add column run_id uuid null`
+    `alter table ${s}.rmm_pass add column run_id uuid null`,
+    // What a clock that was ahead has left behind.
+    ...past(s, 'rmm_organization', ['observed_at']),
+    ...past(s, 'rmm_device', ['observed_at', 'last_reboot_at']),
+    ...past(s, 'rmm_device_status', ['observed_at', 'last_seen_at', 'inventory_observed_at']),
+    ...past(s, 'rmm_alert', ['observed_at', 'started_at', 'resolved_at']),
+    ...past(s, 'rmm_pass', ['started_at']),
+    ...past(s, 'rmm_page', ['observed_at'])
   ]
 }

@@ -2,6 +2,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { AdoptGroup, Directory, OnChanges, SecretBox } from '../types.ts'
 import type { Actors } from './actors.ts'
 import type { ProviderRegistry } from './platform/registry.ts'
+import type { Clock } from './clock.ts'
 import type { Database } from './store/database.ts'
 
 /** Times and limits of the engine; all in milliseconds unless named otherwise. */
@@ -55,7 +56,9 @@ export interface Core {
   settings: Settings
   /** Identifies this process in leases. */
   worker: string
+  /** The database's time, as well as this process can tell. */
   now(): Date
+  clock: Clock
   /** Aborted when the host closes. */
   signal: AbortSignal
 }

@@ -46,6 +46,7 @@ export function createDuties(core: Core, parts: DutyParts): Duty[] {
       : []),
     ...kinds.map((kind): Duty => ({ name: `adoption:${kind}`, turn: () => adopt(core, parts.sync, { kind }) })),
     { name: 'adoption:other', turn: () => adopt(core, parts.sync, { others: kinds }) },
+    { name: 'clock', turn: () => core.clock.measure() },
     { name: 'presence', everyMs: events.presenceMs, turn: events.look },
     ...events.relays.map(({ name, relay }): Duty => ({ name: `relay:${name}`, turn: relay })),
     { name: 'inbox', turn: inbox.drain },

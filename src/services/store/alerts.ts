@@ -6,6 +6,7 @@ import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
 import type { MergeContext } from './devices/shapes.ts'
 import { seenSince } from './devices/passes.ts'
+import { observed, present } from './observed.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
 export type AlertChange = ChangeBatch['alerts'][number]
@@ -82,36 +83,42 @@ export async function findAlert({ db, t }: Database, tenantId: string, id: strin
 
 /**
  * Merges alerts; a late record never overwrites a newer row, and a resolved alert stays resolved until a newer read
- * says otherwise. Open derived alerts go over to the platform's own ones.
+ * says otherwise. Open derived alerts go over to the platform's own ones. `counted.older` counts those that say something
+ * else than what is stored, but are older.
  */
 export async function mergeAlerts(
   trx: Db,
   t: Tables,
   context: MergeContext,
-  given: NormalAlert[]
+  given: NormalAlert[],
+  counted: { older: number } = { older: 0 }
 ): Promise<AlertChange[]> {
   const records = await withoutTwins(trx, t, context.connectionId, given)
   const before =
-    await sql<KnownAlert>`select a.id, a.external_id, a.status, a.device_external_id, a.name, a.started_at, a.details->'derived' is not null as derived from ${t.alert} a
+    await sql<KnownAlert>`select a.id, a.external_id, a.status, a.hash, a.device_external_id, a.name, a.started_at, a.details->'derived' is not null as derived from ${t.alert} a
     where a.connection_id = ${context.connectionId} and (a.external_id = any(${records.map(record => record.externalId)}::text[]) or (a.status = 'active' and a.details->'derived' is not null))`.execute(
       trx
     )
   const known = new Map(before.rows.map(row => [row.external_id, row]))
   const ended = await adoptDerived(trx, t, known, records)
-  const written = await sql<{ id: string }>`
+  const written = await sql<{ id: string; external_id: string }>`
     insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at)
     select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt"
     from jsonb_to_recordset(${stableJson(records)}::jsonb) as x("externalId" text, "deviceExternalId" text, name text, description text, severity text, "providerSeverity" text, status text,
       "startedAt" timestamptz, "resolvedAt" timestamptz, details jsonb, hash text, "observedAt" timestamptz)
     where not exists (select 1 from ${t.alert} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash)
-      and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'alerts' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))
+      and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'alerts' and p.observed_at > x."observedAt" and p.observed_at <= ${present} and x."externalId" = any(p.seen))
     order by x."externalId"
     on conflict (connection_id, external_id) do update set device_external_id = coalesce(excluded.device_external_id, a.device_external_id), name = excluded.name,
       description = coalesce(excluded.description, a.description), severity = excluded.severity, provider_severity = coalesce(excluded.provider_severity, a.provider_severity),
       status = excluded.status, started_at = case when a.status = 'resolved' and excluded.status = 'active' then excluded.started_at else least(excluded.started_at, a.started_at) end, resolved_at = excluded.resolved_at, details = excluded.details,
       hash = excluded.hash, observed_at = excluded.observed_at, updated_at = now()
-    where a.observed_at <= excluded.observed_at
-    returning a.id`.execute(trx)
+    where ${observed(sql`a.observed_at`)} <= excluded.observed_at
+    returning a.id, a.external_id`.execute(trx)
+  const taken = new Set(written.rows.map(row => row.external_id))
+  counted.older += records.filter(
+    ({ externalId, hash }) => !taken.has(externalId) && (known.get(externalId)?.hash ?? hash) !== hash
+  ).length
   const over = await endAlerts(trx, t, context, ended)
   if (written.rows.length === 0) return over
   const merged = (
@@ -156,7 +163,7 @@ export async function closeAlerts(
   const closed = await sql<{
     id: string
   }>`update ${t.alert} a set status = 'resolved', resolved_at = ${observedAt.toISOString()}::timestamptz, observed_at = ${observedAt.toISOString()}::timestamptz, hash = 'closed', updated_at = now()
-    where a.connection_id = ${context.connectionId} and a.status = 'active' and a.external_id = any(${externalIds}::text[]) and a.observed_at <= ${observedAt.toISOString()}::timestamptz
+    where a.connection_id = ${context.connectionId} and a.status = 'active' and a.external_id = any(${externalIds}::text[]) and ${observed(sql`a.observed_at`)} <= ${observedAt.toISOString()}::timestamptz
       and not ${seenSince(t, context.connectionId, 'alerts', sql`a.external_id`, observedAt)} returning a.id`.execute(
     trx
   )
@@ -180,7 +187,7 @@ export async function touchAlerts(
   observedAt: Date
 ): Promise<void> {
   await sql`update ${t.alert} a set observed_at = ${observedAt.toISOString()}::timestamptz
-    where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and a.observed_at < ${observedAt.toISOString()}::timestamptz`.execute(
+    where a.connection_id = ${context.connectionId} and a.external_id = any(${externalIds}::text[]) and ${observed(sql`a.observed_at`)} < ${observedAt.toISOString()}::timestamptz`.execute(
     trx
   )
 }
@@ -194,7 +201,7 @@ export async function unseenAlerts(
   const { rows } = await sql<{
     external_id: string
   }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active' and a.details->'derived' is null
-    and a.observed_at < ${pass.startedAt.toISOString()}::timestamptz
+    and ${observed(sql`a.observed_at`)} < ${pass.startedAt.toISOString()}::timestamptz
     and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(
     db
   )

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { GroupLink } from '../model/index.ts'
 import type { Database, Db, Tables } from './database.ts'
+import { observed } from './observed.ts'
 import { numberOrNull } from './values.ts'
 
 type LinkRow = Omit<GroupLink, 'missingSince'> & { missingSince: string | null }
@@ -76,7 +77,7 @@ export async function writeLinks(
     on conflict (connection_id, external_id) do update set mode = case when o.mode = 'inherit' then 'mapped' else o.mode end,
       client_ref = case when o.mode = 'inherit' or o.mapped_by = 'device-group' then excluded.client_ref else o.client_ref end,
       mapped_by = case when o.mode = 'inherit' then 'device-group' else o.mapped_by end, name = excluded.name, hash = case when o.name = excluded.name then o.hash else '' end,
-      observed_at = greatest(o.observed_at, excluded.observed_at), removed_at = null, updated_at = now()
+      observed_at = greatest(${observed(sql`o.observed_at`)}, excluded.observed_at), removed_at = null, updated_at = now()
     where o.mode = 'inherit' or o.name <> excluded.name or o.removed_at is not null
       or (o.mapped_by = 'device-group' and o.client_ref is distinct from excluded.client_ref)`.execute(trx)
 }

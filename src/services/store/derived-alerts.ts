@@ -14,6 +14,7 @@ export interface KnownAlert {
   id: string
   external_id: string
   status: 'active' | 'resolved'
+  hash: string
   device_external_id: string | null
   name: string
   started_at: unknown
@@ -57,7 +58,7 @@ export async function adoptDerived(
       await sql`update ${t.alert} set external_id = ${own.externalId}, details = details - 'derived', hash = 'adopted', updated_at = now() where id = ${row.id}`.execute(
         trx
       )
-      known.set(own.externalId, { ...row, external_id: own.externalId, derived: false })
+      known.set(own.externalId, { ...row, external_id: own.externalId, hash: 'adopted', derived: false })
     }
   }
   return ended

@@ -68,7 +68,7 @@ export { readHealth } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'
-export { mergeDevices } from './devices/merge.ts'
+export { type DeviceMerge, mergeDevices } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'
 export { beginPass, completePass, markPages, type PageMark, type Pass } from './devices/passes.ts'
 export { applyPatchCounts, removeDevices, removeOrganizations, unseen } from './devices/removal.ts'
@@ -81,6 +81,7 @@ export {
   placeTree,
   reassignDevices
 } from './organizations.ts'
+export { databaseTime } from './observed.ts'
 export { writeEvents } from './outbox.ts'
 export {
   claimSink,

@@ -5,6 +5,7 @@ import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { DeviceChange, MergeContext } from './devices/shapes.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './devices/rows.ts'
+import { observed, present } from './observed.ts'
 import { isId, isoOrNull, numberOrNull } from './values.ts'
 
 interface OrganizationRow {
@@ -117,6 +118,8 @@ export interface OrganizationMerge {
   created: number
   updated: number
   unchanged: number
+  /** Records that say something else than what is stored, but are older. */
+  older: number
 }
 
 /** Merges one page of organizations; the mapping, which is the operator's, is never touched. */
@@ -126,22 +129,27 @@ export async function mergeOrganizations(
   context: MergeContext,
   records: NormalOrganization[]
 ): Promise<OrganizationMerge> {
-  const { rows } = await sql<{ created: boolean }>`
+  const { rows } = await sql<{ differing: number; written: number; created: number }>`
+    with differing as materialized (
+      select x.* from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, name text, "parentExternalId" text, "parentTold" boolean, "deviceCount" int, "descendantDeviceCount" int, hash text, "observedAt" timestamptz)
+      where not exists (select 1 from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash and e.removed_at is null)
+    ), written as (
     insert into ${t.organization} as o (tenant_id, connection_id, external_id, name, parent_external_id, device_count, descendant_device_count, hash, observed_at)
     select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x.name,
       case when x."parentTold" then x."parentExternalId" else (select e.parent_external_id from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId") end,
       x."deviceCount", x."descendantDeviceCount", x.hash, x."observedAt"
-    from jsonb_to_recordset(${JSON.stringify(records)}::jsonb) as x("externalId" text, name text, "parentExternalId" text, "parentTold" boolean, "deviceCount" int, "descendantDeviceCount" int, hash text, "observedAt" timestamptz)
-    where not exists (select 1 from ${t.organization} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash and e.removed_at is null)
-      and not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'organizations' and p.observed_at > x."observedAt" and x."externalId" = any(p.seen))
+    from differing x
+    where not exists (select 1 from ${t.page} p where p.connection_id = ${context.connectionId} and p.resource = 'organizations' and p.observed_at > x."observedAt" and p.observed_at <= ${present} and x."externalId" = any(p.seen))
     order by x."externalId"
     on conflict (connection_id, external_id) do update set name = excluded.name, parent_external_id = excluded.parent_external_id,
       device_count = excluded.device_count, descendant_device_count = excluded.descendant_device_count, hash = excluded.hash,
       observed_at = excluded.observed_at, removed_at = null, updated_at = now()
-    where o.observed_at <= excluded.observed_at
-    returning (xmax = 0) as created`.execute(trx)
-  const created = rows.filter(row => row.created).length
-  return { created, updated: rows.length - created, unchanged: records.length - rows.length }
+    where ${observed(sql`o.observed_at`)} <= excluded.observed_at
+    returning (xmax = 0) as created)
+    select (select count(*)::int from differing) as differing, (select count(*)::int from written) as written,
+      (select count(*)::int from written where created) as created`.execute(trx)
+  const { differing, written, created } = rows[0]!
+  return { created, updated: written - created, unchanged: records.length - differing, older: differing - written }
 }
 
 /**
@@ -222,7 +230,12 @@ export async function reassignDevices(
       : [
           {
             change,
-            device: toDevice({ ...row, client_ref: to.clientRef, assignment: to.assignment, updated_at: new Date() })
+            device: toDevice({
+              ...row,
+              client_ref: to.clientRef,
+              assignment: to.assignment,
+              updated_at: row['read_at']
+            })
           }
         ]
   })

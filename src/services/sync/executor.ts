@@ -84,6 +84,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
   async function attemptRun(runId: string, context: SegmentContext): Promise<SegmentResult> {
     const worker = context.workerId ?? core.worker
     const takeOver = context.takeOver === true
+    await core.clock.measure()
     const run = await claimRun(database, runId, { worker, leaseMs: settings.leaseMs, takeOver })
     if (run === null) return await whyNot(core, runId)
     const attempt: Attempt = {

@@ -1,6 +1,7 @@
 import { ProviderFaultError } from '../../errors.ts'
 import type { Checkpoint, KnownRevisions, Page, RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
+import type { Clock } from '../clock.ts'
 import { blamed } from '../platform/index.ts'
 import type { AnyRecord, AnyResource } from './prepare.ts'
 
@@ -12,6 +13,7 @@ export interface PageSource {
   /** Tells what is stored of the inventory of these devices. */
   known: KnownRevisions | undefined
   signal: AbortSignal
+  clock: Clock
 }
 
 /**
@@ -19,7 +21,7 @@ export interface PageSource {
  * and with the rule it broke; what fails on our side while it asks us comes out as it was.
  */
 export async function* pagesOf(source: PageSource, from: Checkpoint | null): AsyncGenerator<Page<AnyRecord>> {
-  const { provider, client, name, signal } = source
+  const { provider, client, name, signal, clock } = source
   const resource = provider.resources[name] as AnyResource
   let ours: { error: unknown } | undefined
   const known: KnownRevisions | undefined =
@@ -39,7 +41,8 @@ export async function* pagesOf(source: PageSource, from: Checkpoint | null): Asy
         throw new ProviderFaultError(
           `The provider ${provider.name} broke a rule in the pages of its ${name}: ${broken}`
         )
-      yield page
+      // By the provider's clock, which is this process'.
+      yield { ...page, observedAt: clock.fromProcess(page.observedAt) }
     }
   } catch (error) {
     throw ours === undefined ? blamed(provider, `the reading of its ${name}`, error, signal) : ours.error

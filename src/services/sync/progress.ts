@@ -15,8 +15,18 @@ export function withProgress(state: PageProgress, name: ResourceName, change: Pa
   return {
     leaseMs: state.leaseMs,
     totals: { ...state.totals },
-    progress: state.progress.map(item => (item.resource === name ? { ...item, ...change } : item))
+    progress: state.progress.map(item => (item.resource === name ? { ...item, ...change } : { ...item }))
   }
+}
+
+type Counter = {
+  [K in keyof StoredProgress]-?: StoredProgress[K] extends number | undefined ? K : never
+}[keyof StoredProgress]
+
+/** Adds to a counter of a state that is not committed yet. */
+export function count(state: PageProgress, name: ResourceName, counter: Counter, more: number): void {
+  const item = state.progress.find(item => item.resource === name)
+  if (item !== undefined && more > 0) item[counter] = (item[counter] ?? 0) + more
 }
 
 /** Writes what became of a resource, where no page tells it, with the items that say so. */

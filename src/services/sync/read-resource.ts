@@ -1,7 +1,7 @@
 import { MassRemovalError, ProviderRecordError } from '../../errors.ts'
 import { ProviderError, type RecordId, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName, RunItem, SyncMode, RunTotals } from '../../types.ts'
-import { tellProgress, withProgress } from './progress.ts'
+import { count, tellProgress, withProgress } from './progress.ts'
 import { addMoves, applyChanges, type Changes, noChanges } from './changes.ts'
 import type { Core } from '../core.ts'
 import { publishPage } from '../diagnostics.ts'
@@ -17,6 +17,7 @@ import {
   closeAlerts,
   completePass,
   type Db,
+  type DeviceMerge,
   holdRun,
   insertRunItems,
   knownRevisions,
@@ -96,7 +97,11 @@ async function readPages(reading: Reading, resource: AnyResource, name: Resource
   let taken = false
   try {
     for await (const batch of readAhead(
-      preparePages(pagesOf({ provider, client, name, known, signal }, pass.checkpoint), name, !core.database.inThread),
+      preparePages(
+        pagesOf({ provider, client, name, known, signal, clock: core.clock }, pass.checkpoint),
+        name,
+        !core.database.inThread
+      ),
       core.settings.batchRecords,
       signal
     )) {
@@ -126,11 +131,13 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[]):
   const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
   const state = advance(reading.state, pass.resource, pages.length, processed)
   state.totals.failed += items.length
+  count(state, pass.resource, 'failed', items.length)
   const began = performance.now()
   await core.database.transaction(async trx => {
     if ((await holdRun(trx, t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
     const changes = await merge(reading, trx, pass.resource, newestOf(pages), state, items)
     await removeDeleted(reading, trx, pass.resource, pages, state, changes)
+    count(state, 'alerts', 'changed', changes.alerts.length)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await noteMisread(trx, t, { id: attempt.runId, ...context }, pass.resource, misread)
     await applyChanges(core, trx, context, changes)
@@ -182,7 +189,9 @@ async function merge(
   const changes = noChanges()
   if (records.length === 0) return changes
   if (name === 'organizations') {
-    await mergeOrganizations(trx, t, reading.context, records as never)
+    const { created, updated, older } = await mergeOrganizations(trx, t, reading.context, records as never)
+    count(state, name, 'changed', created + updated)
+    count(state, name, 'older', older)
     // The devices wait for the end of the list: a parent that is on a later page must not make them look as if they
     // had left their client.
     await placeTree(trx, t, reading.context.connectionId)
@@ -193,15 +202,27 @@ async function merge(
     changes.devices = merged.changes
     changes.deviceEvents = merged.events
     for (const outcome of merged.outcomes.values()) state.totals[outcome]++
+    count(state, name, 'older', merged.older)
+    countUnmapped(state, merged)
     items.push(
       ...merged.held.map(
         ({ externalId, reason }): RunItem => ({ resource: 'devices', externalId, outcome: 'held', reason })
       )
     )
   } else if (name === 'alerts') {
-    changes.alerts = await mergeAlerts(trx, t, reading.context, records as never)
+    const counted = { older: 0 }
+    changes.alerts = await mergeAlerts(trx, t, reading.context, records as never, counted)
+    count(state, name, 'older', counted.older)
   }
   return changes
+}
+
+/** The totals count them as unmapped only; the summary tells what is new about them. */
+function countUnmapped(state: PageProgress, { events, outcomes }: DeviceMerge): void {
+  const unmapped = events.filter(({ device }) => outcomes.get(device.externalId) === 'unmapped')
+  const appeared = unmapped.filter(({ change }) => change === 'created').length
+  count(state, 'devices', 'appeared', appeared)
+  count(state, 'devices', 'altered', unmapped.length - appeared)
 }
 
 /** Deletes that the platform itself reports, page by page. */
@@ -222,7 +243,10 @@ async function removeDeleted(
   for (const page of pages) {
     if (page.deletedIds.length === 0) continue
     if (name === 'devices') await removeAndTell(trx, reading, page.deletedIds, page.observedAt, state, changes)
-    if (name === 'organizations') await removeOrganizations(trx, t, context, page.deletedIds, page.observedAt)
+    if (name === 'organizations') {
+      const removed = await removeOrganizations(trx, t, context, page.deletedIds, page.observedAt)
+      count(state, name, 'changed', removed)
+    }
     if (name === 'alerts')
       changes.alerts = [...changes.alerts, ...(await closeAlerts(trx, t, context, page.deletedIds, page.observedAt))]
   }
@@ -272,13 +296,19 @@ async function complete(reading: Reading, resource: AnyResource, pass: Pass): Pr
     if (pass.resource === 'devices' && vanished.gone.length > 0)
       await removeAndTell(trx, reading, vanished.gone, vanished.askedAt, state, changes)
     if (pass.resource === 'organizations') {
-      if (vanished.gone.length > 0) await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
+      if (vanished.gone.length > 0) {
+        const removed = await removeOrganizations(trx, t, context, vanished.gone, vanished.askedAt)
+        count(state, 'organizations', 'changed', removed)
+      }
       await placeTree(trx, t, context.connectionId)
-      addMoves(changes, await reassignDevices(trx, t, context))
+      const moves = await reassignDevices(trx, t, context)
+      count(state, 'organizations', 'moved', moves.length)
+      addMoves(changes, moves)
     }
     if (closed.gone.length > 0)
       changes.alerts = [...changes.alerts, ...(await closeAlerts(trx, t, context, closed.gone, closed.askedAt))]
-    if (pass.resource === 'updates') await countPatches(trx, reading, pass, changes)
+    if (pass.resource === 'updates') await countPatches(trx, reading, pass, state, changes)
+    count(state, 'alerts', 'changed', changes.alerts.length)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await applyChanges(core, trx, context, changes)
     await completePass(trx, t, attempt, pass)
@@ -287,10 +317,18 @@ async function complete(reading: Reading, resource: AnyResource, pass: Pass): Pr
   reading.state = state
 }
 
-async function countPatches(trx: Db, { core, context }: Reading, pass: Pass, changes: Changes): Promise<void> {
-  const counted = await applyPatchCounts(trx, core.database.t, context, pass)
-  changes.deviceEvents = counted
-  changes.devices = counted.filter(({ device }) => device.clientRef !== null)
+async function countPatches(
+  trx: Db,
+  { core, context, attempt }: Reading,
+  pass: Pass,
+  state: PageProgress,
+  changes: Changes
+): Promise<void> {
+  const counted = await applyPatchCounts(trx, core.database.t, context, pass, attempt.runId)
+  count(state, 'updates', 'changed', counted.changes.length)
+  // The first count of a device that this run has made belongs to its creation: one event. The host has to have it.
+  changes.deviceEvents = counted.changes.filter(({ device }) => !counted.first.has(device.id))
+  changes.devices = counted.changes.filter(({ device }) => device.clientRef !== null)
 }
 
 interface Confirmed {

@@ -38,6 +38,9 @@ export interface ReRead {
   ): Promise<void>
 }
 
+/** A process that executes nothing has no duty that looks at the database's clock. */
+const trustClockMs = 60_000
+
 export function contextOf(row: ConnectionRow): MergeContext {
   return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider, movePolicy: row.move_policy }
 }
@@ -85,6 +88,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
       try {
         const open = await clients.open(row, signal)
         try {
+          await core.clock.measure(trustClockMs)
           const observedAt = core.now()
           return { record: await readOne(open, 'devices', externalId, observedAt, signal), observedAt }
         } finally {

@@ -402,7 +402,7 @@ t.test('"nothing came", "nothing mapped" and "nothing changed" read differently'
   t.match(await h.sync(), { status: 'succeeded', summary: /^Nothing changed: 3 devices/ })
   h.script.devices = list(devices(4))
   t.match(await h.sync(), { status: 'succeeded', summary: /^1 created; 3 unchanged/ })
-  t.match(await h.sync({ resources: ['organizations'] }), { summary: '1 organizations read.' })
+  t.match(await h.sync({ resources: ['organizations'] }), { summary: '1 organization read.' })
 })
 
 t.test('duplicates on a page and across pages land once, as the newest observation says', async t => {

@@ -35,7 +35,7 @@ export interface InventoryRow {
   hash: string | null
   rebooted: boolean | null
   observed_at: Date | string | null
-  inventory_observed_at: Date | string | null
+  newer_inventory: boolean | null
   removed: boolean
 }
 
@@ -53,9 +53,7 @@ export interface LateInventory {
 export function lateInventory(record: NormalDevice, row: InventoryRow): LateInventory | null {
   const { id, display_name: displayName, hash, removed } = row
   const facts = record.inventory?.facts
-  if (!facts || removed || id === null || displayName === null || hash === null) return null
-  if (row.inventory_observed_at !== null && iso(row.inventory_observed_at) > record.observedAt.toISOString())
-    return null
+  if (!facts || removed || row.newer_inventory || id === null || displayName === null || hash === null) return null
   const [own, stored] = partsOf(hash)
   const [, read] = partsOf(record.hash)
   const { revision, freeBytes } = record.inventory!

@@ -17,6 +17,8 @@ export interface DeviceMerge {
   /** Those of them that concern the host. */
   changes: DeviceChange[]
   held: Array<{ externalId: string; reason: string }>
+  /** Records that say something else than what is stored, but are older. */
+  older: number
 }
 
 export interface MergeOptions {
@@ -37,7 +39,7 @@ export async function mergeDevices(
   records: NormalDevice[],
   { touch = false, forHost }: MergeOptions
 ): Promise<DeviceMerge> {
-  const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [] }
+  const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [], older: 0 }
   const differing = new Map(
     (await compareDevices(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row])
   )
@@ -48,6 +50,7 @@ export async function mergeDevices(
     const row = differing.get(record.externalId)
     const late = row?.stale ? lateInventory(record, row) : null
     if (late !== null) lates.push(late)
+    if (row?.stale && late === null) merge.older++
     if (row === undefined || (row.stale && !late?.differs)) {
       merge.outcomes.set(
         record.externalId,
@@ -134,6 +137,10 @@ async function toChanges(trx: Db, t: Tables, context: MergeContext, writes: Writ
   )
 }
 
+function latest(a: Date, b: Date | null): Date {
+  return b !== null && b > a ? b : a
+}
+
 /** A new row is what its record says: no need to read it back. */
 function freshRow(context: MergeContext, { id, record, to }: Write): DeviceRow {
   const row: Record<string, unknown> = {
@@ -149,6 +156,7 @@ function freshRow(context: MergeContext, { id, record, to }: Write): DeviceRow {
     removed_at: null,
     observed_at: record.observedAt,
     updated_at: record.observedAt,
+    read_at: latest(record.observedAt, record.status.lastSeenAt),
     online: record.status.online,
     last_seen_at: record.status.lastSeenAt,
     uptime_seconds: record.status.uptimeSeconds,

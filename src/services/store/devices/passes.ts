@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../../types.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { type Attempt, holdRun, type PageProgress, writeProgress } from '../runs/leases.ts'
+import { observed, present } from '../observed.ts'
 import { textArray } from '../row-set.ts'
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
@@ -49,7 +50,7 @@ export async function beginPass(
     await holdRun(trx, t, attempt)
     await writeProgress(trx, t, attempt, state)
     const { rows } =
-      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, started_at > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
+      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, ${observed(sql`started_at`)} > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)
     const last = rows[0]
     if (
@@ -97,7 +98,7 @@ export function seenSince(
   externalId: RawBuilder<unknown>,
   since: Date
 ): RawBuilder<boolean> {
-  return sql`exists (select 1 from ${t.page} p where p.connection_id = ${connectionId} and p.resource = ${resource} and p.observed_at > ${since.toISOString()}::timestamptz and ${externalId} = any(p.seen))`
+  return sql`exists (select 1 from ${t.page} p where p.connection_id = ${connectionId} and p.resource = ${resource} and p.observed_at > ${since.toISOString()}::timestamptz and p.observed_at <= ${present} and ${externalId} = any(p.seen))`
 }
 
 /**

@@ -29,7 +29,7 @@ export const deviceSelect: RawBuilder<unknown> = sql.raw(`
   d.asset_type, d.display_name, d.hostname, d.serial_number, d.manufacturer, d.model, d.os_type, d.os_version, d.last_reboot_at,
   d.current_user_name, d.lan_ip, d.wan_ip, d.mac_addresses, d.cpu_model, d.cpu_cores, d.ram_bytes, d.volumes, d.antivirus,
   d.pending_os_patches, d.location, d.tags, d.maintenance_mode, d.removed_at, d.updated_at,
-  greatest(d.observed_at, s.observed_at) as observed_at, s.online, s.last_seen_at, s.uptime_seconds, s.free_bytes`)
+  greatest(d.observed_at, s.observed_at) as observed_at, s.online, s.last_seen_at, s.uptime_seconds, s.free_bytes, clock_timestamp() as read_at`)
 
 export function deviceFrom(t: Tables): RawBuilder<unknown> {
   return sql`${t.device} d left join ${t.device_status} s on s.device_id = d.id`
@@ -40,11 +40,18 @@ function used(totalBytes: number | null, freeBytes: number | null): number | nul
   return Math.round(Math.min(Math.max(1 - freeBytes / totalBytes, 0), 1) * 10_000) / 10_000
 }
 
+/** A time of the past: one that lies ahead comes from a clock that was wrong and is read as now. */
+function pastOf(row: DeviceRow, column: string): string | null {
+  const told = isoOrNull(row[column])
+  const now = iso(row['read_at'])
+  return told !== null && told > now ? now : told
+}
+
 /** Counted from the last reboot where that is known: it goes on between two reads. Null where that is to come. */
 function uptimeOf(row: DeviceRow): number | null {
   const rebooted = isoOrNull(row['last_reboot_at'])
   if (rebooted === null) return numberOrNull(row['uptime_seconds'])
-  const seconds = Math.round((Date.now() - Date.parse(rebooted)) / 1000)
+  const seconds = Math.round((Date.parse(iso(row['read_at'])) - Date.parse(rebooted)) / 1000)
   return seconds < 0 ? null : seconds
 }
 
@@ -68,8 +75,8 @@ export function toDevice(row: DeviceRow): Device {
     osVersion: row['os_version'] as string | null,
     online,
     agentStatus: online ? 'online' : 'offline',
-    lastSeenAt: isoOrNull(row['last_seen_at']),
-    lastRebootAt: isoOrNull(row['last_reboot_at']),
+    lastSeenAt: pastOf(row, 'last_seen_at'),
+    lastRebootAt: pastOf(row, 'last_reboot_at'),
     uptimeSeconds: online ? uptimeOf(row) : null,
     currentUser: row['current_user_name'] as string | null,
     lanIp: row['lan_ip'] as string | null,
@@ -93,7 +100,7 @@ export function toDevice(row: DeviceRow): Device {
     tags: row.tags,
     maintenanceMode: row['maintenance_mode'] as boolean,
     removedAt: isoOrNull(row['removed_at']),
-    observedAt: iso(row['observed_at']),
+    observedAt: pastOf(row, 'observed_at')!,
     updatedAt: iso(row['updated_at'])
   }
 }

@@ -23,7 +23,8 @@ export interface ComparedRow {
   display_name: string | null
   hash: string | null
   observed_at: Date | string | null
-  inventory_observed_at: Date | string | null
+  /** The stored inventory was read later. */
+  newer_inventory: boolean | null
   same: boolean | null
   rebooted: boolean | null
   same_status: boolean | null

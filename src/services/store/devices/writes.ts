@@ -3,6 +3,7 @@ import { fieldOf, joinFields, joinRows, type NormalDevice } from '../../model/in
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
 import { hashToStore, revisionOf } from './inventory.ts'
+import { observed, present } from '../observed.ts'
 import { type RowColumns, rowSet } from '../row-set.ts'
 import type { Beat, ComparedRow, MergeContext, Write } from './shapes.ts'
 
@@ -59,13 +60,13 @@ export async function compareDevices(
   const result = await sql<ComparedRow>`
     with later as (
       select seen_id, max(p.observed_at) as observed_at from ${t.page} p, unnest(p.seen) seen_id
-      where p.connection_id = ${connectionId} and p.resource = 'devices' and p.observed_at > ${oldest.toISOString()}::timestamptz group by seen_id
+      where p.connection_id = ${connectionId} and p.resource = 'devices' and p.observed_at > ${oldest.toISOString()}::timestamptz and p.observed_at <= ${present} group by seen_id
     )
-    select x.external_id, d.id, d.display_name, d.hash, d.observed_at, s.inventory_observed_at,
+    select x.external_id, d.id, d.display_name, d.hash, least(d.observed_at, ${present}) as observed_at, ${observed(sql`s.inventory_observed_at`)} > x.observed_at as newer_inventory,
       -- A record whose inventory was not read again has only the first part of a stored hash.
       starts_with(d.hash, x.hash) and not ${rebooted} as same, ${rebooted} as rebooted, s.hash is not distinct from x.status_hash as same_status,
       (x.revision is null or s.inventory_revision is not distinct from x.revision) as same_revision,
-      greatest(d.observed_at, s.observed_at, later.observed_at) > x.observed_at as stale,
+      greatest(${observed(sql`d.observed_at`)}, ${observed(sql`s.observed_at`)}, later.observed_at) > x.observed_at as stale,
       d.removed_at is not null as removed, d.client_ref, d.assignment, d.asset_ref,
       o.effective_client_ref as target_client, coalesce(o.assignment, 'unmapped') as target
     from ${rowSet(rows, compared)}
@@ -210,7 +211,7 @@ export async function updateDevices(
     from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*,
         ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed
       from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n) w
-    where d.id = w.id and d.connection_id = ${connectionId} and d.observed_at <= w."observedAt" returning d.id, w.changed`.execute(
+    where d.id = w.id and d.connection_id = ${connectionId} and ${observed(sql`d.observed_at`)} <= w."observedAt" returning d.id, w.changed`.execute(
     trx
   )
   return new Map(updated.rows.map(({ id, changed }) => [id, changed]))
@@ -228,5 +229,5 @@ export async function writeStatus(trx: Db, t: Tables, context: MergeContext, bea
       online = coalesce(excluded.online, s.online), last_seen_at = coalesce(excluded.last_seen_at, s.last_seen_at), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),
       free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end,
       inventory_revision = coalesce(excluded.inventory_revision, s.inventory_revision), inventory_observed_at = coalesce(excluded.inventory_observed_at, s.inventory_observed_at)
-    where s.observed_at <= excluded.observed_at`.execute(trx)
+    where ${observed(sql`s.observed_at`)} <= excluded.observed_at`.execute(trx)
 }

@@ -25,6 +25,17 @@ export interface StoredProgress extends ResourceProgress {
   failures?: number
   /** Another attempt in this run would end the same way, or there were enough. */
   final?: boolean
+  /** Records on its pages that could not be taken. */
+  failed?: number
+  /** Records that said something else than what is stored, but were older. */
+  older?: number
+  /** Records that changed; of `updates`, devices whose count did. Devices are counted in the run's totals. */
+  changed?: number
+  /** Devices that have another client because of it. */
+  moved?: number
+  /** Devices without a client that are new, or that changed. */
+  appeared?: number
+  altered?: number
 }
 
 export interface RunRow {
