@@ -8,9 +8,9 @@ export interface ProcessClock {
   set(aheadMs: number): void
 }
 
-/** Lets a test set the clock of its process, as an operator or a bad battery would. Right again when the test ends. */
-export function processClock(t: Test): ProcessClock {
-  let ahead = 0
+/** Makes the clock of this process one that can be set, as an operator or a bad battery would. */
+export function settableClock(aheadMs = 0): ProcessClock {
+  let ahead = aheadMs
   class Shifted extends Real {
     constructor(...given: unknown[]) {
       if (given.length === 0) super(Real.now() + ahead)
@@ -24,12 +24,17 @@ export function processClock(t: Test): ProcessClock {
     }
   }
   globalThis.Date = Shifted as DateConstructor
-  t.teardown(() => {
-    globalThis.Date = Real
-  })
   return {
     set(aheadMs) {
       ahead = aheadMs
     }
   }
+}
+
+/** The same for a test: right again when it ends. */
+export function processClock(t: Test): ProcessClock {
+  t.teardown(() => {
+    globalThis.Date = Real
+  })
+  return settableClock()
 }

@@ -294,6 +294,6 @@ export async function rotateHookSecret(
   sealed: string,
   graceMinutes: number
 ): Promise<void> {
-  await sql`update ${t.connection} set hook_secret_previous = hook_secret, hook_previous_until = now() + ${graceMinutes} * interval '1 minute', hook_secret = ${sealed}, updated_at = now()
+  await sql`update ${t.connection} set hook_secret_previous = case when ${graceMinutes} > 0 then hook_secret end, hook_previous_until = now() + ${graceMinutes} * interval '1 minute', hook_secret = ${sealed}, updated_at = now()
     where id = ${id}`.execute(db)
 }

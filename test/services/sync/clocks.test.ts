@@ -1,7 +1,9 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import t from 'tap'
-import { databaseKind } from '../../helper.ts'
+import { build, connectLevel, databaseKind, databaseUrl, fakeLevel } from '../../helper.ts'
 import { processClock } from '../../process-clock.ts'
 import { alert, device, devices, list, page, type ScriptedHost, scriptedHost } from '../scripted.ts'
 
@@ -108,6 +110,46 @@ t.test('a clock that jumps between two pages of one run spoils neither', { skip:
     clock.set(0)
     t.strictSame(await ahead(h), [])
   }
+})
+
+const severalProcesses = !databaseUrl && "PGlite is one process's own: two need PostgreSQL (TEST_DATABASE_URL)"
+
+t.test('two processes whose clocks differ by a year do not undo each other', { skip: severalProcesses }, async t => {
+  const fake = await fakeLevel(t, { devices: 12, groups: 2 })
+  const host = await build(t, { worker: { enabled: false } })
+  const id = await connectLevel(host, fake)
+  const start = async (ahead: number) => {
+    const child = fork(new URL('./clocked-host.ts', import.meta.url), {
+      env: {
+        ...process.env,
+        DATABASE: databaseUrl,
+        SCHEMA: host.schema,
+        CONNECTION: id,
+        AHEAD: String(ahead),
+        NODE_OPTIONS: ''
+      }
+    })
+    t.teardown(() => child.kill('SIGKILL'))
+    const answer = async () => (await once(child, 'message'))[0]
+    t.equal(await answer(), 'ready')
+    return async (what: string): Promise<any> => {
+      child.send(what)
+      return await answer()
+    }
+  }
+  const [ahead, behind] = await Promise.all([start(year), start(-year)])
+  const ids = fake.devices.ids()
+  for (const [n, run] of [ahead, behind, ahead, behind, behind, ahead].entries()) {
+    fake.devices.patch(ids[0]!, { nickname: `sync ${n}` })
+    t.match(await run('sync'), { status: 'succeeded', totals: { removed: 0 } })
+    fake.devices.patch(ids[1]!, { nickname: `read ${n}` })
+    await (n % 2 === 0 ? behind : ahead)(ids[1]!)
+    const { items } = (await host.call('t1', 'GET', `/devices?limit=200`)).body
+    const name = (externalId: string) => items.find((item: any) => item.externalId === externalId).displayName
+    t.strictSame([name(ids[0]!), name(ids[1]!)], [`sync ${n}`, `read ${n}`])
+  }
+  fake.devices.delete(ids[2]!)
+  t.match(await behind('sync'), { totals: { removed: 1 } })
 })
 
 t.test('rows from a clock that was ahead are read as now, and heal with the next read', async t => {

@@ -199,7 +199,7 @@ async function dump(h: ScriptedHost) {
 
 async function play(h: ScriptedHost, worlds: World[], commands: Command[]): Promise<World> {
   const reread = createReRead(
-    { database: h.database, sinks: [], onChanges: undefined } as unknown as Core,
+    { database: h.database, sinks: [], onChanges: undefined, now: () => new Date() } as unknown as Core,
     undefined as never
   )
   const row = (await connectionRow(h.database, 't1', h.connectionId))!
@@ -302,7 +302,7 @@ t.test(
 t.test('of all observations of a device the newest is stored, in whatever order they come', async t => {
   const h = await scriptedHost(t)
   const reread = createReRead(
-    { database: h.database, sinks: [], onChanges: undefined } as unknown as Core,
+    { database: h.database, sinks: [], onChanges: undefined, now: () => new Date() } as unknown as Core,
     undefined as never
   )
   const row = (await connectionRow(h.database, 't1', h.connectionId))!
@@ -359,7 +359,7 @@ t.test(
   async t => {
     const h = await scriptedHost(t)
     const reread = createReRead(
-      { database: h.database, sinks: [], onChanges: undefined } as unknown as Core,
+      { database: h.database, sinks: [], onChanges: undefined, now: () => new Date() } as unknown as Core,
       undefined as never
     )
     const row = (await connectionRow(h.database, 't1', h.connectionId))!
