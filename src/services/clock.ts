@@ -10,8 +10,10 @@ export interface Clock {
   measure(maxAgeMs?: number): Promise<void>
 }
 
-/** Clocks differ by this much without having been set in between. */
-const noiseMs = 500
+/** Differences come in whole milliseconds of two clocks: this much is none, so that one time stays one time. */
+const noiseMs = 20
+/** A difference that changes by more was not drift: the clock was set. */
+const setMs = 500
 /** So long a time may have been on its way that was read before the process' clock was set. */
 const rememberMs = 600_000
 
@@ -27,8 +29,9 @@ export function createClock(ask: (() => Promise<number>) | null): Clock {
   /** Notices that the process' clock was set. */
   function compare(): void {
     const current = now() - Date.now()
-    if (Math.abs(current - offset) > noiseMs) before = { offset, until: performance.now() + rememberMs }
-    offset = current
+    const change = Math.abs(current - offset)
+    if (change > setMs) before = { offset, until: performance.now() + rememberMs }
+    if (change > noiseMs) offset = current
   }
 
   async function measure(maxAgeMs = 0): Promise<void> {
@@ -50,8 +53,8 @@ export function createClock(ask: (() => Promise<number>) | null): Clock {
       const limit = now()
       const offsets = before !== undefined && before.until > performance.now() ? [offset, before.offset] : [offset]
       // Read before the clock was set or after: a time that would lie ahead was not read by that clock.
-      const possible = offsets.map(offset => time.getTime() + offset).filter(ms => ms <= limit)
-      return new Date(possible.length > 0 ? Math.max(...possible) : limit)
+      const possible = offsets.map(offset => time.getTime() + offset).filter(ms => ms <= limit + setMs)
+      return new Date(Math.min(limit, ...(possible.length > 0 ? [Math.max(...possible)] : [])))
     },
     measure
   }

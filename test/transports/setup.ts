@@ -75,7 +75,7 @@ export async function openProcessOrm(databaseUrl: string, schema: string): Promi
   } as never)
 }
 
-const secrets = aesGcmSecretBox({ keys: { test: Buffer.alloc(32, 7).toString('base64') }, current: 'test' })
+export const secrets = aesGcmSecretBox({ keys: { test: Buffer.alloc(32, 7).toString('base64') }, current: 'test' })
 
 /** A worker process of the installation: no routes, nothing but runs and background work. */
 export function workerOptions(installation: Installation, orm: MikroORM): RmmSyncOptions {
