@@ -1,0 +1,39 @@
+/** The groups of a platform, and whose they are. */
+
+export type MappingMode = 'inherit' | 'mapped' | 'excluded'
+
+export interface Organization {
+  id: string
+  externalId: string
+  name: string
+  parentExternalId: string | null
+  path: string
+  depth: number
+  deviceCount: number
+  descendantDeviceCount: number
+  /** `by`: a person, or we when the group was linked to the client; null while it inherits. */
+  mapping: { mode: MappingMode; clientRef: string | null; by: 'operator' | 'device-group' | null }
+  effectiveClientRef: string | null
+  autoSync: boolean
+  removedAt: string | null
+}
+
+export interface MappingChange {
+  mode?: MappingMode
+  clientRef?: string | null
+  autoSync?: boolean
+}
+
+export interface MappingSuggestion {
+  organizationId: string
+  clientRef: string
+  clientName: string
+  /** 0 to 1; 1 is the same name after normalising. */
+  score: number
+  reason: string
+}
+
+export interface Client {
+  id: string
+  name: string
+}

@@ -1,0 +1,26 @@
+/** What platforms send, and how they are set up to. */
+
+export interface WebhookInfo {
+  url: string
+  signatureHeader: string | null
+  secretHeader: string | null
+  events: string[]
+  payloadTemplate: Record<string, string> | null
+  /** What of the template the operator writes: its field, and what may be chosen (null: any text). */
+  templateInputs: Array<{ field: string; label: string; choices: string[] | null }>
+  instructions: string[]
+  hasSecret: boolean
+  lastDeliveryAt: string | null
+}
+
+export interface Delivery {
+  id: string
+  connectionId: string
+  eventId: string
+  eventType: string
+  status: 'pending' | 'done' | 'ignored' | 'dead'
+  attempts: number
+  lastError: string | null
+  receivedAt: string
+  processedAt: string | null
+}
