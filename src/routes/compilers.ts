@@ -20,13 +20,29 @@ const coercing = { ...strictBody, coerceTypes: true, strictNumbers: false } as c
  * serializer) change nothing below our prefix, and ours nothing outside of it.
  */
 export function pinCompilers(app: FastifyInstance): void {
-  app.setValidatorCompiler(validatorCompiler())
-  app.setSerializerCompiler(serializerCompiler(app))
+  const validator = validatorCompiler()
+  const serializer = serializerCompiler(app)
+  app.setValidatorCompiler(route => lazily(() => validator(route as never)) as never)
+  app.setSerializerCompiler(route => lazily(() => serializer(route)))
   // A reply serializer of the host would go around the response schemas; undefined is how Fastify stores "none".
   app.setReplySerializer(undefined as never)
 }
 
-function validatorCompiler(): FastifySchemaCompiler<object> {
+type Compiled = ((data: any) => any) & { errors?: unknown }
+
+/** Compiled with its first use: a host does not wait at its start for hundreds of schemas, most of them never used. */
+function lazily(compile: () => Compiled): Compiled {
+  let compiled: Compiled | undefined
+  const use: Compiled = data => {
+    compiled ??= compile()
+    const result = compiled(data)
+    use.errors = compiled.errors
+    return result
+  }
+  return use
+}
+
+export function validatorCompiler(): FastifySchemaCompiler<object> {
   const pool = AjvCompiler()
   const body = pool({}, { customOptions: strictBody })
   const url = pool({}, { customOptions: coercing })
@@ -42,7 +58,7 @@ function validatorCompiler(): FastifySchemaCompiler<object> {
  * Answers of a service are written field by field as their schema names them: anything else is left out. Error bodies
  * pass as they are: they are built by our error handler, or they are the host's refusal in the host's own format.
  */
-function serializerCompiler(app: FastifyInstance) {
+export function serializerCompiler(app: Pick<FastifyInstance, 'getSchemas'>) {
   const build = SerializerSelector()
   return (route: { schema: unknown; method: string; url: string; httpStatus?: string }) => {
     const httpStatus = route.httpStatus ?? ''

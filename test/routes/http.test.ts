@@ -12,6 +12,7 @@ import {
 } from '../../src/errors.ts'
 import { ProviderError } from '../../src/providers/define.ts'
 import { actions } from '../../src/types.ts'
+import { serializerCompiler, validatorCompiler } from '../../src/routes/compilers.ts'
 import { answers, build, contract, plain } from './stub.ts'
 
 const json = { 'content-type': 'application/json' }
@@ -343,6 +344,31 @@ t.test('a webhook is handed on as raw bytes, without tenant and authorisation', 
   )
   t.ok(refused.every(reply => reply.statusCode === 401))
   t.equal(new Set(refused.map(reply => reply.body)).size, 1, 'all alike')
+})
+
+t.test('every schema compiles, also of what nobody has called yet', async t => {
+  const seen: Array<{ route: FastifyRoute; app: FastifyInstance }> = []
+  await build(t, {
+    host: app => {
+      app.addHook('onRoute', function (route) {
+        seen.push({ route, app: this })
+      })
+    }
+  })
+  let compiled = 0
+  for (const { route, app } of seen) {
+    const { response = {}, ...parts } = (route.schema ?? {}) as Record<string, Record<string, unknown>>
+    const at = { method: String(route.method), url: route.url }
+    for (const httpPart of ['body', 'params', 'querystring', 'headers'].filter(part => parts[part] !== undefined)) {
+      t.type(validatorCompiler()({ ...at, httpPart, schema: parts[httpPart] } as never), 'function')
+      compiled++
+    }
+    for (const [httpStatus, schema] of Object.entries(response)) {
+      t.type(serializerCompiler(app)({ ...at, httpStatus, schema }), 'function')
+      compiled++
+    }
+  }
+  t.ok(compiled > 300, `${compiled} schemas`)
 })
 
 t.test('with the reference names of docs/routes.md every component has its own', async t => {
