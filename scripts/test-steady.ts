@@ -47,9 +47,17 @@ const git = (...args: string[]): string => execFileSync('git', args, { cwd: root
 
 /** The test files that are new or different since `base`, committed or not. */
 function changed(base: string | undefined): string[] {
-  const from = base ?? git('merge-base', 'HEAD', git('branch', '--list', 'main') === '' ? 'origin/main' : 'main')
-  // On main itself a change is its last commit.
-  const since = from === git('rev-parse', 'HEAD') ? 'HEAD~1' : from
+  let since = base ?? ''
+  try {
+    const from = base ?? git('merge-base', 'HEAD', git('branch', '--list', 'main') === '' ? 'origin/main' : 'main')
+    // On main itself a change is its last commit.
+    since = git('rev-parse', '--verify', '--quiet', from === git('rev-parse', 'HEAD') ? 'HEAD~1' : from)
+  } catch (error) {
+    process.stdout.write(
+      'this clone does not tell what changed: it has neither the base nor a commit before this one\n'
+    )
+    return []
+  }
   const names = [git('diff', '--name-only', since), git('ls-files', '--others', '--exclude-standard')]
   const files = names.flatMap(text => text.split('\n')).filter(name => /^test\/.*\.test\.ts$/.test(name))
   process.stdout.write(`${files.length} test files differ from ${since.slice(0, 12)}\n`)

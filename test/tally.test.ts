@@ -1,4 +1,6 @@
 import t from 'tap'
+import { existsSync } from 'node:fs'
+import { files, onBoth, once } from '../.ci/suites.mjs'
 import { sentence, tally } from '../.ci/tally.mjs'
 
 const count = (text: string): string => sentence(tally(text))
@@ -75,5 +77,17 @@ t.test('failures come with their diagnostics, skips with their reasons', t => {
   t.match(counts.failures, [{ line: 'not ok 1 - x', details: ['  found: 1'] }])
   t.same([...counts.reasons], [['needs Redis: set REDIS_URL', 1]])
   t.equal(count('ok 1 - z\nnot ok 2 - later # TODO'), '1 passed, 0 failed, 1 skipped')
+  t.end()
+})
+
+t.test('what runs on one database only is there, and says why; everything else runs on both', t => {
+  for (const [path, why] of Object.entries(once)) {
+    t.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
+    t.match(why, /\w/, why)
+  }
+  const both = onBoth()
+  t.ok(both.includes('test/services/sync/engine.test.ts') && both.includes('test/migrations/migrations.test.ts'))
+  t.notOk(both.some(file => file.startsWith('test/ui/')))
+  t.ok(files().length > both.length && both.length > 30, `${both.length} of ${files().length} files`)
   t.end()
 })
