@@ -53,6 +53,7 @@ function changed(base: string | undefined): string[] {
     // On main itself a change is its last commit.
     since = git('rev-parse', '--verify', '--quiet', from === git('rev-parse', 'HEAD') ? 'HEAD~1' : from)
   } catch (error) {
+    if (base !== undefined) throw error
     process.stdout.write(
       'this clone does not tell what changed: it has neither the base nor a commit before this one\n'
     )
