@@ -1,13 +1,10 @@
 import { ProviderError } from '../define.ts'
-import type { FetchResponse, ProviderFetch, ProviderLog } from '../define.ts'
-import { isObject } from './values.ts'
+import type { FetchResponse, ProviderFetch } from '../define.ts'
+import * as paging from '../paging.ts'
+import * as values from '../values.ts'
 
-/** One page of a list. `after` is the cursor of the next one, null on the last. */
-export interface ListPage {
-  observedAt: Date
-  rows: unknown[]
-  after: string | null
-}
+/** One page of a list. `next` is the cursor of the following one, null on the last. */
+export type ListPage = paging.RawPage<unknown, string>
 
 export type ListName = 'groups' | 'devices' | 'updates' | 'alerts'
 
@@ -16,7 +13,10 @@ export interface LevelClient {
   /** Host name and port, for the operator. */
   host: string
   encrypted: boolean
-  /** Pages from `after` (exclusive) to the end. Returning means complete; a list that contradicts itself throws. */
+  /**
+   * Pages behind `after` to the end. Returning means complete; a list that contradicts itself throws, and so does a cursor
+   * that Level does not take any more (`gone`).
+   */
   list(
     name: ListName,
     query: Record<string, string>,
@@ -37,8 +37,6 @@ export interface LevelClient {
 }
 
 const pageSize = 100
-/** A million records: beyond that the list is taken to run in circles. */
-const mostPages = 10_000
 const settings = 'in Level under Settings → API keys'
 
 /** Resources that a plan may lack: Level answers 403 or 404 for the whole list. */
@@ -101,7 +99,7 @@ const succeeded = (response: FetchResponse) => response.status >= 200 && respons
 /** `{ data, has_more }`, or a sentence about what came instead. */
 function envelope(response: FetchResponse, host: string, name: string): { rows: unknown[]; more: boolean } {
   const body = response.json()
-  if (!isObject(body) || !Array.isArray(body['data']) || typeof body['has_more'] !== 'boolean') {
+  if (!values.isObject(body) || !Array.isArray(body['data']) || typeof body['has_more'] !== 'boolean') {
     throw new ProviderError(
       'protocol',
       `${host} answered with something that is not a list of ${name}. Check the address of this connection`
@@ -110,33 +108,9 @@ function envelope(response: FetchResponse, host: string, name: string): { rows: 
   return { rows: body['data'], more: body['has_more'] }
 }
 
-/** The cursor of the next page. A list that promises more without saying from where must not pass for a short one. */
-function nextCursor(rows: unknown[], seen: Set<string>, name: string): string {
-  const last = rows.at(-1)
-  const id = isObject(last) ? last['id'] : undefined
-  if (typeof id !== 'string' || id === '') {
-    throw new ProviderError(
-      'protocol',
-      `Level's list of ${name} says that there is more, but its page is empty or ends without an id. Nothing is removed; the next run reads it again`
-    )
-  }
-  if (seen.has(id))
-    throw new ProviderError(
-      'protocol',
-      `Level's list of ${name} runs in circles: the same page came twice. Nothing is removed; the next run reads it again`
-    )
-  seen.add(id)
-  return id
-}
-
 /** Throws `ProviderError` on an address or key that cannot work. */
-export function createClient(options: {
-  fetch: ProviderFetch
-  log: ProviderLog
-  baseUrl: string
-  apiKey: string
-}): LevelClient {
-  const { fetch, log } = options
+export function createClient(options: { fetch: ProviderFetch; baseUrl: string; apiKey: string }): LevelClient {
+  const { fetch } = options
   const base = baseOf(options.baseUrl)
   // Level wants the bare key: `Bearer` is answered 401.
   const headers = { authorization: keyOf(options.apiKey) }
@@ -150,64 +124,37 @@ export function createClient(options: {
   const get = (path: string[], query: Record<string, string>, signal: AbortSignal) =>
     fetch(address(path, query), { headers, signal })
 
-  /** A cursor whose record was deleted meanwhile may be refused: null tells the caller to start over. */
-  async function firstPage(
+  async function listPage(
     name: ListName,
     query: Record<string, string>,
-    after: string,
+    after: string | null,
     signal: AbortSignal
-  ): Promise<FetchResponse | null> {
-    const response = await get([name], { ...query, limit: String(pageSize), starting_after: after }, signal)
-    if (![400, 404, 422].includes(response.status)) return response
-    log.info(
-      { resource: name, status: response.status },
-      'Level refused the cursor to resume from; reading the list from its beginning'
-    )
-    return null
-  }
-
-  async function* list(
-    name: ListName,
-    query: Record<string, string>,
-    from: string | null,
-    signal: AbortSignal
-  ): AsyncIterable<ListPage> {
-    const seen = new Set<string>(from === null ? [] : [from])
-    let after = from
-    for (let page = 0; page < mostPages; page++) {
-      signal.throwIfAborted()
-      let observedAt = new Date()
-      let response = page === 0 && after !== null ? await firstPage(name, query, after, signal) : null
-      if (!response) {
-        if (page === 0) {
-          seen.clear()
-          after = null
-        }
-        observedAt = new Date()
-        response = await get(
-          [name],
-          { ...query, limit: String(pageSize), ...(after === null ? {} : { starting_after: after }) },
-          signal
-        )
-      }
-      if (optional.has(name) && (response.status === 403 || (response.status === 404 && after === null)))
-        throw notInPlan(name, response.status)
-      if (!succeeded(response)) throw refusal(response, base.host, name)
-      const { rows, more } = envelope(response, base.host, name)
-      after = more ? nextCursor(rows, seen, name) : null
-      yield { observedAt, rows, after }
-      if (after === null) return
-    }
-    throw new ProviderError(
-      'protocol',
-      `Level's list of ${name} did not end after ${mostPages} pages. Nothing is removed; the next run reads it again`
-    )
+  ): Promise<{ rows: unknown[]; next: string | null; more: boolean }> {
+    const place = after === null ? {} : { starting_after: after }
+    const response = await get([name], { ...query, limit: String(pageSize), ...place }, signal)
+    // A cursor whose record was deleted meanwhile may be refused.
+    if (after !== null && [400, 404, 422].includes(response.status))
+      throw new ProviderError(
+        'gone',
+        `Level does not take the place in its list of ${name} any more where it was read up to`
+      )
+    if (optional.has(name) && [403, 404].includes(response.status)) throw notInPlan(name, response.status)
+    if (!succeeded(response)) throw refusal(response, base.host, name)
+    const { rows, more } = envelope(response, base.host, name)
+    const last = rows.at(-1)
+    return { rows, more, next: (more && values.isObject(last) && values.id(last['id'])) || null }
   }
 
   return {
     host: base.host,
     encrypted: base.protocol === 'https:',
-    list,
+    list: (name, query, from, signal) =>
+      paging.cursorPages({
+        what: `Level's list of ${name}`,
+        from,
+        signal,
+        fetch: after => listPage(name, query, after, signal)
+      }),
     async probe(signal) {
       const response = await get(['groups'], { limit: '1' }, signal)
       if (!succeeded(response)) throw refusal(response, base.host, 'groups')

@@ -75,10 +75,9 @@ export function level(options: LevelOptions = {}): RmmProvider<LevelConfig, Leve
     secretSchema,
     allowPrivateNetwork,
     limits: { concurrency: 1, ...(requestsPerMinute === undefined ? {} : { perMinute: requestsPerMinute }) },
-    open: ({ config, secrets, fetch, log }) =>
+    open: ({ config, secrets, fetch }) =>
       createClient({
         fetch,
-        log,
         baseUrl: config.baseUrl ?? defaultBaseUrl,
         apiKey: secrets.apiKey
       }),

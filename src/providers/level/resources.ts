@@ -1,16 +1,17 @@
-import { mapRecords, ProviderError } from '../define.ts'
+import { mapRecords } from '../define.ts'
 import type {
   AlertRecord,
   Checkpoint,
   DeviceRecord,
+  Note,
   OrganizationRecord,
   Page,
   Resource,
   UpdateRecord
 } from '../define.ts'
 import type { LevelClient, ListName, ListPage } from './client.ts'
-import { toAlert, toDevice, toOrganization, toUpdate } from './map.ts'
-import { isObject } from './values.ts'
+import { isObject } from '../values.ts'
+import { toAlert, toDevice, toOrganization, toUpdate } from './map/index.ts'
 
 /**
  * Level's lists as resources. Level sorts by no documented order and has no "changed since": every read is a full
@@ -34,7 +35,7 @@ const includes = Object.fromEntries(
   ].map(name => [`include_${name}`, 'true'])
 )
 
-type Map<R> = (raw: unknown, observedAt: Date) => R
+type Map<R> = (raw: unknown, observedAt: Date, note?: Note) => R
 
 function toPage<R>(page: ListPage, map: Map<R>, checkpoint: Checkpoint | null): Page<R> {
   const { observedAt, rows } = page
@@ -43,7 +44,7 @@ function toPage<R>(page: ListPage, map: Map<R>, checkpoint: Checkpoint | null): 
     ...mapRecords(
       rows,
       raw => (isObject(raw) ? raw['id'] : null),
-      raw => map(raw, observedAt)
+      (raw, note) => map(raw, observedAt, note)
     ),
     checkpoint
   }
@@ -64,7 +65,7 @@ async function* pullList<R>(
   signal: AbortSignal
 ): AsyncIterable<Page<R>> {
   for await (const page of client.list(name, query, cursorOf(from), signal)) {
-    yield toPage(page, map, page.after === null ? null : { after: page.after })
+    yield toPage(page, map, page.next === null ? null : { after: page.next })
   }
 }
 
@@ -77,21 +78,15 @@ async function readOne<R>(
   signal: AbortSignal
 ): Promise<R | null> {
   const found = await client.read(name, id, query, signal)
-  if (!found) return null
-  try {
-    return map(found.row, found.observedAt)
-  } catch (error) {
-    throw new ProviderError(
-      'protocol',
-      `Level answered with something that is not one of its ${name}: ${(error as Error).message}`
-    )
-  }
+  // What cannot be mapped throws its sentence, and is thereby rejected like a record of a list.
+  return found && map(found.row, found.observedAt)
 }
 
 export const organizations: Resource<LevelClient, OrganizationRecord> = {
   deletes: 'snapshot',
-  pull: (client, from, signal) => pullList(client, 'groups', {}, toOrganization, from, signal),
-  fetchOne: (client, id, signal) => readOne(client, 'groups', id, {}, toOrganization, signal)
+  pull: (client, from, signal) =>
+    pullList(client, 'groups', {}, (raw, _, note) => toOrganization(raw, note), from, signal),
+  fetchOne: (client, id, signal) => readOne(client, 'groups', id, {}, raw => toOrganization(raw), signal)
 }
 
 export const devices: Resource<LevelClient, DeviceRecord> = {
@@ -106,7 +101,11 @@ export const updates: Resource<LevelClient, UpdateRecord> = {
     for await (const page of client.list('updates', { status: 'available' }, cursorOf(from), signal)) {
       // Level has ignored a filter before: what says that it is not available does not count as pending.
       const rows = page.rows.filter(row => !isObject(row) || row['is_available'] !== false)
-      yield toPage({ ...page, rows }, toUpdate, page.after === null ? null : { after: page.after })
+      yield toPage(
+        { ...page, rows },
+        (raw, _, note) => toUpdate(raw, note),
+        page.next === null ? null : { after: page.next }
+      )
     }
   }
 }
@@ -127,8 +126,8 @@ export function alerts(resolvedPages: number): Resource<LevelClient, AlertRecord
       if (resume === 'active') {
         for await (const page of client.list('alerts', { status: 'active' }, cursorOf(from), signal)) {
           const next =
-            page.after !== null ? { phase: 'active', after: page.after } : { phase: 'resolved', after: null, pages: 0 }
-          yield toPage(page, toAlert, page.after === null && resolvedPages === 0 ? null : next)
+            page.next !== null ? { phase: 'active', after: page.next } : { phase: 'resolved', after: null, pages: 0 }
+          yield toPage(page, toAlert, page.next === null && resolvedPages === 0 ? null : next)
         }
       }
       if (resolvedPages === 0) return
@@ -139,8 +138,8 @@ export function alerts(resolvedPages: number): Resource<LevelClient, AlertRecord
         resume === 'resolved' ? cursorOf(from) : null,
         signal
       )) {
-        const last = page.after === null || ++pages >= resolvedPages
-        yield toPage(page, toAlert, last ? null : { phase: 'resolved', after: page.after, pages })
+        const last = page.next === null || ++pages >= resolvedPages
+        yield toPage(page, toAlert, last ? null : { phase: 'resolved', after: page.next, pages })
         if (last) return
       }
     },

@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { AlertRecord, Hint, ProviderWebhook, WebhookEvent, WebhookRequest } from '../define.ts'
 import { verifyHmacSha256, verifySharedSecret } from '../hmac.ts'
-import { toAlert, toSeverity } from './map.ts'
+import * as values from '../values.ts'
+import { toAlert, toSeverity } from './map/index.ts'
 import { conditionPrefix } from './resources.ts'
-import { isObject, objectOf, type Raw, text, textOrNumber, time } from './values.ts'
+
+type Raw = Record<string, unknown>
+const text = (value: unknown) => values.text(value) ?? null
+const textOrNumber = (value: unknown) => values.text(value, undefined, { numbers: true }) ?? null
+const idOf = (value: unknown) => values.id(value)?.trim() ?? null
+const time = (value: unknown) => values.time(value) ?? null
 
 /**
  * Two ways in. Level's own webhooks carry a signature over the raw body and a stable event id. An automation's HTTP
@@ -54,16 +60,16 @@ function nativeAlert(type: string, data: Raw, occurredAt: Date | null): AlertRec
 }
 
 function parseNative(body: Raw, type: string): WebhookEvent {
-  const data = objectOf(body['data'])
+  const data = values.isObject(body['data']) ? body['data'] : {}
   const occurredAt = time(body['occurred_at'])
-  const subject = textOrNumber(data['id'])
+  const subject = idOf(data['id'])
   const id = textOrNumber(body['event_id'])
   if (!id && !(subject && occurredAt)) throw new Error('The event has neither an event_id nor a subject and a time')
   const hint = Object.hasOwn(nativeHints, type) ? nativeHints[type]! : null
   const hints: Hint[] = []
   if (hint && subject) hints.push({ ...hint, externalId: subject })
   const isAlert = hint?.resource === 'alerts'
-  const device = isAlert ? textOrNumber(data['device_id']) : null
+  const device = isAlert ? idOf(data['device_id']) : null
   if (device) hints.push({ resource: 'devices', externalId: device, kind: 'changed' })
   const alert = isAlert ? nativeAlert(type, data, occurredAt) : null
   return {
@@ -169,7 +175,7 @@ function automationEvent({
 
 function parse(request: WebhookRequest): WebhookEvent {
   const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
-  if (!isObject(body)) throw new Error('The body is not a JSON object')
+  if (!values.isObject(body)) throw new Error('The body is not a JSON object')
   const native = text(body['event_type'])
   if (native) return parseNative(body, native)
   const automation = text(body['event'])

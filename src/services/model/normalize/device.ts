@@ -49,6 +49,7 @@ export function normalizeDevice(record: DeviceRecord, observedAt: Date, note: No
   const displayName =
     text(record.displayName, maxNameLength, 'displayName', note) ??
     text(record.hostname, maxNameLength) ??
+    text(externalId, maxNameLength) ??
     externalId.slice(0, maxNameLength).toWellFormed()
   const { facts, freeBytes } = factsOf(record, observedAt, note)
   const body = rowBody(organizationExternalId, displayName, facts)

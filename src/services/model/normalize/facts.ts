@@ -150,12 +150,13 @@ function volumesOf({ volumes }: DeviceFacts, note: Note) {
     return nothing
   }
   const usable = volumes
-    .filter(volume => isObject(volume) && volume.totalBytes !== 0)
+    .filter(isObject)
     .map(volume => ({
       name: text(volume.name, maxNameLength, 'volumes.name', note) ?? '',
       totalBytes: whole(volume.totalBytes, undefined, 'volumes.totalBytes', note),
       freeBytes: whole(volume.freeBytes, undefined, 'volumes.freeBytes', note)
     }))
+    .filter(({ totalBytes }) => totalBytes !== 0)
   if (usable.length === 0) return nothing
   return {
     volumes: usable.map(({ name, totalBytes }) => ({ name, totalBytes })),
@@ -165,7 +166,7 @@ function volumesOf({ volumes }: DeviceFacts, note: Note) {
 
 function detailsOf(value: unknown, note: Note): string | null {
   if (value === null || value === undefined) return null
-  if (isObject(value)) return stableJson(value)
+  if (isObject(value) && !(value instanceof Date)) return stableJson(value)
   note('details', value)
   return null
 }
