@@ -7,7 +7,7 @@ import { ProviderError } from './define.ts'
  *
  * ```ts
  * async *pull(client, from, signal) {
- *   const pages = paging.cursorPages({ what: "Acme's list of devices", from, signal, fetch: after => client.devices(after) })
+ *   const pages = paging.cursorPages({ what: "Acme's list of devices", from, signal, ask: after => client.devices(after) })
  *   for await (const { observedAt, rows, next } of pages)
  *     yield { observedAt, ...mapRecords(rows, row => row.id, toDevice), checkpoint: next }
  * }
@@ -68,7 +68,7 @@ async function* walk<Raw, Next>(
   { what, signal, mostPages = defaultMostPages }: Walk,
   from: Next | null,
   keyOf: (next: Next) => string,
-  fetch: (at: Next | null) => Promise<{ page: FetchedPage<Raw> | undefined; next: Next | null; more: boolean }>
+  ask: (at: Next | null) => Promise<{ page: FetchedPage<Raw> | undefined; next: Next | null; more: boolean }>
 ): AsyncGenerator<RawPage<Raw, Next>, void> {
   const seen = new Set<string>(from === null ? [] : [keyOf(from)])
   const counted = counter(what, from === null)
@@ -76,7 +76,7 @@ async function* walk<Raw, Next>(
   for (let pages = 0; pages < mostPages; pages++) {
     signal.throwIfAborted()
     const observedAt = new Date()
-    const { page, next, more } = await fetch(at)
+    const { page, next, more } = await ask(at)
     const rows = rowsOf(what, page)
     counted.add(rows)
     if (more && rows.length === 0) throw broken(what, 'says that there is more, but its page is empty')
@@ -101,7 +101,7 @@ export interface CursorPages<Raw> extends Walk {
    * Asks for the page behind `cursor`. Throw `ProviderError('gone')` where the platform does not take a cursor any more:
    * the engine then starts over.
    */
-  fetch(cursor: string | null): Promise<
+  ask(cursor: string | null): Promise<
     FetchedPage<Raw> & {
       /** The cursor of the next page, such as the last row's id; null at the end. */
       next: string | null | undefined
@@ -114,7 +114,7 @@ export interface CursorPages<Raw> extends Walk {
 /** Lists that go on behind a cursor: a token of the platform's, or the last id of a page. */
 export function cursorPages<Raw>(options: CursorPages<Raw>): AsyncGenerator<RawPage<Raw, string>, void> {
   return walk(options, options.from, String, async cursor => {
-    const page = await options.fetch(cursor)
+    const page = await options.ask(cursor)
     const next = page?.next === undefined || page.next === '' ? null : page.next
     return { page, next, more: page?.more ?? next !== null }
   })
@@ -125,7 +125,7 @@ export interface PageNumberPages<Raw> extends Walk {
   from: number | null
   /** Number of the first page. Default 1. */
   first?: number
-  fetch(page: number): Promise<
+  ask(page: number): Promise<
     FetchedPage<Raw> & {
       /** Whether there are more pages, or how many there are. Without both the list ends with the first empty page. */
       more?: boolean | undefined
@@ -140,7 +140,7 @@ export async function* pageNumberPages<Raw>(options: PageNumberPages<Raw>): Asyn
   let last: string | undefined
   yield* walk(options, from, String, async at => {
     const number = at ?? first
-    const page = await options.fetch(number)
+    const page = await options.ask(number)
     const rows = rowsOf(what, page)
     const told = typeof page.more === 'boolean' || typeof page.pages === 'number'
     const more = page.more ?? (typeof page.pages === 'number' ? number - first + 1 < page.pages : rows.length > 0)
@@ -156,7 +156,7 @@ export interface LinkPages<Raw> extends Walk {
   url: string | URL
   /** The checkpoint: the address to go on with, null from the start. */
   from: string | null
-  fetch(url: URL): Promise<
+  ask(url: URL): Promise<
     FetchedPage<Raw> & {
       /** The address of the next page, relative ones to this page's; null at the end. */
       next: string | null | undefined
@@ -169,7 +169,7 @@ export function linkPages<Raw>(options: LinkPages<Raw>): AsyncGenerator<RawPage<
   const { what } = options
   return walk(options, options.from, String, async at => {
     const url = new URL(at ?? options.url, options.url)
-    const page = await options.fetch(url)
+    const page = await options.ask(url)
     if (!page?.next) return { page, next: null, more: false }
     if (!URL.canParse(page.next, url.href)) throw broken(what, 'names something as its next page that is no address')
     return { page, next: new URL(page.next, url).href, more: true }
@@ -184,10 +184,10 @@ export function nextLink(header: string | undefined): string | null {
 }
 
 export interface OneList<Raw> extends Omit<Walk, 'mostPages'> {
-  fetch(): Promise<FetchedPage<Raw>>
+  ask(): Promise<FetchedPage<Raw>>
 }
 
 /** Lists that come in one answer. */
 export function oneList<Raw>(options: OneList<Raw>): AsyncGenerator<RawPage<Raw, never>, void> {
-  return walk<Raw, never>(options, null, String, async () => ({ page: await options.fetch(), next: null, more: false }))
+  return walk<Raw, never>(options, null, String, async () => ({ page: await options.ask(), next: null, more: false }))
 }

@@ -30,13 +30,13 @@ t.test('every way of paging gives every record once, and goes on from each of it
       const page = numbers(count, size)
       const pages = Math.max(1, Math.ceil(count / size))
       const ways: Array<(from: never) => AsyncIterable<paging.RawPage<number, unknown>>> = [
-        from => paging.cursorPages({ what, signal, from, fetch: page }),
+        from => paging.cursorPages({ what, signal, from, ask: page }),
         from =>
           paging.pageNumberPages({
             what,
             signal,
             from,
-            fetch: async number => ({ ...(await page(String((number - 1) * size))), pages })
+            ask: async number => ({ ...(await page(String((number - 1) * size))), pages })
           }),
         from =>
           paging.pageNumberPages({
@@ -44,7 +44,7 @@ t.test('every way of paging gives every record once, and goes on from each of it
             signal,
             from,
             first: 0,
-            fetch: async number => ({ rows: (await page(String(number * size))).rows })
+            ask: async number => ({ rows: (await page(String(number * size))).rows })
           }),
         from =>
           paging.linkPages({
@@ -52,7 +52,7 @@ t.test('every way of paging gives every record once, and goes on from each of it
             signal,
             from,
             url: 'https://acme.example/devices?limit=5',
-            fetch: async url => {
+            ask: async url => {
               const { rows, next } = await page(url.searchParams.get('after'))
               return { rows, next: next === null ? null : `/devices?after=${next}`, total: count }
             }
@@ -75,8 +75,8 @@ t.test('every way of paging gives every record once, and goes on from each of it
 })
 
 t.test('a list that contradicts itself throws, and says that nothing is removed', async t => {
-  const cursor = (fetch: (cursor: string | null) => unknown, mostPages = 50) =>
-    paging.cursorPages({ what, signal, from: null, mostPages, fetch: async at => fetch(at) as never })
+  const cursor = (ask: (cursor: string | null) => unknown, mostPages = 50) =>
+    paging.cursorPages({ what, signal, from: null, mostPages, ask: async at => ask(at) as never })
   await throws(
     t,
     cursor(at => (at === null ? { rows: [1], next: 'a' } : { rows: [], next: 'b' })),
@@ -117,7 +117,7 @@ t.test('a list that contradicts itself throws, and says that nothing is removed'
   )
   await throws(
     t,
-    paging.pageNumberPages({ what, signal, from: null, fetch: async () => ({ rows: [1, 2] }) }),
+    paging.pageNumberPages({ what, signal, from: null, ask: async () => ({ rows: [1, 2] }) }),
     /the same page came twice/
   )
   await throws(
@@ -126,7 +126,7 @@ t.test('a list that contradicts itself throws, and says that nothing is removed'
       what,
       signal,
       from: null,
-      fetch: async page => ({ rows: page < 3 ? [page] : [], pages: 5 })
+      ask: async page => ({ rows: page < 3 ? [page] : [], pages: 5 })
     }),
     /its page is empty/
   )
@@ -136,12 +136,12 @@ t.test('a list that contradicts itself throws, and says that nothing is removed'
       signal,
       from: null,
       url: 'https://acme.example/a',
-      fetch: async () => ({ rows: [1], next })
+      ask: async () => ({ rows: [1], next })
     })
   await throws(t, link('https://acme.example/b'), /runs in circles/)
   await throws(t, link('http://['), /no address/)
-  await throws(t, paging.oneList({ what, signal, fetch: async () => ({ rows: [1], total: 9 }) }), /ended after 1 of 9/)
-  t.match(await collect(paging.oneList({ what, signal, fetch: async () => ({ rows: [1, 2] }) })), [
+  await throws(t, paging.oneList({ what, signal, ask: async () => ({ rows: [1], total: 9 }) }), /ended after 1 of 9/)
+  t.match(await collect(paging.oneList({ what, signal, ask: async () => ({ rows: [1, 2] }) })), [
     { rows: [1, 2], next: null }
   ])
 })
@@ -154,7 +154,7 @@ t.test(
       paging.oneList({
         what,
         signal,
-        fetch: async () => {
+        ask: async () => {
           asked = Date.now()
           return { rows: [] }
         }
@@ -167,7 +167,7 @@ t.test(
       what,
       signal: stop.signal,
       from: null,
-      fetch: async () => {
+      ask: async () => {
         requests++
         stop.abort(new Error('enough'))
         return { rows: [1], next: String(requests) }
@@ -177,7 +177,7 @@ t.test(
     t.equal(requests, 1)
     const gone = new ProviderError('gone', 'the cursor expired')
     await t.rejects(
-      collect(paging.cursorPages({ what, signal, from: 'x', fetch: async () => Promise.reject(gone) })),
+      collect(paging.cursorPages({ what, signal, from: 'x', ask: async () => Promise.reject(gone) })),
       gone
     )
   }

@@ -153,7 +153,7 @@ export function createClient(options: { fetch: ProviderFetch; baseUrl: string; a
         what: `Level's list of ${name}`,
         from,
         signal,
-        fetch: after => listPage(name, query, after, signal)
+        ask: after => listPage(name, query, after, signal)
       }),
     async probe(signal) {
       const response = await get(['groups'], { limit: '1' }, signal)
