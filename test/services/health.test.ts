@@ -128,6 +128,7 @@ t.test('sinks, and the duties of the process', async t => {
     [
       'adoption:direct',
       'adoption:other',
+      'clock',
       'inbox',
       'listeners',
       'presence',

@@ -110,9 +110,13 @@ interface Remapped {
   to: MappingState
 }
 
-type MappingState = Organization['mapping'] & { autoSync: boolean }
+type MappingState = Pick<Organization['mapping'], 'mode' | 'clientRef'> & { autoSync: boolean }
 
-const stateOf = ({ mapping, autoSync }: Organization): MappingState => ({ ...mapping, autoSync })
+const stateOf = ({ mapping: { mode, clientRef }, autoSync }: Organization): MappingState => ({
+  mode,
+  clientRef,
+  autoSync
+})
 
 function difference(before: Organization, after: Organization): Remapped[] {
   const from = stateOf(before)
