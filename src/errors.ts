@@ -53,6 +53,13 @@ export const WebhookRefusedError = createError(
   401
 )
 
+/** The request may be right, but the secret that proves it cannot be opened. */
+export const WebhookUnreadableError = createError(
+  'RMM_ERR_SECRETS_UNREADABLE',
+  'This webhook cannot be checked at the moment; send it again later',
+  503
+)
+
 export const ProviderUnavailableError = createError<[string]>(
   'RMM_ERR_PROVIDER_UNAVAILABLE',
   'The provider %s is not available here',
@@ -67,6 +74,8 @@ export const ConnectionDisconnectedError = createError(
   'The connection is disconnected; give it its secrets again (PATCH …/connections/:id) first',
   409
 )
+/** No key of the secret box opens what is stored. */
+export const SecretsUnreadableError = createError<[string]>('RMM_ERR_SECRETS_UNREADABLE', '%s', 409)
 export const ClientUnknownError = createError<[string]>(
   'RMM_ERR_CLIENT_UNKNOWN',
   'The client %s is not in the directory',

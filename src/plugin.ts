@@ -10,6 +10,7 @@ import type {
 } from 'fastify'
 import fp from 'fastify-plugin'
 import { AlreadyRegisteredError, OptionError } from './errors.ts'
+import { errorForLog, safeLog } from './log.ts'
 import { checkMigrations, requireIgnoredSchema, requireIgnoredTransports, runMigrations } from './migrations/run.ts'
 import { type ResolvedOptions, type RmmSyncOptions, resolveOptions } from './options.ts'
 import type { Rmm } from './rmm.ts'
@@ -19,8 +20,7 @@ import { createActors } from './services/actors.ts'
 import { createClock } from './services/clock.ts'
 import type { Core } from './services/core.ts'
 import { createServices, type Services } from './services/index.ts'
-import { errorForLog } from './services/log-error.ts'
-import { createRegistry } from './services/platform/index.ts'
+import { createRegistry, lookOver } from './services/platform/index.ts'
 import { databaseTime, openDatabase } from './services/store/index.ts'
 import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
@@ -77,7 +77,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     actors,
     sinks: [],
     hooksUrl: hooksUrl(app, options),
-    log: app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } }),
+    log: safeLog(app.log.child({ plugin: 'rmm-sync' }, { serializers: { err: errorForLog } })),
     settings: options.engine,
     worker: `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`,
     now: clock.now,
@@ -97,6 +97,7 @@ function addLifecycle(
 ): void {
   const { ticker, events, executor, inbox, listeners, provisioning } = services
   app.addHook('onReady', async () => {
+    await lookOver(core)
     if (!options.worker.enabled) return
     const worker = { concurrency: options.worker.concurrency, workerId: core.worker, log: core.log }
     for (const transport of transports.values()) await transport.startWorker(executor, worker)
@@ -147,6 +148,8 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
     const { tenant, authorize, actor, trustedOrigins, streams, webhooks } = options
     await app.register(routes, {
       prefix: options.prefix,
+      // Fastify's own lines about our requests too.
+      logSerializers: { err: error => errorForLog(error) as string },
       rmm: services.rmm,
       tenant,
       authorize,

@@ -28,11 +28,13 @@ import type {
   PageQuery,
   ProcessHealth,
   ProviderInfo,
+  Resealed,
   RmmEvent,
   RmmEventType,
   Run,
   RunFilter,
   RunItem,
+  SecretsUsage,
   SyncRequest,
   UpdateConnection,
   WebhookInfo,
@@ -52,6 +54,16 @@ export interface Rmm {
    */
   health(tenantId: string): Promise<Health>
   health(): Promise<ProcessHealth>
+  /** About all tenants, for whoever runs the host. */
+  secrets: {
+    /** Which keys the stored secrets need, and whether the secret box has them. Opens a few values of each. */
+    usage(): Promise<SecretsUsage>
+    /**
+     * Finishes a rotation of keys: seals anew what the current key did not seal. Safe beside running processes, and to
+     * be repeated. `plan` only counts.
+     */
+    reseal(options?: { plan?: boolean; signal?: AbortSignal }): Promise<Resealed>
+  }
   providers: {
     list(tenantId: string): Promise<ProviderInfo[]>
   }

@@ -14,7 +14,7 @@ interface Rule {
 }
 
 const pureNode = /^node:(crypto|util|url|path|buffer|timers\/promises|events|stream)$/
-const own = /^(errors|types|rmm|options|option-checks|waits|words)\.ts$/
+const own = /^(errors|log|types|rmm|options|option-checks|waits|words)\.ts$/
 
 const rules: Rule[] = [
   {

@@ -10,6 +10,8 @@ export class RmmConnection {
   declare name: string
   declare config: Record<string, unknown>
   declare sealedSecrets: string | null
+  /** Goes up whenever config or secrets are replaced. */
+  declare revision: number
   declare status: 'connected' | 'error' | 'disconnected'
   declare statusReason: string | null
   declare account: string | null
@@ -45,6 +47,7 @@ export const RmmConnectionSchema: EntitySchema<RmmConnection> = defineEntity({
     name: text('name'),
     config: json<Record<string, unknown>>('config').defaultRaw("'{}'"),
     sealedSecrets: text('sealed_secrets').nullable().hidden().lazy(),
+    revision: int('revision').default(0),
     status: oneOf('status', ['connected', 'error', 'disconnected']).default('connected'),
     statusReason: text('status_reason').nullable(),
     account: text('account').nullable(),

@@ -2,6 +2,7 @@ import { init } from './0001_init.ts'
 import { inventory } from './0002_inventory.ts'
 import { runs } from './0004_runs.ts'
 import { waiting } from './0005_waiting.ts'
+import { sealing } from './0006_sealing.ts'
 import { actors } from './0007_actors.ts'
 import { runList } from './0008_run_list.ts'
 import { misread } from './0010_misread.ts'
@@ -9,4 +10,14 @@ import { mappedBy } from './0012_mapped_by.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
-export const migrations: readonly Migration[] = [init, inventory, runs, waiting, actors, runList, misread, mappedBy]
+export const migrations: readonly Migration[] = [
+  init,
+  inventory,
+  runs,
+  waiting,
+  sealing,
+  actors,
+  runList,
+  misread,
+  mappedBy
+]

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify'
 import { BodyError, BodyTooLargeError, InternalError, MediaTypeError, ValidationError } from '../errors.ts'
+import { safeLog } from '../log.ts'
 import { isHandling } from './guard.ts'
 
 type CodedError = Error & { code: string; statusCode?: number; retryAfterMs?: number }
@@ -15,7 +16,7 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   if (known === null && (!isHandling(request) || error.code === 'FST_ERR_HANDLER_TIMEOUT')) throw asError(error)
   const answer = known ?? new InternalError()
   const statusCode = statusOf(answer)
-  if (statusCode >= 500) request.log.error({ err: error }, error.message)
+  if (statusCode >= 500) safeLog(request.log).error(error)
   else request.log.info({ code: answer.code }, answer.message)
   const seconds = retryAfter(answer)
   if (seconds !== null) reply.header('retry-after', seconds)

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Run } from '../types.ts'
+import { safeLog } from '../log.ts'
 import { stillAllowed, tenantOf } from './guard.ts'
 import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
@@ -166,7 +167,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, o
       const ends = withRights(open, limits.rightsMs, () => stillAllowed(request, options))
       const serialize = (state: Run) => reply.serializeInput(state as never, RunSchema as never) as string
       const stream = Readable.from(runEvents(run, sync.watch(tenantId, runId, ends), { serialize, signal: ends }))
-      stream.once('error', error => request.log.error({ err: error }, 'the event stream of a run broke off'))
+      stream.once('error', error => safeLog(request.log).error({ err: error }, 'the event stream of a run broke off'))
       reply.header('content-type', 'text/event-stream').header('x-accel-buffering', 'no')
       return reply.send(stream as never)
     }

@@ -5,6 +5,7 @@ import type { Inbox, Listeners } from './inbound/index.ts'
 import type { EventsService } from './outbound/index.ts'
 import {
   adoptableRuns,
+  clearExpiredHookSecrets,
   leaveRuns,
   pruneDeliveries,
   pruneRuns,
@@ -105,6 +106,7 @@ const keepDeliveriesDays = 14
 
 async function prune(core: Core, events: EventsService): Promise<void> {
   await events.prune()
+  await clearExpiredHookSecrets(core.database)
   await pruneRuns(core.database, keepRunsDays)
   await pruneDeliveries(core.database, keepDeliveriesDays)
 }

@@ -3,7 +3,7 @@ import type { ActionTarget, EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Actors } from './actors.ts'
 import { createAlerts } from './alerts/index.ts'
-import { createClientFactory } from './platform/index.ts'
+import { createClientFactory, reseal, secretsUsage } from './platform/index.ts'
 import { createConnections } from './connections/index.ts'
 import type { Core } from './core.ts'
 import { createDeviceGroups, createProvisioning, type Provisioning } from './device-groups/index.ts'
@@ -55,6 +55,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
   const listeners = createListeners(core, clients, hints, sync)
   const deviceGroups = createDeviceGroups(core, clients)
   const groups: Omit<Rmm, 'as' | 'health'> = {
+    secrets: { usage: () => secretsUsage(core), reseal: options => reseal(core, options) },
     providers: { list: tenantId => core.registry.list(tenantId) },
     connections: createConnections(core, clients, listeners.drop),
     organizations: createOrganizations(core),

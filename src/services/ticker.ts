@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { DutyHealth } from '../types.ts'
 import type { Core } from './core.ts'
 import { publishDuty } from './diagnostics.ts'
-import { messageOf } from './log-error.ts'
+import { messageOf } from '../log.ts'
 
 /** Something this process does again and again, whatever else it does. */
 export interface Duty {

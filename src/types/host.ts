@@ -43,10 +43,46 @@ export type OnChanges = (
   em: EntityManager
 ) => Promise<void | { assetRefs?: Record<string, string> }> | void | { assetRefs?: Record<string, string> }
 
-/** Seals secrets. `aad` binds the sealed text to `tenant:connection`; opening with another `aad` must fail. */
+/**
+ * Seals secrets. `aad` binds the sealed text to what it is for and whose it is (`connection:<tenant>:<id>`, `hook:…`,
+ * `session:…`); opening with another `aad` must fail.
+ */
 export interface SecretBox {
   seal(plain: string, aad: string): string | Promise<string>
+  /** Throws where the text does not open: another `aad`, a key that is missing, a text that was changed. */
   open(sealed: string, aad: string): string | Promise<string>
+  /**
+   * The id of the key that a text was sealed with, read from the text alone; null where it does not tell. With it the
+   * keys in use can be counted, and a rotation leaves alone what is sealed with the current key already.
+   */
+  keyId?(sealed: string): string | null
+}
+
+/** How many stored values are sealed with one key. */
+export interface KeyUsage {
+  /** Null where the box does not tell. */
+  keyId: string | null
+  values: number
+  /** Whether the box opens them: a few of them were tried. */
+  opens: boolean
+}
+
+export interface SecretsUsage {
+  /** The key that seals from now on; null where the box does not tell. */
+  current: string | null
+  keys: KeyUsage[]
+}
+
+/** What a pass over everything sealed did, or with `plan` would do. */
+export interface Resealed {
+  plan: boolean
+  /** The key that seals from now on; null where the box does not tell: then every value is sealed anew. */
+  current: string | null
+  /** By the key that sealed them before. */
+  keys: Array<{ keyId: string | null; values: number; resealed: number; unreadable: number }>
+  resealed: number
+  /** Values that do not open: their key is missing in the box. They are left as they are. */
+  unreadable: number
 }
 
 /** Whose a device group is that was made by a predecessor; null where it is nobody's. */

@@ -151,7 +151,7 @@ t.test('a sync, a webhook and a sink show in the channels and in the metrics', a
 })
 
 t.test('what the database says about a row does not reach the log', async t => {
-  const { errorForLog } = await import('../../src/services/log-error.ts')
+  const { errorForLog } = await import('../../src/log.ts')
   const cause = Object.assign(new Error('invalid input'), {
     code: '22P02',
     detail: 'Failing row contains (SECRET)',

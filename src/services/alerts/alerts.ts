@@ -37,8 +37,8 @@ export function createAlerts(core: Core, clients: ClientFactory, reread: ReRead)
       if (provider?.resolveAlert === undefined)
         throw new NotSupportedError(`${provider?.name ?? row.provider} cannot resolve alerts`)
       // The platform first: an alert that is open there must not be closed here.
-      const resolved = await act(core, clients, row, 'resolveAlert', (client, signal) =>
-        provider.resolveAlert!(client, alert.externalId, signal)
+      const resolved = await act(core, clients, row, 'resolveAlert', (open, signal) =>
+        open.provider.resolveAlert!(open.client, alert.externalId, signal)
       )
       const observedAt = core.now()
       const record = resolved?.status === 'resolved' ? checked(provider, resolved) : null

@@ -1,7 +1,7 @@
 import { withTimeLimit } from '../../waits.ts'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { ConnectionDisconnectedError, NotFoundError, SecretsRequiredError, ValidationError } from '../../errors.ts'
-import { ProviderError, type RmmProvider } from '../../providers/define.ts'
+import { ConflictError, NotFoundError, SecretsRequiredError, ValidationError } from '../../errors.ts'
+import type { RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
 import { changedFields, scheduleOf } from './changed-fields.ts'
@@ -11,7 +11,9 @@ import {
   checkAgainst,
   checkConfig,
   type ClientFactory,
-  sealedFor,
+  openSecrets,
+  seal,
+  sealSecrets,
   toRouteError
 } from '../platform/index.ts'
 import type { Core } from '../core.ts'
@@ -19,12 +21,12 @@ import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { newHookSecret } from '../inbound/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
 import {
-  type ConnectionPatch,
   type ConnectionRow,
   disconnect,
   findConnection,
   holdConnection,
   insertConnection,
+  leaveFormerPlatform,
   listConnections,
   purge,
   requireConnection,
@@ -66,16 +68,13 @@ export function createConnections(
         try {
           return accountOf(
             provider,
-            await callProvider(provider, 'check', signal, () => provider.check(open.client, signal))
+            await callProvider(provider, 'check', signal, () => open.provider.check(open.client, signal))
           )
         } finally {
           await open.close()
         }
       } catch (error) {
-        throw toRouteError(
-          signal.aborted && !core.signal.aborted ? timedOut(provider, core.settings.interactiveMs) : error,
-          'check'
-        )
+        throw toRouteError(error, 'check')
       }
     })
   }
@@ -84,11 +83,6 @@ export function createConnections(
     const connection = await findConnection(database, tenantId, id)
     if (connection === null) throw new NotFoundError('Connection')
     return connection
-  }
-
-  async function openSecrets(row: ConnectionRow): Promise<Record<string, unknown>> {
-    if (row.sealed_secrets === null) throw new ConnectionDisconnectedError()
-    return JSON.parse(await core.secrets.open(row.sealed_secrets, sealedFor(row))) as Record<string, unknown>
   }
 
   async function create(tenantId: string, input: CreateConnection) {
@@ -104,9 +98,9 @@ export function createConnections(
     })
     const hookKey = randomBytes(16).toString('base64url')
     const hookSecret = provider.webhook ? newHookSecret() : null
-    const aad = sealedFor({ tenant_id: tenantId, id })
-    const sealedSecrets = await core.secrets.seal(JSON.stringify(secrets), aad)
-    const sealedHookSecret = hookSecret === null ? null : await core.secrets.seal(hookSecret, aad)
+    const owner = { tenant_id: tenantId, id }
+    const sealedSecrets = await sealSecrets(core, owner, secrets, config)
+    const sealedHookSecret = hookSecret === null ? null : await seal(core, 'hook', owner, hookSecret)
     await database.transaction(async trx => {
       await insertConnection(trx, t, {
         id,
@@ -144,42 +138,50 @@ export function createConnections(
     }
   }
 
+  /** The stored values with the change in them, after the platform has accepted them. */
+  async function checkedValues(row: ConnectionRow, provider: RmmProvider, change: UpdateConnection) {
+    const config =
+      change.config === undefined
+        ? checkAgainst(provider.configSchema, row.config, 'config')
+        : checkConfig(provider, change.config)
+    const values = async (secrets: Record<string, unknown>) => ({
+      config,
+      account: (await check(provider, row.id, config, secrets)).account,
+      checkedAt: row.revision
+    })
+    if (change.secrets === undefined) {
+      requireSameDestination(provider, row.config, config)
+      return await values(await openSecrets(core, row))
+    }
+    const secrets = checkAgainst(provider.secretSchema, change.secrets, 'secrets')
+    return { ...(await values(secrets)), sealedSecrets: await sealSecrets(core, row, secrets, config) }
+  }
+
   async function update(tenantId: string, id: string, change: UpdateConnection) {
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     const name = change.name === undefined ? {} : { name: nameOf(change.name, row.name) }
     const schedule = change.schedule === undefined ? {} : { schedule: mergeSchedule(scheduleOf(row), change.schedule) }
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
-    let values: ConnectionPatch = {}
-    if (change.config !== undefined || change.secrets !== undefined) {
-      const config =
-        change.config === undefined
-          ? checkAgainst(provider.configSchema, row.config, 'config')
-          : checkConfig(provider, change.config)
-      if (change.secrets === undefined) requireSameDestination(provider, row.config, config)
-      const secrets =
-        change.secrets === undefined
-          ? await openSecrets(row)
-          : checkAgainst(provider.secretSchema, change.secrets, 'secrets')
-      const { account } = await check(provider, id, config, secrets)
-      const sealedSecrets =
-        change.secrets === undefined
-          ? {}
-          : { sealedSecrets: await core.secrets.seal(JSON.stringify(secrets), sealedFor(row)) }
-      values = { config, account, checked: true, ...sealedSecrets }
-    }
+    const values =
+      change.config === undefined && change.secrets === undefined ? null : await checkedValues(row, provider, change)
     const patch = { ...name, ...schedule, ...movePolicy, ...values }
     const changed = changedFields(row, patch)
-    const reconnected = row.status === 'disconnected' && values.checked === true
+    const reconnected = row.status === 'disconnected' && values !== null
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
-      await updateConnection(trx, t, id, patch)
+      // What was checked belongs together: half of it beside somebody else's half would be another connection.
+      if (!(await updateConnection(trx, t, id, patch)))
+        throw new ConflictError(
+          'Config or secrets of this connection were changed by somebody else meanwhile; look at it again, and repeat'
+        )
+      if (values !== null && isElsewhere(provider, row.config, values.config)) await leaveFormerPlatform(trx, t, id)
       const events: NewEvent[] = [
         ...(reconnected
           ? [
               {
                 type: 'INTEGRATION_CONNECTED' as const,
-                payload: { name: patch.name ?? row.name, account: values.account ?? row.account }
+                payload: { name: patch.name ?? row.name, account: values?.account ?? row.account }
               }
             ]
           : []),
@@ -210,12 +212,12 @@ export function createConnections(
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     try {
-      const { account, warnings } = await check(provider, id, row.config, await openSecrets(row))
-      await setStatus(database, id, 'connected', null)
+      const { account, warnings } = await check(provider, id, row.config, await openSecrets(core, row))
+      await setStatus(database, row, 'connected', null)
       return { ok: true as const, account, checkedAt: core.now().toISOString(), warnings }
     } catch (error) {
       if ((error as { code?: string }).code === 'RMM_ERR_CONNECTION_CHECK')
-        await setStatus(database, id, 'error', (error as Error).message)
+        await setStatus(database, row, 'error', (error as Error).message)
       throw error
     }
   }
@@ -258,19 +260,22 @@ export function createConnections(
   }
 }
 
+function isElsewhere(provider: RmmProvider, stored: Record<string, unknown>, wanted: Record<string, unknown>): boolean {
+  return leadsElsewhere(destinationOf(provider, stored), destinationOf(provider, wanted))
+}
+
 /** Whoever may change an address must not come by the secrets that were given for another one. */
 function requireSameDestination(
   provider: RmmProvider,
   stored: Record<string, unknown>,
   wanted: Record<string, unknown>
 ): void {
-  const from = destinationOf(provider, stored)
-  const to = destinationOf(provider, wanted)
-  if (!leadsElsewhere(from, to)) return
+  if (!isElsewhere(provider, stored, wanted)) return
+  const [from, to] = [stored, wanted].map(config => destinationOf(provider, config).origins.join(', '))
   const what =
-    from.origins.join() === to.origins.join()
+    from === to
       ? 'another certificate authority would be trusted'
-      : `the connection would talk to ${to.origins.join(', ')} instead of ${from.origins.join(', ')}`
+      : `the connection would talk to ${to} instead of ${from}`
   throw new SecretsRequiredError(
     `Give the secrets together with this config: ${what}, and the stored secrets were not given for that. Nothing was sent, nothing was changed`
   )
@@ -278,11 +283,4 @@ function requireSameDestination(
 
 function source(row: ConnectionRow) {
   return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider }
-}
-
-function timedOut(provider: RmmProvider, ms: number): ProviderError {
-  return new ProviderError(
-    'unreachable',
-    `${provider.name} did not answer within ${Math.round(ms / 1000)} s; check the address and try again`
-  )
 }

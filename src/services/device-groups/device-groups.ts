@@ -203,7 +203,7 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
           provider,
           'installLink',
           await act(core, clients, row, 'installLink', (open, signal) =>
-            provider.installLink!(open, link.externalId, { hours }, signal)
+            open.provider.installLink!(open.client, link.externalId, { hours }, signal)
           )
         )
         await audit(

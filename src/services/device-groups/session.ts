@@ -1,14 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PlatformError } from '../../errors.ts'
-import { ProviderError } from '../../providers/define.ts'
 import type { Client } from '../../types.ts'
 import { withTimeLimit } from '../../waits.ts'
 import type { Core } from '../core.ts'
 import { hostsOf } from '../egress/index.ts'
 import { planGroups } from '../model/index.ts'
 import { type ClientFactory, toRouteError } from '../platform/index.ts'
-import { type ConnectionRow, dropLease, readGroups, setStatus, takeLease } from '../store/index.ts'
+import { type ConnectionRow, dropLease, readGroups, takeLease } from '../store/index.ts'
 import { adoptedGroups } from './adopt.ts'
 import type { GroupSession } from './run.ts'
 import type { Target } from './status.ts'
@@ -82,7 +81,7 @@ export function createGroupSessions(
 
   /** One log-in, one list, one plan. */
   async function withPlan<T>(
-    { row, groups }: Target,
+    { row }: Target,
     { clients: all, rename = false, insist, decided, deadline }: Work,
     work: (planned: Planned) => Promise<T>,
     lost?: AbortSignal
@@ -92,6 +91,7 @@ export function createGroupSessions(
       try {
         const open = await clients.open(row, signal)
         try {
+          const groups = open.provider.deviceGroups!
           const listed = await groups.list(open.client, signal)
           const { links, mappings } = await readGroups(database, row.id)
           const steps = planGroups({
@@ -120,8 +120,6 @@ export function createGroupSessions(
           await open.close()
         }
       } catch (error) {
-        if (error instanceof ProviderError && error.kind === 'auth')
-          await setStatus(database, row.id, 'error', error.message)
         if (signal.aborted && !core.signal.aborted && error === signal.reason)
           throw new PlatformError('The platform did not answer in time; what was done until then is kept, try again')
         throw toRouteError(error, 'action')

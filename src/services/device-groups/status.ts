@@ -1,11 +1,10 @@
 import { withTimeLimit } from '../../waits.ts'
-import { ConnectionDisconnectedError } from '../../errors.ts'
 import { type DeviceGroup, type DeviceGroups, ProviderError } from '../../providers/define.ts'
 import type { DeviceGroupStatus } from '../../types.ts'
-import { type ClientFactory, identityOf } from '../platform/index.ts'
+import { type ClientFactory, identityOf, isAboutSecrets } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { type GroupLink, type GroupStep, marker, planGroups, type PlanInput } from '../model/index.ts'
-import { type ConnectionRow, devicesPerGroup, readGroups, setStatus, storedNames } from '../store/index.ts'
+import { type ConnectionRow, devicesPerGroup, readGroups, storedNames } from '../store/index.ts'
 
 /** A page that is being looked at waits this long for the platform. */
 const patienceMs = 3_000
@@ -41,26 +40,25 @@ export function createGroupStatus(
   const refused = new Map<string, { identity: string; message: string }>()
 
   /** The groups on the platform, or why they cannot be told. */
-  async function ask({ row, groups }: Target): Promise<Omit<Seen, 'links'> | string> {
+  async function ask({ row }: Target): Promise<Omit<Seen, 'links'> | string> {
     const before = refused.get(row.id)
     if (row.status === 'error' && before?.identity === identityOf(row)) return before.message
     return await withTimeLimit(Math.min(patienceMs, core.settings.interactiveMs), [core.signal], async signal => {
       try {
         const open = await clients.open(row, signal)
         try {
-          const seen = await groups.list(open.client, signal)
+          const seen = await open.provider.deviceGroups!.list(open.client, signal)
           refused.delete(row.id)
           return seen
         } finally {
           await open.close()
         }
       } catch (error) {
-        if (signal.aborted && !core.signal.aborted) return 'The platform did not answer in time'
-        if (error instanceof ProviderError && error.kind === 'auth') {
+        if (signal.aborted && !core.signal.aborted && !(error instanceof ProviderError))
+          return 'The platform did not answer in time'
+        if (error instanceof ProviderError && error.kind === 'auth')
           refused.set(row.id, { identity: identityOf(row), message: error.message })
-          await setStatus(database, row.id, 'error', error.message)
-        }
-        if (error instanceof ProviderError || error instanceof ConnectionDisconnectedError) return error.message
+        if (error instanceof ProviderError || isAboutSecrets(error)) return error.message
         throw error
       }
     })

@@ -3,7 +3,7 @@ import type { SecureContext } from 'node:tls'
 import { Agent } from 'undici'
 import { ProviderError } from '../../providers/define.ts'
 import type { ProviderFetch, ProviderLog, ProviderWebSocket } from '../../providers/define.ts'
-import { createRedact } from './failures.ts'
+import { createRedact, type Redact } from './redact.ts'
 import { createFetch, type RequestInfo } from './fetch.ts'
 import { createHostCheck, guardedConnector } from './hosts.ts'
 import { createRateLimiter, type Limits, type RateLimiter } from './limiter.ts'
@@ -13,6 +13,7 @@ export { type Destination, destinationOf, leadsElsewhere } from './destination.t
 export { isInsideAddress } from './addresses.ts'
 export { hostsOf } from './hosts.ts'
 export { createRateLimiter } from './limiter.ts'
+export { createRedact, type Redact } from './redact.ts'
 export type { Limits, RateLimiter } from './limiter.ts'
 export type { RequestInfo } from './fetch.ts'
 
@@ -35,8 +36,8 @@ export interface EgressOptions {
   log: ProviderLog
   /** Aborting it ends every request and socket at once. */
   signal: AbortSignal
-  /** Secret values that must not appear in an error or a log line. */
-  redact: string[]
+  /** Secret values that must not appear in an error or a log line, or what takes them out. */
+  redact: string[] | Redact
   /**
    * Milliseconds. Defaults: connect 10 000, headers 30 000, body 30 000 between two chunks, total 120 000 per
    * attempt.
@@ -64,6 +65,8 @@ export interface Egress {
    */
   fetch: ProviderFetch
   webSocket: ProviderWebSocket
+  /** Why the last request or handshake failed; null where it did not. Also told while it is repeated or waited for. */
+  trouble(): string | null
   /** Ends requests in flight and open sockets. Safe to call twice. */
   close(): Promise<void>
 }
@@ -95,7 +98,7 @@ export function createEgress(options: EgressOptions): Egress {
   const { attempts = 4, baseMs = 500, maxWaitMs = 10_000 } = options.retry ?? {}
   const now = options.now ?? Date.now
   const { allowPrivateNetwork, log } = options
-  const redact = createRedact(options.redact)
+  const redact = typeof options.redact === 'function' ? options.redact : createRedact(options.redact)
   const closing = new AbortController()
   const signal = AbortSignal.any([options.signal, closing.signal])
   const agent = new Agent({
@@ -105,7 +108,12 @@ export function createEgress(options: EgressOptions): Egress {
     bodyTimeout: bodyMs,
     connect: guardedConnector({ allowPrivateNetwork, timeout: connectMs, secureContext: trust(options.ca) })
   })
+  let trouble: string | null = null
+  const note = (reason: string | null): void => {
+    trouble = reason
+  }
   return {
+    trouble: () => trouble,
     fetch: createFetch({
       agent,
       limiter: options.limiter ?? createRateLimiter(options.limits, now),
@@ -117,6 +125,7 @@ export function createEgress(options: EgressOptions): Egress {
       totalMs,
       now,
       random: options.random ?? Math.random,
+      note,
       ...(options.onRequest ? { onRequest: options.onRequest } : {})
     }),
     webSocket: createWebSocket({
@@ -126,7 +135,8 @@ export function createEgress(options: EgressOptions): Egress {
       allowPrivateNetwork,
       secureContext: ca => trust(options.ca, ca),
       connectMs,
-      headersMs
+      headersMs,
+      note
     }),
     async close() {
       if (closing.signal.aborted) return

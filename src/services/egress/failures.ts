@@ -1,21 +1,5 @@
 import { ProviderError } from '../../providers/define.ts'
-
-/** Replaces secret values (also URL-encoded and base64) and query strings. */
-export type Redact = (text: string) => string
-
-/** Values shorter than four characters are not looked for: they would tear holes into ordinary words. */
-export function createRedact(secrets: string[]): Redact {
-  const forms = secrets
-    .flatMap(secret => [secret, secret.trim()])
-    .filter(secret => secret.length >= 4)
-    .flatMap(secret => [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')])
-    .sort((a, b) => b.length - a.length)
-  return text => {
-    let clean = text.replace(/((?:https?|wss?):\/\/[^\s?#'"]*)[?#][^\s'"]*/gi, '$1')
-    for (const form of forms) clean = clean.replaceAll(form, '[redacted]')
-    return clean
-  }
-}
+import type { Redact } from './redact.ts'
 
 interface Cause {
   /** What the operator reads after the host's name. */

@@ -3,7 +3,8 @@ import { request } from 'undici'
 import type { Agent } from 'undici'
 import { ProviderError } from '../../providers/define.ts'
 import type { FetchOptions, FetchResponse, ProviderFetch, ProviderLog } from '../../providers/define.ts'
-import { describeFailure, type Redact, redirectFailure } from './failures.ts'
+import { describeFailure, redirectFailure } from './failures.ts'
+import type { Redact } from './redact.ts'
 import type { Permit, RateLimiter } from './limiter.ts'
 
 /** One request as it went out, for metrics; once per attempt. */
@@ -29,6 +30,8 @@ export interface FetchDeps {
   totalMs: number
   now(): number
   random(): number
+  /** Told how every attempt ended: with a sentence where it failed. */
+  note(trouble: string | null): void
   onRequest?(info: RequestInfo): void
 }
 
@@ -178,6 +181,7 @@ async function attemptOnce(deps: FetchDeps, call: Call, attempt: number, backoff
   try {
     const response = await exchange(deps, call, attempt, deps.now() - asked)
     const outcome = judge(deps, call, response)
+    deps.note('error' in outcome ? outcome.error.message : null)
     if (response.status === 429) {
       const told = 'waitMs' in outcome ? outcome.waitMs : null
       permit.throttled(told ?? backoffMs, told !== null)
@@ -186,6 +190,7 @@ async function attemptOnce(deps: FetchDeps, call: Call, attempt: number, backoff
   } catch (error) {
     call.signal.throwIfAborted()
     const failure = describeFailure(error, call.url.host, deps.redact)
+    deps.note(failure.error.message)
     return { error: failure.error, retry: !failure.permanent, waitMs: null }
   } finally {
     permit.release()

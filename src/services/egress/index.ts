@@ -7,11 +7,13 @@ export { classify, type Failure } from './classify.ts'
 export {
   createEgress,
   createRateLimiter,
+  createRedact,
   type Destination,
   destinationOf,
   type Egress,
   hostsOf,
   isInsideAddress,
   leadsElsewhere,
-  type RateLimiter
+  type RateLimiter,
+  type Redact
 } from './egress.ts'

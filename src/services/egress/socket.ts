@@ -5,7 +5,8 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { ProviderError } from '../../providers/define.ts'
 import type { ProviderSocket, ProviderWebSocket } from '../../providers/define.ts'
-import { describeFailure, type Redact, redirectFailure } from './failures.ts'
+import { describeFailure, redirectFailure } from './failures.ts'
+import type { Redact } from './redact.ts'
 import { guardedConnector } from './hosts.ts'
 
 export interface SocketDeps {
@@ -16,6 +17,8 @@ export interface SocketDeps {
   secureContext(ca: string | undefined): SecureContext | undefined
   connectMs: number
   headersMs: number
+  /** Told how every handshake ended: with a sentence where it failed. */
+  note(trouble: string | null): void
 }
 
 type Options = Parameters<ProviderWebSocket>[1]
@@ -122,7 +125,7 @@ const toText = (data: unknown) => (typeof data === 'string' ? data : Buffer.from
 /**
  * Wires an opened WebSocket to the provider's callbacks; `onClose` fires exactly once, and no message comes after it.
  */
-function bind(ws: WebSocket, wire: Wire, options: Options, signal: AbortSignal): ProviderSocket {
+function bind(ws: WebSocket, wire: Wire, options: Options, signal: AbortSignal, redact: Redact): ProviderSocket {
   let closed = false
   let timer: NodeJS.Timeout | undefined
   const finish = (code: number, reason: string, refused = false) => {
@@ -131,7 +134,7 @@ function bind(ws: WebSocket, wire: Wire, options: Options, signal: AbortSignal):
     clearTimeout(timer)
     signal.removeEventListener('abort', abort)
     dropWire(wire)
-    options.onClose({ code, reason, ...(refused ? { refused } : {}) })
+    options.onClose({ code, reason: redact(reason), ...(refused ? { refused } : {}) })
   }
   const abort = () => finish(1006, '')
   ws.onmessage = event => {
@@ -180,6 +183,7 @@ export function createWebSocket(deps: SocketDeps): ProviderWebSocket {
       }
       const fail = (error: unknown) =>
         settle(() => {
+          if (error instanceof ProviderError) deps.note(error.message)
           if (ws) ws.onopen = ws.onclose = ws.onerror = null
           dropWire(wire)
           reject(error)
@@ -208,7 +212,11 @@ export function createWebSocket(deps: SocketDeps): ProviderWebSocket {
         eventError = event.error
       }
       ws.onclose = () => fail(handshakeFailure(wire, url, deps.redact, eventError))
-      ws.onopen = () => settle(() => resolve(bind(ws, wire, options, signal)))
+      ws.onopen = () =>
+        settle(() => {
+          deps.note(null)
+          resolve(bind(ws, wire, options, signal, deps.redact))
+        })
     })
   }
 }

@@ -4,7 +4,7 @@ import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import type { UsableHint } from '../model/index.ts'
 import { type ReRead, readOne, type SyncService } from '../sync/index.ts'
-import { type ConnectionRow, setStatus } from '../store/index.ts'
+import type { ConnectionRow } from '../store/index.ts'
 
 export function hintKey(hint: UsableHint): string {
   return `${hint.resource}|${hint.externalId}`
@@ -110,8 +110,6 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
         if (signal.aborted || (error instanceof ProviderError && general.includes(error.kind))) ended = { error }
       }
     }
-    if (ended?.error instanceof ProviderError && ended.error.kind === 'auth')
-      await setStatus(core.database, row.id, 'error', ended.error.message)
     return failures
   }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../../log.ts'
 import { ProviderError } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishDelivery } from '../diagnostics.ts'
@@ -295,7 +296,7 @@ function settle(row: DeliveryRow, error: unknown, stopping: boolean, jitter: num
     }
   // Neither waiting nor a shutdown is an attempt that failed.
   if (stopping) return { ...base, attempts: attempts - 1, status: 'pending', error: null, retryMs: 0 }
-  const reason = (error as Error).message.slice(0, 1000)
+  const reason = messageOf(error)
   if (error instanceof Deferred)
     return { ...base, attempts: attempts - 1, status: 'pending', error: reason, retryMs: error.retryMs }
   const platform = error instanceof ProviderError

@@ -1,10 +1,10 @@
 import { waitAtMost } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../../providers/define.ts'
-import { blamed, type ClientFactory, identityOf, type OpenClient } from '../platform/index.ts'
+import { blamed, type ClientFactory, identityOf, isAboutSecrets, type OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { Deferred, hintKey, type Hints } from './hints.ts'
-import { connectedTo, type ConnectionRow, dropLease, setStatus, takeLease } from '../store/index.ts'
+import { connectedTo, type ConnectionRow, dropLease, takeLease } from '../store/index.ts'
 import { type UsableHint, usableHint } from '../model/index.ts'
 import type { SyncService } from '../sync/index.ts'
 
@@ -64,7 +64,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
    */
   function pause({ row, identity, signal }: Listening, error: unknown, failures: number): number {
     if (signal.aborted) return 0
-    const kind = error instanceof ProviderError ? error.kind : 'unreachable'
+    const kind = error instanceof ProviderError ? error.kind : isAboutSecrets(error) ? 'auth' : 'unreachable'
     core.log.info({ err: error, connectionId: row.id, failures }, 'the push socket was lost')
     if (kind === 'auth') refused.set(row.id, identity)
     if (kind === 'auth' || kind === 'forbidden') return kind === 'auth' ? 0 : afterRefusalMs
@@ -74,10 +74,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
 
   /** One socket from its opening to its loss. What happened while there was none is found by a run. */
   async function session(mine: Listening, missed: boolean): Promise<void> {
-    const {
-      row: { id },
-      signal
-    } = mine
+    const { signal } = mine
     const over = new AbortController()
     const lost = AbortSignal.any([signal, over.signal])
     let reconciling: Promise<void> | undefined
@@ -92,10 +89,8 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
         follower.add(hint)
       }
       if (!signal.aborted) throw new ProviderError('unreachable', 'The push socket ended')
-    } catch (thrown) {
-      const error = blamed(open.provider, 'listen', thrown, signal)
-      if (error instanceof ProviderError && error.kind === 'auth') await setStatus(database, id, 'error', error.message)
-      throw error
+    } catch (error) {
+      throw blamed(open.provider, 'listen', error, signal)
     } finally {
       over.abort()
       await Promise.all([follower.settled(), reconciling])

@@ -5,12 +5,14 @@ import {
   NotFoundError,
   NotSupportedError,
   PublicUrlError,
-  WebhookRefusedError
+  WebhookRefusedError,
+  WebhookUnreadableError
 } from '../../errors.ts'
 import type { ProviderWebhook, RmmProvider, WebhookRequest } from '../../providers/define.ts'
 import { verifyHmacSha256 } from '../../providers/hmac.ts'
 import type { Rmm } from '../../rmm.ts'
-import { sealedFor } from '../platform/index.ts'
+import { createRedact } from '../egress/index.ts'
+import { cleanError, seal } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { createDeliveryWriter } from './delivery-writer.ts'
 import { publishDelivery } from '../diagnostics.ts'
@@ -76,8 +78,10 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
     // The secret may have been replaced by another process. Every refusal costs this one read, whatever was wrong.
     const fresh = await cache.refresh(hookKey)
     const now = proves(fresh, request)
-    if (now === null) throw new WebhookRefusedError()
-    return { open: fresh!, provider: now }
+    if (now !== null) return { open: fresh!, provider: now }
+    // It may well be right: the platform is asked to come again when the key is back.
+    if (fresh?.unreadable) throw new WebhookUnreadableError()
+    throw new WebhookRefusedError()
   }
 
   /** The event about the one device that has the host name in the body; nothing is stored where there is no such device. */
@@ -94,11 +98,9 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
 
   async function accept(hookKey: string, request: WebhookRequest) {
     for (let proof = 0; proof < proofs; proof++) {
-      const {
-        open: { hook },
-        provider
-      } = await prove(hookKey, request)
-      const { event, body } = await located(hook, provider, read(provider, request))
+      const { open, provider } = await prove(hookKey, request)
+      const { hook } = open
+      const { event, body } = await located(hook, provider, read(provider, request, open.secrets()))
       const stored = await writer.store({ hook, event, body })
       if (stored === 'stale') {
         await cache.refresh(hookKey)
@@ -157,17 +159,19 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       if (core.hooksUrl === null) throw new PublicUrlError()
       if (row.status === 'disconnected') throw new ConnectionDisconnectedError()
       const secret = newHookSecret()
-      const sealed = await core.secrets.seal(secret, sealedFor(row))
+      const sealed = await seal(core, 'hook', row, secret)
+      // One that does not open any more proves nothing: there is no grace for it.
+      const grace = row.hook_secret !== null && (await cache.opens(row, row.hook_secret)) ? graceMinutes : 0
       await database.transaction(async trx => {
         await holdConnection(trx, t, row.id)
-        await rotateHookSecret(trx, t, row.id, sealed, graceMinutes)
+        await rotateHookSecret(trx, t, row.id, sealed, grace)
         const source = { tenantId, connectionId: row.id, provider: row.provider }
         const payload = { name: row.name, changedFields: ['webhookSecret'] }
         await writeEvents(trx, t, source, [{ type: 'RMM_CONNECTION_CHANGED', payload }], core.sinks)
         await writeActivity(trx, t, tenantId, {
           type: 'RMM_CONNECTION_CHANGED',
           target: { connectionId: row.id },
-          summary: `Replaced the webhook secret of "${row.name}"; the old one is good for ${graceMinutes} minutes more`
+          summary: `Replaced the webhook secret of "${row.name}"; ${grace === 0 ? 'the old one is not accepted any more' : `the old one is good for ${grace} minutes more`}`
         })
       })
       return { url: core.hooksUrl + row.hook_key, secret }
@@ -196,15 +200,19 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
 }
 
 /** Only ever called with a proven request; what it cannot read has no side effects. */
-function read(provider: RmmProvider, request: WebhookRequest): { event: UsableEvent; body: unknown } {
+function read(
+  provider: RmmProvider,
+  request: WebhookRequest,
+  secrets: string[]
+): { event: UsableEvent; body: unknown } {
   try {
     const body: unknown = JSON.parse(request.rawBody.toString('utf8'))
     if (isTooDeep(body)) throw new Error(`it is nested more than ${deepestJson} levels deep`)
     return { event: usable(provider.webhook!.parse(request), provider), body }
   } catch (error) {
-    throw Object.assign(
-      new BodyError(`The body is no event of this platform: ${(error as Error).message.slice(0, 200)}`),
-      { cause: error }
-    )
+    const cause = cleanError(error, createRedact(secrets))
+    throw Object.assign(new BodyError(`The body is no event of this platform: ${cause.message.slice(0, 200)}`), {
+      cause
+    })
   }
 }

@@ -3,7 +3,7 @@ import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Consent, RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
-import { callProvider, type ClientFactory, linkOf, toRouteError } from '../platform/index.ts'
+import { callProvider, type ClientFactory, linkOf, type OpenClient, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import {
   type ConnectionRow,
@@ -43,8 +43,13 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
       const session = linkOf(
         provider,
         'remoteSession',
-        await act(core, clients, row, 'remoteSession', (client, signal) =>
-          provider.remoteSession!(client, device.externalId, { minutes, viewOnly, consent, guestName }, signal)
+        await act(core, clients, row, 'remoteSession', (open, signal) =>
+          open.provider.remoteSession!(
+            open.client,
+            device.externalId,
+            { minutes, viewOnly, consent, guestName },
+            signal
+          )
         )
       )
       const expiresAt = session.expiresAt.toISOString()
@@ -81,13 +86,13 @@ export async function act<T>(
   clients: ClientFactory,
   row: ConnectionRow,
   member: string,
-  work: (client: unknown, signal: AbortSignal) => Promise<T>
+  work: (open: OpenClient, signal: AbortSignal) => Promise<T>
 ): Promise<T> {
   return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
     try {
       const open = await clients.open(row, signal)
       try {
-        return await callProvider(open.provider, member, signal, () => work(open.client, signal))
+        return await callProvider(open.provider, member, signal, () => work(open, signal))
       } finally {
         await open.close()
       }

@@ -4,7 +4,7 @@ import type { EventSink, RmmEvent, Taken } from '../../types.ts'
 import { ProviderError } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishSink } from '../diagnostics.ts'
-import { messageOf } from '../log-error.ts'
+import { messageOf } from '../../log.ts'
 import { claimSink, markPublished, pendingEvents, releaseSink, renewSink, sinkFailures } from '../store/index.ts'
 
 export interface SinkRelay {

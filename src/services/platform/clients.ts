@@ -1,6 +1,5 @@
 import {
   ConnectionCheckError,
-  ConnectionDisconnectedError,
   InternalError,
   PlatformBusyError,
   PlatformError,
@@ -10,12 +9,16 @@ import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishRequest } from '../diagnostics.ts'
 import { hashText } from '../model/index.ts'
+import { createEgress, createRateLimiter, createRedact, destinationOf, type RateLimiter } from '../egress/index.ts'
+import { type ConnectionRow, setStatus } from '../store/index.ts'
+import { type Door, guardLog, guardProvider, handle, outside } from './door.ts'
+import { openSecrets } from './vault.ts'
 import { callProvider } from './provider-fault.ts'
-import { createEgress, createRateLimiter, destinationOf, type RateLimiter } from '../egress/index.ts'
-import type { ConnectionRow } from '../store/index.ts'
 
 export interface OpenClient {
+  /** Guarded: use these functions, not those of the registry; what they throw repeats no secret. */
   provider: RmmProvider
+  /** Stands for the client in calls of `provider`; nothing else can use it. */
   client: unknown
   close(): Promise<void>
 }
@@ -23,30 +26,34 @@ export interface OpenClient {
 export interface ClientFactory {
   /** Opens a provider's client for a stored connection; unseals its secrets only now. */
   open(row: ConnectionRow, signal: AbortSignal): Promise<OpenClient>
-  /** The same for values that are not stored (yet). */
+  /** The same for values that are not stored (yet). `passes` is told of every failure of the provider. */
   openWith(
     provider: RmmProvider,
     connectionId: string,
     config: Record<string, unknown>,
     secrets: Record<string, unknown>,
-    signal: AbortSignal
+    signal: AbortSignal,
+    passes?: (error: Error) => Promise<void>
   ): Promise<OpenClient>
   /** Forgets what is kept for a connection that is gone. */
   forget(connectionId: string): void
 }
 
-export function sealedFor(row: { tenant_id: string; id: string }): string {
-  return `${row.tenant_id}:${row.id}`
-}
-
 /** Other secrets or another address are another thing to try. */
 export function identityOf(row: ConnectionRow): string {
-  return hashText(`${row.sealed_secrets}|${JSON.stringify(row.config)}`)
+  return hashText(`${row.revision}|${JSON.stringify(row.config)}`)
 }
 
-/** Every string in the secrets is worth hiding from logs and errors. */
-function secretValues(secrets: Record<string, unknown>): string[] {
-  return Object.values(secrets).filter((value): value is string => typeof value === 'string' && value.length > 3)
+/** Every text in the secrets is worth hiding; but a user name that could be any word would make holes in sentences. */
+function secretValues(
+  secrets: unknown,
+  isShown = (name: string, text: string) => name === 'username' && /^\p{L}*$/u.test(text)
+): string[] {
+  if (typeof secrets !== 'object' || secrets === null) return []
+  return Object.entries(secrets).flatMap(([name, value]: [string, unknown]) => {
+    if (typeof value !== 'string') return secretValues(value, isShown)
+    return isShown(name, value) ? [] : [value]
+  })
 }
 
 /** Per connection; more were never asked at once. */
@@ -71,11 +78,13 @@ export function createClientFactory(core: Core): ClientFactory {
     connectionId: string,
     config: Record<string, unknown>,
     secrets: Record<string, unknown>,
-    signal: AbortSignal
+    signal: AbortSignal,
+    passes = async (_error: Error): Promise<void> => {}
   ): Promise<OpenClient> {
     const { origins } = destinationOf(provider, config)
     const limiter = limiterOf(provider, connectionId, origins.join())
-    const log = core.log.child({ connectionId, provider: provider.id })
+    const redact = createRedact(secretValues(secrets))
+    const log = guardLog(core.log.child({ connectionId, provider: provider.id }), redact)
     const ca = provider.ca?.(config)
     const egress = createEgress({
       hosts: origins,
@@ -84,26 +93,31 @@ export function createClientFactory(core: Core): ClientFactory {
       limiter,
       log,
       signal,
-      redact: secretValues(secrets),
+      redact,
       onRequest: info => publishRequest(() => ({ connectionId, provider: provider.id, ...info }))
     })
+    const door: Door = {
+      redact,
+      redactNamed: createRedact(secretValues(secrets, name => name === 'username')),
+      trouble: egress.trouble,
+      passes
+    }
     try {
       const context = { config, secrets, log, signal, fetch: egress.fetch, webSocket: egress.webSocket }
       const client: unknown = await callProvider(provider, 'open', signal, () => provider.open(context))
+      const guarded = guardProvider(provider, client, door)
       return {
-        provider,
-        client,
+        provider: guarded,
+        client: handle,
         async close() {
           // A client that cannot say goodbye must not fail what it was used for.
-          await Promise.resolve(provider.close?.(client)).catch(error =>
-            log.debug({ err: error }, 'closing the client failed')
-          )
+          await guarded.close?.(handle).catch(error => log.debug({ err: error }, 'closing the client failed'))
           await egress.close()
         }
       }
     } catch (error) {
       await egress.close()
-      throw error
+      throw await outside(error, [signal], door)
     }
   }
 
@@ -113,14 +127,21 @@ export function createClientFactory(core: Core): ClientFactory {
       const provider = core.registry.get(row.provider)
       if (provider === undefined)
         throw new ProviderError('not_in_plan', `The provider ${row.provider} is not registered in this process`)
-      if (row.sealed_secrets === null) throw new ConnectionDisconnectedError()
-      const secrets = JSON.parse(await core.secrets.open(row.sealed_secrets, sealedFor(row))) as Record<string, unknown>
-      return await openWith(provider, row.id, row.config, secrets, signal)
+      const secrets = await openSecrets(core, row)
+      return await openWith(provider, row.id, row.config, secrets, signal, error => noteRefusal(core, row, error))
     },
     forget: connectionId => {
       limiters.delete(connectionId)
     }
   }
+}
+
+/** Refused secrets are the connection's state, whatever they were tried for. */
+async function noteRefusal(core: Core, row: ConnectionRow, error: Error): Promise<void> {
+  if (!(error instanceof ProviderError) || error.kind !== 'auth') return
+  await setStatus(core.database, row, 'error', error.message).catch(failure =>
+    core.log.warn({ err: failure, connectionId: row.id }, 'that the platform refused the secrets could not be stored')
+  )
 }
 
 /**

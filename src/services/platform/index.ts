@@ -7,9 +7,12 @@ export {
   createClientFactory,
   identityOf,
   type OpenClient,
-  sealedFor,
   toRouteError
 } from './clients.ts'
+export { cleanError } from './door.ts'
 export { accountOf, blamed, callProvider, linkOf, sentenceOf } from './provider-fault.ts'
 export { checkAgainst, checkConfig, createRegistry } from './registry.ts'
+export { type AddressFault, addressFaults, lookOver } from './look-over.ts'
+export { reseal, secretsUsage } from './reseal.ts'
 export { aesGcmSecretBox } from './secrets.ts'
+export { isAboutSecrets, openHookSecret, openSecrets, seal, sealSecrets } from './vault.ts'

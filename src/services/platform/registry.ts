@@ -93,7 +93,7 @@ export function checkConfig(provider: RmmProvider, value: unknown): Record<strin
 }
 
 /** Names are looked up, and judged, when they are connected to. */
-function mayBePlain(hostname: string, allowPrivateNetwork: boolean): boolean {
+export function mayBePlain(hostname: string, allowPrivateNetwork: boolean): boolean {
   const literal = hostname.replace(/^\[|\]$/g, '')
   return allowPrivateNetwork && (isIP(literal) === 0 || isInsideAddress(literal))
 }

@@ -21,6 +21,7 @@ export function aesGcmSecretBox(options: { keys: Record<string, string>; current
       `aesGcmSecretBox: 'current' is '${options.current}', which is not among the ids of 'keys' (${[...keys.keys()].join(', ')})`
     )
   return {
+    keyId: sealed => /^v1\.([\w-]{1,40})\./.exec(sealed)?.[1] ?? null,
     seal(plain, aad) {
       const iv = randomBytes(12)
       const cipher = createCipheriv('aes-256-gcm', current, iv).setAAD(Buffer.from(aad))

@@ -14,6 +14,7 @@ export interface ConnectionRow {
   name: string
   config: Record<string, unknown>
   sealed_secrets: string | null
+  revision: number
   status: Connection['status']
   status_reason: string | null
   account: string | null
@@ -129,6 +130,20 @@ export async function requireConnection(database: Database, tenantId: string, id
   return row
 }
 
+/** What a look over all tenants' connections needs of each. */
+export type ConnectionLook = Pick<ConnectionRow, 'id' | 'tenant_id' | 'provider' | 'config'>
+
+/** All connections, a portion at a time, in order of their ids. */
+export async function connectionLooks(
+  { db, t }: Database,
+  after: string | null,
+  limit: number
+): Promise<ConnectionLook[]> {
+  const { rows } = await sql<ConnectionLook>`select id, tenant_id, provider, config from ${t.connection}
+    ${after === null ? sql`` : sql`where id > ${after}::uuid`} order by id limit ${limit}`.execute(db)
+  return rows
+}
+
 export interface NewConnection {
   id: string
   tenantId: string
@@ -163,20 +178,21 @@ export interface ConnectionPatch {
   account?: string
   movePolicy?: MovePolicy
   schedule?: Schedule
-  /** The connection was checked live with these values. */
-  checked?: boolean
+  /** The connection was checked live with these values, beside what the row held at this revision. */
+  checkedAt?: number
 }
 
-export async function updateConnection(trx: Db, t: Tables, id: string, patch: ConnectionPatch): Promise<void> {
+/** False where config or secrets were replaced since the revision that these values were checked with. */
+export async function updateConnection(trx: Db, t: Tables, id: string, patch: ConnectionPatch): Promise<boolean> {
   const sets = [sql`updated_at = now()`]
   if (patch.name !== undefined) sets.push(sql`name = ${patch.name}`)
   if (patch.config !== undefined) sets.push(sql`config = ${JSON.stringify(patch.config)}::jsonb`)
   if (patch.sealedSecrets !== undefined) sets.push(sql`sealed_secrets = ${patch.sealedSecrets}`)
   if (patch.account !== undefined) sets.push(sql`account = ${patch.account}`)
   if (patch.movePolicy !== undefined) sets.push(sql`move_policy = ${patch.movePolicy}`)
-  if (patch.checked)
+  if (patch.checkedAt !== undefined)
     sets.push(
-      sql`status = 'connected', status_reason = null, connected_at = case when status = 'disconnected' then now() else coalesce(connected_at, now()) end`
+      sql`revision = revision + 1, status = 'connected', status_reason = null, connected_at = case when status = 'disconnected' then now() else coalesce(connected_at, now()) end`
     )
   if (patch.schedule !== undefined) {
     const { enabled, everyMinutes, fullEveryMinutes } = patch.schedule
@@ -184,16 +200,30 @@ export async function updateConnection(trx: Db, t: Tables, id: string, patch: Co
       sql`schedule_enabled = ${enabled}, every_minutes = ${everyMinutes}, full_every_minutes = ${fullEveryMinutes}, next_sync_at = ${enabled ? nextSync(everyMinutes) : sql`null`}, due_since = null`
     )
   }
-  await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}`.execute(trx)
+  const { rows } = await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}
+    ${patch.checkedAt === undefined ? sql`` : sql`and revision = ${patch.checkedAt}`} returning id`.execute(trx)
+  return rows.length > 0
+}
+
+/** The connection points to another platform: what was begun at the one before is not gone on with. */
+export async function leaveFormerPlatform(trx: Db, t: Tables, id: string): Promise<void> {
+  await cancelRuns(trx, t, id)
+  await sql`delete from ${t.pass} where connection_id = ${id}`.execute(trx)
+}
+
+async function cancelRuns(trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(
+    trx
+  )
 }
 
 /** Secrets go, what they brought stays. */
 export async function disconnect(trx: Db, t: Tables, id: string): Promise<void> {
-  await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, hook_secret = null, hook_secret_previous = null,
-    schedule_enabled = false, next_sync_at = null, due_since = null, updated_at = now() where id = ${id}`.execute(trx)
-  await sql`update ${t.run} set cancel_requested_at = coalesce(cancel_requested_at, now()) where connection_id = ${id} and status in ('queued', 'running', 'interrupted')`.execute(
+  await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, revision = revision + 1, hook_secret = null, hook_secret_previous = null,
+    hook_previous_until = null, schedule_enabled = false, next_sync_at = null, due_since = null, updated_at = now() where id = ${id}`.execute(
     trx
   )
+  await cancelRuns(trx, t, id)
 }
 
 export async function purge(trx: Db, t: Tables, id: string): Promise<void> {
@@ -203,14 +233,15 @@ export async function purge(trx: Db, t: Tables, id: string): Promise<void> {
   await sql`delete from ${t.connection} where id = ${id}`.execute(trx)
 }
 
+/** What was found with the config and secrets of `row` says nothing about those that took their place since. */
 export async function setStatus(
   { db, t }: Pick<Database, 'db' | 't'>,
-  id: string,
+  { id, revision }: Pick<ConnectionRow, 'id' | 'revision'>,
   status: 'connected' | 'error',
   reason: string | null
 ): Promise<void> {
   await sql`update ${t.connection} set status = ${status}, status_reason = ${reason}, updated_at = now()
-    where id = ${id} and status <> 'disconnected' and (status <> ${status} or status_reason is distinct from ${reason})`.execute(
+    where id = ${id} and revision = ${revision} and status <> 'disconnected' and (status <> ${status} or status_reason is distinct from ${reason})`.execute(
     db
   )
 }
@@ -286,7 +317,7 @@ export async function connectedTo({ db, t }: Database, providers: readonly strin
   return rows
 }
 
-/** The secret in force becomes the previous one, good for a while longer. */
+/** The secret in force becomes the previous one, good for a while longer, or with 0 minutes none. */
 export async function rotateHookSecret(
   db: Db,
   t: Tables,
@@ -294,6 +325,10 @@ export async function rotateHookSecret(
   sealed: string,
   graceMinutes: number
 ): Promise<void> {
-  await sql`update ${t.connection} set hook_secret_previous = case when ${graceMinutes} > 0 then hook_secret end, hook_previous_until = now() + ${graceMinutes} * interval '1 minute', hook_secret = ${sealed}, updated_at = now()
-    where id = ${id}`.execute(db)
+  const previous =
+    graceMinutes > 0
+      ? sql`hook_secret_previous = hook_secret, hook_previous_until = now() + ${graceMinutes} * interval '1 minute'`
+      : sql`hook_secret_previous = null, hook_previous_until = null`
+  await sql`update ${t.connection} set ${previous}, hook_secret = ${sealed}, updated_at = now()
+    where id = ${id} and status <> 'disconnected'`.execute(db)
 }

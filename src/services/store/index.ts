@@ -27,12 +27,15 @@ export {
   connectedTo,
   connectionById,
   type ConnectionPatch,
+  type ConnectionLook,
+  connectionLooks,
   type ConnectionRow,
   connectionRow,
   disconnect,
   findConnection,
   finishConnection,
   insertConnection,
+  leaveFormerPlatform,
   listConnections,
   purge,
   requireConnection,
@@ -127,3 +130,11 @@ export {
   toRun
 } from './runs/runs.ts'
 export { locate, type NamedTarget } from './targets.ts'
+export {
+  clearExpiredHookSecrets,
+  replaceSealed,
+  type SealedColumn,
+  sealedColumns,
+  type SealedRow,
+  sealedRows
+} from './sealed.ts'

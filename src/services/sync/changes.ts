@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
+import { messageOf } from '../../log.ts'
 import type { NewEvent } from '../../types.ts'
 import type { Core } from '../core.ts'
 import {
@@ -99,7 +100,7 @@ async function callHost(
     return result?.assetRefs ?? {}
   } catch (error) {
     if (error instanceof OnChangesError) throw error
-    throw Object.assign(new OnChangesError(`onChanges of the host failed: ${(error as Error).message}`), {
+    throw Object.assign(new OnChangesError(`onChanges of the host failed: ${messageOf(error)}`), {
       cause: error
     })
   } finally {

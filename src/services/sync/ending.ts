@@ -9,7 +9,6 @@ import {
   releaseRun,
   type RunEnd,
   type RunRow,
-  setStatus,
   toRun,
   writeEvents
 } from '../store/index.ts'
@@ -62,7 +61,6 @@ export function createEnding(core: Core): Ending {
   }
 
   async function fail(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
-    if (failure.code === 'RMM_ERR_PLATFORM_AUTH') await setStatus(database, run.connection_id, 'error', failure.message)
     const soon = (failure.retryAfterMs ?? 0) <= longestWaitMs
     if (failure.kind === 'interrupted') return await retry(attempt, failure)
     if (failure.kind === 'transient' && soon && Number(run.failures) + 1 < settings.maxAttempts)

@@ -1,0 +1,132 @@
+import type { KeyUsage, Resealed, SecretsUsage } from '../../types.ts'
+import type { Core } from '../core.ts'
+import {
+  clearExpiredHookSecrets,
+  replaceSealed,
+  type SealedColumn,
+  sealedColumns,
+  type SealedRow,
+  sealedRows
+} from '../store/index.ts'
+import { keyIdOf, readContents, seal, sealSecrets, unseal } from './vault.ts'
+
+const portion = 500
+/** One value that does not open may be damaged; this many say that the key is missing. */
+const samples = 3
+
+interface Value {
+  row: SealedRow
+  column: SealedColumn
+  sealed: string
+}
+
+async function* sealedValues(core: Core, signal: AbortSignal): AsyncGenerator<Value> {
+  for (let after: string | null = null; ; ) {
+    signal.throwIfAborted()
+    const rows = await sealedRows(core.database, after, portion)
+    for (const row of rows)
+      for (const column of Object.keys(sealedColumns) as SealedColumn[])
+        if (row[column] !== null) yield { row, column, sealed: row[column] }
+    if (rows.length < portion) return
+    after = rows.at(-1)!.id
+  }
+}
+
+/** The id of the key that seals from now on; null where the box does not tell. */
+async function currentKey(core: Core): Promise<string | null> {
+  if (core.secrets.keyId === undefined) return null
+  return keyIdOf(core, await seal(core, 'session', { tenant_id: '', id: 'probe' }, ''))
+}
+
+async function opens(core: Core, { row, column, sealed }: Value): Promise<boolean> {
+  return await unseal(core, sealedColumns[column], row, sealed).then(
+    () => true,
+    () => false
+  )
+}
+
+/** Which keys the stored values need, and whether the box has them. Opens a few values of each, writes nothing. */
+export async function secretsUsage(core: Core, signal = core.signal): Promise<SecretsUsage> {
+  const current = await currentKey(core)
+  const byKey = new Map<string | null, { values: number; tried: number; opened: boolean }>()
+  for await (const value of sealedValues(core, signal)) {
+    const keyId = keyIdOf(core, value.sealed)
+    const seen = byKey.get(keyId) ?? { values: 0, tried: 0, opened: false }
+    byKey.set(keyId, seen)
+    seen.values++
+    if (seen.opened || seen.tried === samples) continue
+    seen.tried++
+    seen.opened = await opens(core, value)
+  }
+  const keys = [...byKey].map(([keyId, { values, opened }]): KeyUsage => ({ keyId, values, opens: opened }))
+  return { current, keys }
+}
+
+type Counts = Resealed['keys'][number]
+
+/** A webhook secret that is rotated meanwhile moves to where a pass has been; then it is found by the next. */
+const passes = 5
+
+/**
+ * Seals everything with the current key that is not: another key's values, and those of version 0.1, which were bound
+ * to no purpose. A value that is replaced meanwhile is left as it is then. Afterwards a key without values can be taken
+ * out of the box.
+ */
+export async function reseal(
+  core: Core,
+  { plan = false, signal = core.signal }: { plan?: boolean; signal?: AbortSignal } = {}
+): Promise<Resealed> {
+  if (!plan) await clearExpiredHookSecrets(core.database)
+  const current = await currentKey(core)
+  const keys = await pass(core, current, plan, signal)
+  const once = plan || current === null
+  for (let n = 1, before = keys; !once && n < passes && sum(before, 'resealed') > 0; n++) {
+    before = await pass(core, current, plan, signal)
+    for (const { keyId, resealed } of before) {
+      const known = keys.find(counts => counts.keyId === keyId)
+      if (known === undefined) keys.push({ keyId, values: resealed, resealed, unreadable: 0 })
+      else known.resealed += resealed
+    }
+  }
+  return { plan, current, keys, resealed: sum(keys, 'resealed'), unreadable: sum(keys, 'unreadable') }
+}
+
+const sum = (keys: Counts[], what: 'resealed' | 'unreadable'): number =>
+  keys.reduce((total, counts) => total + counts[what], 0)
+
+async function pass(core: Core, current: string | null, plan: boolean, signal: AbortSignal): Promise<Counts[]> {
+  const byKey = new Map<string | null, Counts>()
+  for await (const value of sealedValues(core, signal)) {
+    const keyId = keyIdOf(core, value.sealed)
+    const counts = byKey.get(keyId) ?? { keyId, values: 0, resealed: 0, unreadable: 0 }
+    byKey.set(keyId, counts)
+    counts.values++
+    const outcome = await resealOne(core, value, current !== null && keyId === current, plan)
+    if (outcome !== 'kept') counts[outcome]++
+  }
+  return [...byKey.values()]
+}
+
+async function resealOne(
+  core: Core,
+  { row, column, sealed }: Value,
+  isCurrent: boolean,
+  plan: boolean
+): Promise<'kept' | 'resealed' | 'unreadable'> {
+  const purpose = sealedColumns[column]
+  let again: () => Promise<string>
+  try {
+    const { plain, old } = await unseal(core, purpose, row, sealed)
+    const contents = purpose === 'connection' ? readContents(core, sealed, plain) : null
+    if (isCurrent && !old && contents?.config !== null) return 'kept'
+    again = () =>
+      contents === null
+        ? seal(core, purpose, row, plain)
+        : sealSecrets(core, row, contents.secrets, contents.config ?? row.config)
+  } catch (error) {
+    core.log.debug({ err: error, connectionId: row.id, of: purpose }, 'a sealed value does not open')
+    return 'unreadable'
+  }
+  if (plan) return 'resealed'
+  return (await replaceSealed(core.database, row.id, column, sealed, await again())) ? 'resealed' : 'kept'
+}
