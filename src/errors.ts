@@ -93,6 +93,9 @@ export const ProviderFaultError = createError<[string]>('RMM_ERR_PROVIDER_FAULT'
 /** A single record that the platform has and that the provider could not map. */
 export const ProviderRecordError = createError<[string]>('RMM_ERR_PROVIDER_RECORD', '%s', 502)
 export const MassRemovalError = createError<[string]>('RMM_ERR_MASS_REMOVAL', '%s', 409)
+export const MassMoveError = createError<[string]>('RMM_ERR_MASS_MOVE', '%s', 409)
+/** A list that was short twice in one run: nothing was concluded from what it did not show. */
+export const IncompleteError = createError<[string]>('RMM_ERR_INCOMPLETE', '%s', 502)
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)
 /** What a function of the host did wrong, beside `onChanges`. */

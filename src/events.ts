@@ -112,6 +112,23 @@ export const eventPayloads = {
   ),
   RMM_DEVICE_UPDATED: Payload('A device changed or belongs to another client; heartbeats are no change.', device),
   RMM_DEVICE_REMOVED: Payload('The platform no longer has a device.', device),
+  RMM_OUT_OF_SIGHT: Payload(
+    'The account no longer sees some groups or devices. Whether they are gone nobody has said: they keep their client and asset, and come back when they are seen.',
+    {
+      organizations: Count('Groups that went out of sight.'),
+      devices: Count('Devices that went out of sight.'),
+      groups: Type.Array(Text(''), { description: 'Names of the groups concerned, 50 at most.' }),
+      sample: Type.Array(
+        Type.Object({
+          deviceId: Id('Our id of the device.'),
+          externalId: Id("The platform's id of it."),
+          displayName: Text('Its name.'),
+          clientRef: Nullable(Id('The client it belongs to.'))
+        }),
+        { description: 'Some of the devices, 10 at most.' }
+      )
+    }
+  ),
   RMM_ALERT_TRIGGERED: Payload('An alert was raised.', alert),
   RMM_ALERT_RESOLVED: Payload('An alert is over.', alert),
   RMM_WEBHOOK_RECEIVED: Payload('A delivery of a platform was stored; what it meant follows as events of its own.', {

@@ -31,6 +31,9 @@ export class RmmConnection {
   declare lastSyncAt: Date | null
   declare lastFullSyncAt: Date | null
   declare lastScheduledSyncAt: Date | null
+  /** How many devices single reads have moved since then: the brake for moves counts pushes together. */
+  declare movesSince: Date | null
+  declare moves: number
   declare createdAt: Date
   declare updatedAt: Date
   declare [HiddenProps]?: 'sealedSecrets' | 'hookKey' | 'hookSecret' | 'hookSecretPrevious'
@@ -66,6 +69,8 @@ export const RmmConnectionSchema: EntitySchema<RmmConnection> = defineEntity({
     lastSyncAt: time('last_sync_at').nullable(),
     lastFullSyncAt: time('last_full_sync_at').nullable(),
     lastScheduledSyncAt: time('last_scheduled_sync_at').nullable(),
+    movesSince: time('moves_since').nullable(),
+    moves: int('moves').default(0),
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmConnection>,

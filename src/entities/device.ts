@@ -40,6 +40,8 @@ export class RmmDevice {
   declare hash: string
   declare observedAt: Date
   declare removedAt: Date | null
+  /** The account no longer sees it; whether it is gone nobody has said. */
+  declare outOfSightSince: Date | null
   declare createdAt: Date
   declare updatedAt: Date
 }
@@ -84,6 +86,7 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     hash: text('hash'),
     observedAt: time('observed_at'),
     removedAt: time('removed_at').nullable(),
+    outOfSightSince: time('out_of_sight_since').nullable(),
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmDevice>,

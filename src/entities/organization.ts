@@ -21,9 +21,13 @@ export class RmmOrganization {
   declare autoSync: boolean
   declare assignment: 'mapped' | 'unmapped' | 'excluded' | 'held'
   declare effectiveClientRef: string | null
+  /** The installation it was read from; null where the platform does not tell. */
+  declare server: string | null
   declare hash: string
   declare observedAt: Date
   declare removedAt: Date | null
+  /** The account no longer sees it; whether it is gone nobody has said. */
+  declare outOfSightSince: Date | null
   declare createdAt: Date
   declare updatedAt: Date
 }
@@ -49,9 +53,11 @@ export const RmmOrganizationSchema: EntitySchema<RmmOrganization> = defineEntity
     autoSync: bool('auto_sync').default(true),
     assignment: oneOf('assignment', ['mapped', 'unmapped', 'excluded', 'held']).default('unmapped'),
     effectiveClientRef: text('effective_client_ref').nullable(),
+    server: text('server').nullable(),
     hash: text('hash'),
     observedAt: time('observed_at'),
     removedAt: time('removed_at').nullable(),
+    outOfSightSince: time('out_of_sight_since').nullable(),
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmOrganization>,

@@ -163,6 +163,14 @@ export class RmmPass {
   declare checkpoint: unknown
   declare complete: boolean
   declare pages: number
+  /** The read before this one, which was doubted: what it showed counts as well. */
+  declare doubtedId: string | null
+  /** What speaks for and against the list, as far as it was read. */
+  declare notes: Record<string, unknown>
+  /** What complete reads did not show, with the end of the first of them. */
+  declare missed: Array<[externalId: string, since: string]>
+  /** The passes of the last complete read. */
+  declare knownIds: string[]
   declare updatedAt: Date
   declare [PrimaryKeyProp]?: ['connectionId', 'resource']
 }
@@ -182,6 +190,10 @@ export const RmmPassSchema: EntitySchema<RmmPass> = defineEntity({
     checkpoint: json<unknown>('checkpoint').nullable(),
     complete: bool('complete').default(false),
     pages: int('pages').default(0),
+    doubtedId: uuid('doubted_id').nullable(),
+    notes: json<Record<string, unknown>>('notes').defaultRaw("'{}'"),
+    missed: json<Array<[string, string]>>('missed').defaultRaw("'[]'"),
+    knownIds: json<string[]>('known_ids').defaultRaw("'[]'"),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmPass>
 })

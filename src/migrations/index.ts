@@ -1,5 +1,6 @@
 import { init } from './0001_init.ts'
 import { inventory } from './0002_inventory.ts'
+import { truth } from './0003_truth.ts'
 import { runs } from './0004_runs.ts'
 import { waiting } from './0005_waiting.ts'
 import { sealing } from './0006_sealing.ts'
@@ -13,6 +14,7 @@ import type { Migration } from './migration.ts'
 export const migrations: readonly Migration[] = [
   init,
   inventory,
+  truth,
   runs,
   waiting,
   sealing,

@@ -1,5 +1,13 @@
 import type { Static, TObject } from '@sinclair/typebox'
-import type { AlertRecord, DeviceRecord, Hint, OrganizationRecord, Resource, UpdateRecord } from './records.ts'
+import type {
+  AlertRecord,
+  DeviceRecord,
+  Hint,
+  OrganizationRecord,
+  Resource,
+  UpdateRecord,
+  Visibility
+} from './records.ts'
 
 export * from './records.ts'
 export { isRecordId, mapRecords, type Misreadings, misreadings } from './map-records.ts'
@@ -206,6 +214,11 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
     updates?: Resource<Client, UpdateRecord>
     alerts?: Resource<Client, AlertRecord>
   }
+  /**
+   * Whether the account sees everything at this moment; asked when a single read finds nothing. With `partial` that says
+   * nothing about the record. Default `all`.
+   */
+  visibility?(client: Client, signal: AbortSignal): Visibility | Promise<Visibility>
   deviceGroups?: DeviceGroups<Client>
   /** Resolves on the platform. Resolving a resolved alert is fine. */
   resolveAlert?(client: Client, externalId: string, signal: AbortSignal): Promise<AlertRecord | null>

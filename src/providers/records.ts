@@ -37,6 +37,9 @@ export interface Misread {
 /** Notes that a field came in a form that cannot be read. */
 export type Note = (field: string, value: unknown) => void
 
+/** Whether an account sees everything there is, or only what it was given rights to. */
+export type Visibility = 'all' | 'partial'
+
 export interface Page<R> {
   /** Clock read *before* the request that produced this page; decides which of two writes is newer. */
   observedAt: Date
@@ -44,8 +47,19 @@ export interface Page<R> {
   rejected?: RejectedRecord[] | undefined
   /** Fields that could not be read, as `mapRecords` gathers them. */
   misread?: Misread[] | undefined
-  /** Ids the platform itself says are gone. */
+  /** Ids the platform itself says are gone: the list of what it shows need not be complete for that. */
   deletedIds?: RecordId[] | undefined
+  /**
+   * `partial`: the account does not see everything, so that what this list does not show may be out of its sight.
+   * Absence then removes and moves nothing, only `deletedIds` do. One such page makes the whole read partial.
+   * Default `all`.
+   */
+  visibility?: Visibility | undefined
+  /**
+   * Identifies the installation the records are of, where the platform has such an id: what is gone with another one is
+   * no loss. Read with organizations.
+   */
+  server?: string | null | undefined
   /** Committed together with the records; absent or null = start over next time. */
   checkpoint?: Checkpoint | null | undefined
 }
@@ -58,8 +72,9 @@ export type KnownRevisions = (externalIds: RecordId[]) => Promise<Map<string, st
 
 export interface Resource<Client, R> {
   /**
-   * How removal is told. `snapshot`: a complete full read tombstones what it did not see, and `deletedIds` are
-   * believed as well; `explicit`: only `deletedIds`; `none`: never.
+   * How removal is told. `snapshot`: what a full read does not show is asked for with `fetchOne`, or has to be missing
+   * from two complete reads in a row, and is tombstoned then; `deletedIds` are believed as well. `explicit`: only
+   * `deletedIds`; `none`: never. An empty last page after one that had records is taken for a list that broke off.
    */
   deletes: 'snapshot' | 'explicit' | 'none'
   /**

@@ -43,6 +43,8 @@ export interface Device {
   tags: string[]
   maintenanceMode: boolean
   removedAt: string | null
+  /** Since when the account does not see it any more, which says nothing about whether it is gone; null: it is seen. */
+  outOfSightSince: string | null
   observedAt: string
   updatedAt: string
 }

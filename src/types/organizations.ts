@@ -16,6 +16,8 @@ export interface Organization {
   effectiveClientRef: string | null
   autoSync: boolean
   removedAt: string | null
+  /** Since when the account does not see it any more, which says nothing about whether it is gone; null: it is seen. */
+  outOfSightSince: string | null
 }
 
 export interface MappingChange {

@@ -76,7 +76,8 @@ export const organization: Organization = {
   mapping: { mode: 'mapped', clientRef: 'client-1', by: 'operator' },
   effectiveClientRef: 'client-1',
   autoSync: true,
-  removedAt: null
+  removedAt: null,
+  outOfSightSince: null
 }
 export const run: Run = {
   id: 'r1',
@@ -132,6 +133,7 @@ export const device: Device = {
   tags: ['a'],
   maintenanceMode: false,
   removedAt: null,
+  outOfSightSince: null,
   observedAt: at,
   updatedAt: at
 }

@@ -27,9 +27,11 @@ export interface Script {
   updates: Pages<UpdateRecord>
   alerts: Pages<AlertRecord>
   /** What single reads answer, by external id: a record, null, an error to throw; nothing = null. */
-  one: Map<string, DeviceRecord | OrganizationRecord | AlertRecord | Error | null>
+  one: Map<string, DeviceRecord | OrganizationRecord | UpdateRecord | AlertRecord | Error | null>
   /** Thrown by `check` and `open` while set. */
   broken: { check?: Error; open?: Error }
+  /** What the account sees when it is asked. */
+  sees: 'all' | 'partial'
   /** Every list read, with where it was resumed from. */
   pulls: Array<{ resource: ResourceName; from: Checkpoint | null }>
   /** Every single read. */
@@ -80,9 +82,15 @@ export interface ScriptOptions {
   deletes?: 'snapshot' | 'explicit'
   /** Leaves `fetchOne` away. */
   noSingleReads?: boolean
+  /** Lets updates be read one by one as well. */
+  singleUpdates?: boolean
 }
 
-export function createScript({ deletes = 'snapshot', noSingleReads = false }: ScriptOptions = {}): Script {
+export function createScript({
+  deletes = 'snapshot',
+  noSingleReads = false,
+  singleUpdates = false
+}: ScriptOptions = {}): Script {
   const script = {
     organizations: list([group('g1')]),
     devices: list(),
@@ -90,6 +98,7 @@ export function createScript({ deletes = 'snapshot', noSingleReads = false }: Sc
     alerts: list(),
     one: new Map(),
     broken: {},
+    sees: 'all',
     pulls: [],
     asked: [],
     resolved: []
@@ -124,9 +133,10 @@ export function createScript({ deletes = 'snapshot', noSingleReads = false }: Sc
     resources: {
       organizations: { deletes, pull: pull('organizations'), ...single },
       devices: { deletes, pull: pull('devices'), ...single },
-      updates: { deletes: 'none', pull: pull('updates') },
+      updates: { deletes: 'none', pull: pull('updates'), ...(singleUpdates ? { fetchOne } : {}) },
       alerts: { deletes, pull: pull('alerts'), ...single }
     },
+    visibility: () => script.sees,
     async resolveAlert(_client, externalId) {
       script.resolved.push(externalId)
       return { ...alert(externalId), status: 'resolved', resolvedAt: new Date() }

@@ -25,6 +25,7 @@ const organization = (
   effectiveClientRef: null,
   autoSync: true,
   removedAt: null,
+  outOfSightSince: null,
   ...more
 })
 const mapped = (clientRef: string): Choice => ({ mode: 'mapped', clientRef })

@@ -8,6 +8,7 @@ import {
 } from '../define.ts'
 import type { MeshClient } from './client.ts'
 import { isId, isObject } from './frames.ts'
+import { visibilityOf } from './groups.ts'
 import { connectedOf, isAgentNode, toDevice, type MarkedDetails, type NodeStatus, type RawNode } from './map.ts'
 import type { ListedNode, NodeList } from './node-list.ts'
 import { listNodes, maySeeDetails, readDetails, readNode } from './nodes.ts'
@@ -114,6 +115,7 @@ async function readPage(
   const last = nodes.findLast(({ node }) => isId(session.info, 'node', node['_id']))?.node['_id']
   return {
     observedAt,
+    visibility: visibilityOf(session),
     records: records.filter(record => record !== null),
     rejected,
     checkpoint: typeof last === 'string' ? { after: last } : null

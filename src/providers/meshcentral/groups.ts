@@ -4,7 +4,8 @@ import {
   type DeviceGroup,
   type DeviceGroups,
   type OrganizationRecord,
-  type Resource
+  type Resource,
+  type Visibility
 } from '../define.ts'
 import type { MeshClient } from './client.ts'
 import type { Frame } from './correlate.ts'
@@ -73,7 +74,9 @@ export const organizations: Resource<MeshClient, OrganizationRecord> = {
     const observedAt = new Date()
     const session = await client.session(signal)
     const meshes = await listMeshes(session, signal)
-    yield { observedAt, ...mapRecords(meshes, mesh => mesh['_id'], toOrganization) }
+    // Rights that were lost meanwhile were told before the list.
+    const told = { visibility: visibilityOf(session), server: serverOf(session) }
+    yield { observedAt, ...told, ...mapRecords(meshes, mesh => mesh['_id'], toOrganization) }
   },
   async fetchOne(client, externalId, signal) {
     const session = await client.session(signal)
@@ -96,6 +99,16 @@ function toGroup(mesh: Frame): DeviceGroup | null {
 /** True where no group of the server can be hidden from the account. */
 export function seesAllGroups(session: Session): boolean {
   return session.info.manageAllDeviceGroups && session.account.siteadmin === fullAdmin
+}
+
+/** What is missing may be gone only for an account from which nothing is hidden. */
+export function visibilityOf(session: Session): Visibility {
+  return seesAllGroups(session) ? 'all' : 'partial'
+}
+
+/** Identifies the installation: another one means "migrated". */
+function serverOf({ info: { agentCertHash, domain } }: Session): string | null {
+  return agentCertHash === null || domain === '' ? agentCertHash : `${agentCertHash}/${domain}`
 }
 
 export function mayCreateGroups(session: Session): boolean {
@@ -227,9 +240,7 @@ export const deviceGroups: DeviceGroups<MeshClient> = {
   async list(client, signal) {
     const session = await client.session(signal)
     const groups = (await listMeshes(session, signal)).map(toGroup).filter(group => group !== null)
-    const { agentCertHash, domain } = session.info
-    const server = agentCertHash === null ? null : domain === '' ? agentCertHash : `${agentCertHash}/${domain}`
-    return { groups, server, complete: seesAllGroups(session) }
+    return { groups, server: serverOf(session), complete: seesAllGroups(session) }
   },
   create,
   rename,

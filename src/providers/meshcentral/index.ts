@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import { defineProvider, type RmmProvider } from '../define.ts'
 import { MeshClient, ServerState, type MeshConfig, type MeshSecrets } from './client.ts'
 import { devices } from './devices.ts'
-import { deviceGroups, listMeshes, mayCreateGroups, organizations, seesAllGroups } from './groups.ts'
+import { deviceGroups, listMeshes, mayCreateGroups, organizations, seesAllGroups, visibilityOf } from './groups.ts'
 import { installLink, remoteSession } from './links.ts'
 import { listen } from './listen.ts'
 import type { Session } from './session.ts'
@@ -186,6 +186,7 @@ export function meshcentral(options: MeshCentralOptions = {}): RmmProvider<MeshC
       return { account: `${session.account.name} on ${client.host}`, warnings: warningsOf(client, session) }
     },
     resources: { organizations, devices },
+    visibility: async (client, signal) => visibilityOf(await client.session(signal)),
     deviceGroups,
     remoteSession,
     remoteSessionOptions: { viewOnly: true, consent: ['none', 'notify', 'prompt'] },

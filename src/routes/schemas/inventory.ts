@@ -63,7 +63,8 @@ const device = {
   location: NullableText('Where it is.'),
   tags: Type.Array(Type.String(), { description: 'Labels from the platform.' }),
   maintenanceMode: Flag('Whether the platform is told not to alert.'),
-  removedAt: NullableTime('When a complete read no longer saw it.'),
+  removedAt: NullableTime('When the platform was found not to have it any more.'),
+  outOfSightSince: NullableTime('Since when the account does not see it, which says nothing about whether it is gone.'),
   observedAt: Time('When the platform was last asked about it.'),
   updatedAt: Time('When its record last changed.')
 }

@@ -48,7 +48,10 @@ export const OrganizationSchema = Type.Object(
     ),
     effectiveClientRef: NullableText('The client its devices belong to, inherited or its own.'),
     autoSync: Flag('Whether syncs read its devices.'),
-    removedAt: NullableTime('When a complete read no longer saw it.')
+    removedAt: NullableTime('When the platform was found not to have it any more.'),
+    outOfSightSince: NullableTime(
+      'Since when the account does not see it, which says nothing about whether it is gone.'
+    )
   },
   {
     $id: 'RmmOrganization',

@@ -9,6 +9,7 @@ import {
   markMissing,
   type NewActivity,
   type NewLink,
+  placementsOf,
   placeTree,
   reassignDevices,
   writeActivity,
@@ -126,9 +127,14 @@ async function store(core: Core, { row }: GroupSession, done: StepResult[], more
   const context = contextOf(row)
   await database.transaction(async trx => {
     await holdConnection(trx, database.t, row.id)
+    const before = await placementsOf(trx, database.t, row.id)
     await writeLinks(trx, database.t, context, links, core.now())
     const changes = noChanges()
-    addMoves(changes, await reassignDevices(trx, database.t, context, await placeTree(trx, database.t, row.id)))
+    const organizations = await placeTree(trx, database.t, row.id, {
+      since: before,
+      decided: new Set(links.map(({ externalId }) => externalId))
+    })
+    addMoves(changes, await reassignDevices(trx, database.t, context, organizations))
     await applyChanges(
       core,
       trx,

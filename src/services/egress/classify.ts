@@ -28,6 +28,8 @@ const permanentKinds: readonly ProviderErrorKind[] = ['auth', 'forbidden', 'not_
 const permanentCodes = [
   'RMM_ERR_MASS_REMOVAL',
   'RMM_ERR_MASS_MOVE',
+  // Of a provider it may pass; as our own finding it has been read twice.
+  'RMM_ERR_INCOMPLETE',
   'RMM_ERR_CONNECTION_DISCONNECTED',
   'RMM_ERR_SECRETS_UNREADABLE',
   'RMM_ERR_SECRETS_REQUIRED',

@@ -4,7 +4,7 @@ import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import type { UsableHint } from '../model/index.ts'
 import { type ReRead, readOne, type SyncService } from '../sync/index.ts'
-import type { ConnectionRow } from '../store/index.ts'
+import { type ConnectionRow, setStatus } from '../store/index.ts'
 
 export function hintKey(hint: UsableHint): string {
   return `${hint.resource}|${hint.externalId}`
@@ -39,6 +39,8 @@ function isWhole(provider: RmmProvider, resource: ResourceName): boolean {
   return resource === 'organizations' || resource === 'updates' || provider.resources[resource]?.fetchOne === undefined
 }
 
+const isOfGroup = ([hint]: UsableHint[]): boolean => hint!.resource === 'organizations'
+
 export function createHints(core: Core, clients: ClientFactory, reread: ReRead, sync: SyncService): Hints {
   async function readWhole(row: ConnectionRow, resources: ResourceName[]): Promise<void> {
     const { run, deduplicated } = await sync.request(row, { resources, mode: 'full' }, 'webhook')
@@ -62,28 +64,22 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
   ): Promise<void> {
     const { provider } = open
     const { resource, externalId } = same[0]!
-    const observedAt = core.now()
-    // The devices of an organization that is gone are elsewhere now, or gone with it; platforms do not say so for
-    // each of them.
-    const takesDevices =
-      resource === 'organizations' &&
-      provider.resources.devices !== undefined &&
-      same.some(({ kind }) => kind === 'deleted')
-    if (isWhole(provider, resource)) await readWhole(row, takesDevices ? [resource, 'devices'] : [resource])
-    else if (resource === 'devices')
-      await reread.applyDevice(
-        row,
-        externalId,
-        await readOne(open, 'devices', externalId, observedAt, signal),
-        observedAt
-      )
-    else
-      await reread.applyAlert(
-        row,
-        externalId,
-        await readOne(open, 'alerts', externalId, observedAt, signal),
-        observedAt
-      )
+    const deleted = same.filter(({ kind }) => kind === 'deleted')
+    if (isWhole(provider, resource)) {
+      const takesDevices = resource === 'organizations' && provider.resources.devices !== undefined
+      if (resource === 'organizations' && deleted.length > 0)
+        await reread.followDeleted(
+          row,
+          open,
+          deleted.map(hint => hint.externalId),
+          signal
+        )
+      // The devices of an organization that is gone are elsewhere now, or gone with it; platforms do not say so for
+      // each of them.
+      await readWhole(row, takesDevices && deleted.length > 0 ? [resource, 'devices'] : [resource])
+    } else if (resource === 'devices')
+      await reread.followDevice(row, open, { externalId, deleted: deleted.length > 0 }, signal)
+    else await reread.followAlert(row, open, externalId, signal)
   }
 
   async function followAll(
@@ -100,7 +96,9 @@ export function createHints(core: Core, clients: ClientFactory, reread: ReRead, 
       work.set(key, [...(work.get(key) ?? []), hint])
     }
     let ended: { error: unknown } | undefined
-    for (const same of work.values()) {
+    // What a device is in comes before the device.
+    const organizationsFirst = [...work.values()].sort((a, b) => Number(isOfGroup(b)) - Number(isOfGroup(a)))
+    for (const same of organizationsFirst) {
       try {
         if (ended !== undefined) throw ended.error
         signal.throwIfAborted()

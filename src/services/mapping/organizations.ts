@@ -13,6 +13,7 @@ import {
   limitOf,
   listOrganizations,
   organizationNames,
+  placementsOf,
   placeTree,
   readCursor,
   reassignDevices,
@@ -54,10 +55,12 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
     await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, connectionId)
+      const before = await placementsOf(trx, t, connectionId)
       const { stored, changes: settledChanges } = await settled(trx)
       await changeMappings(trx, t, connectionId, settledChanges)
       const changed = noChanges()
-      addMoves(changed, await reassignDevices(trx, t, contextOf(row), await placeTree(trx, t, connectionId)))
+      const organizations = await placeTree(trx, t, connectionId, { since: before, decided: new Set(ids) })
+      addMoves(changed, await reassignDevices(trx, t, contextOf(row), organizations))
       const after = new Map(
         (await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [
           organization.id,

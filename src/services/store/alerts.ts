@@ -5,7 +5,7 @@ import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
 import { adoptDerived, type KnownAlert, withoutTwins } from './derived-alerts.ts'
 import type { MergeContext } from './devices/shapes.ts'
-import { seenSince } from './devices/passes.ts'
+import { type Pass, passesOf, seenSince } from './devices/passes.ts'
 import { observed, present } from './observed.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
@@ -193,16 +193,12 @@ export async function touchAlerts(
 }
 
 /** Open alerts that a complete pass did not see. Derived ones are in no list of the platform. */
-export async function unseenAlerts(
-  { db, t }: Database,
-  connectionId: string,
-  pass: { id: string; startedAt: Date }
-): Promise<string[]> {
+export async function unseenAlerts({ db, t }: Database, connectionId: string, pass: Pass): Promise<string[]> {
   const { rows } = await sql<{
     external_id: string
   }>`select a.external_id from ${t.alert} a where a.connection_id = ${connectionId} and a.status = 'active' and a.details->'derived' is null
     and ${observed(sql`a.observed_at`)} < ${pass.startedAt.toISOString()}::timestamptz
-    and not exists (select 1 from ${t.page} p where p.pass_id = ${pass.id} and a.external_id = any(p.seen)) order by a.external_id`.execute(
+    and not exists (select 1 from ${t.page} p where p.pass_id = any(${passesOf(pass)}::uuid[]) and a.external_id = any(p.seen)) order by a.external_id`.execute(
     db
   )
   return rows.map(row => row.external_id)

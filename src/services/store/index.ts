@@ -71,20 +71,41 @@ export { readHealth } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'
-export { type DeviceMerge, mergeDevices } from './devices/merge.ts'
+export { type DeviceMerge, mergeDevices, type MovingDevice } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'
-export { beginPass, completePass, markPages, type PageMark, type Pass } from './devices/passes.ts'
-export { applyPatchCounts, removeDevices, removeOrganizations, unseen } from './devices/removal.ts'
+export {
+  type Afresh,
+  beginPass,
+  completePass,
+  markPages,
+  type PageMark,
+  type Pass,
+  type PassNotes,
+  passesOf,
+  rememberMissed
+} from './devices/passes.ts'
+export { organizationWorth, repeatedRecords, seenRecord, showsTheSame, unseen, type Unseen } from './devices/absence.ts'
+export { applyPatchCounts, keepUpdates, type OpenUpdate, unseenUpdates } from './devices/patches.ts'
+export { removeDevices, removeOrganizations } from './devices/removal.ts'
+export { loseSight, ofDeletedOrganizations, type OutOfSight } from './devices/sight.ts'
 export {
   changeMappings,
   findOrganizations,
   listOrganizations,
   mergeOrganizations,
-  organizationNames,
-  placeTree,
-  reassignDevices
+  organizationNames
 } from './organizations.ts'
 export { databaseTime } from './observed.ts'
+export {
+  applyReassignment,
+  countMove,
+  knownOrganizations,
+  mappedDevices,
+  placementsOf,
+  placeTree,
+  planReassignment,
+  reassignDevices
+} from './placement.ts'
 export { writeEvents } from './outbox.ts'
 export {
   claimSink,
@@ -116,6 +137,7 @@ export { anyLease, dropLease, pruneLeases, takeLease } from './runs/named-lease.
 export {
   activeRun,
   deleteQueuedRun,
+  dropRunItems,
   findRun,
   insertRun,
   insertRunItems,

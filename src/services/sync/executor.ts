@@ -18,7 +18,7 @@ import {
   writeEvents
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
-import type { Reading } from './read-resource.ts'
+import type { Reading } from './reading.ts'
 import { readRun, verdict } from './read-run.ts'
 import type { ReRead } from './reread.ts'
 import type { SegmentContext, SegmentResult, SyncExecutor } from './transport.ts'

@@ -9,7 +9,8 @@ import type {
   Page,
   RejectedRecord,
   Resource,
-  UpdateRecord
+  UpdateRecord,
+  Visibility
 } from '../../providers/define.ts'
 import type { ResourceName, RunItem } from '../../types.ts'
 import {
@@ -43,6 +44,12 @@ export interface PreparedPage {
   /** Fields that could not be read, one entry each. */
   misread: StoredMisread[]
   mark: PageMark
+  /** Records that nobody can tell apart. */
+  unidentified: number
+  /** There was nothing on it, not even something unusable. */
+  isEmpty: boolean
+  visibility: Visibility
+  server: string | null
   deletedIds: string[]
   checkpoint: Checkpoint | null
 }
@@ -93,6 +100,7 @@ async function normalizeSlices(page: Page<AnyRecord>, name: ResourceName, turns:
 async function preparePage(page: Page<AnyRecord>, name: ResourceName, turns: boolean): Promise<PreparedPage> {
   const { records, items, misread } = await normalizeSlices(page, name, turns)
   items.unshift(...(page.rejected ?? []).map(reject => failedItem(name, reject)))
+  const unidentified = items.filter(({ externalId }) => externalId === null).length
   const deleted = (page.deletedIds ?? []).map(externalId => ({ externalId, text: idText(externalId) }))
   for (const { externalId, text } of deleted)
     if (text === null) items.push(failedItem(name, { externalId, reason: 'said to be deleted, under what is no id' }))
@@ -112,6 +120,10 @@ async function preparePage(page: Page<AnyRecord>, name: ResourceName, turns: boo
     items,
     misread: mergeMisread([...(page.misread ?? []), ...misread]),
     mark,
+    unidentified,
+    isEmpty: records.length + items.length + deleted.length === 0,
+    visibility: page.visibility ?? 'all',
+    server: page.server ?? null,
     deletedIds: deleted.flatMap(({ text }) => text ?? []),
     checkpoint: page.checkpoint ?? null
   }

@@ -1,13 +1,16 @@
 import { ProviderRecordError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
+import type { ResourceName } from '../../types.ts'
 import { sentenceOf } from '../platform/index.ts'
 import { type AnyRecord, type AnyResource, normalizers } from './prepare.ts'
 
-/** Resources whose records can be read one by one. */
-export type SingleName = 'organizations' | 'devices' | 'alerts'
-
 /** What one record is called in a sentence. */
-const nouns: Record<SingleName, string> = { organizations: 'an organization', devices: 'a device', alerts: 'an alert' }
+const nouns: Record<ResourceName, string> = {
+  organizations: 'an organization',
+  devices: 'a device',
+  updates: 'an update',
+  alerts: 'an alert'
+}
 
 /**
  * One record that can be stored, or null where the platform does not know it. One that is there and cannot be used
@@ -16,7 +19,7 @@ const nouns: Record<SingleName, string> = { organizations: 'an organization', de
  */
 export async function readOne(
   { provider, client }: { provider: RmmProvider; client: unknown },
-  name: SingleName,
+  name: ResourceName,
   externalId: string,
   observedAt: Date,
   signal: AbortSignal

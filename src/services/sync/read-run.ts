@@ -3,7 +3,8 @@ import type { ResourceName, Run } from '../../types.ts'
 import { classify, type Failure } from '../egress/index.ts'
 import type { RunEnd, StoredProgress } from '../store/index.ts'
 import { tellProgress } from './progress.ts'
-import { type Reading, readResource } from './read-resource.ts'
+import { readResource } from './read-resource.ts'
+import type { Reading } from './reading.ts'
 import { summarize } from './summary.ts'
 
 /**

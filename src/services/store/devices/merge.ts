@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
-import { assign, type Assigned, none, type NormalDevice } from '../../model/index.ts'
+import { assign, type Assigned, type Move, none, type NormalDevice } from '../../model/index.ts'
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
 import { type LateInventory, lateInventory, writeLateInventory } from './inventory.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
 import type { Beat, ComparedRow, DeviceChange, DeviceEvent, MergeContext, Write } from './shapes.ts'
-import { compareDevices, insertDevices, updateDevices, writeStatus } from './writes.ts'
+import { comeBack, compareDevices, insertDevices, updateDevices, writeStatus } from './writes.ts'
 
 export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped'
 
@@ -19,6 +19,17 @@ export interface DeviceMerge {
   held: Array<{ externalId: string; reason: string }>
   /** Records that say something else than what is stored, but are older. */
   older: number
+  /** Devices that belong to another client by what the platform says and were not moved, as `moves` said. */
+  moving: MovingDevice[]
+}
+
+/** A device that is to leave its client, with the record that says so. */
+export interface MovingDevice extends Move {
+  record: NormalDevice
+  /** The organization it is in by now; null where it is in none. */
+  organization: string | null
+  /** Whether that organization is a living one of ours. */
+  organizationKnown: boolean
 }
 
 export interface MergeOptions {
@@ -26,6 +37,11 @@ export interface MergeOptions {
   touch?: boolean
   /** Whether somebody wants `changes`, whole devices. */
   forHost: boolean
+  /**
+   * What to do with a device that is to leave its client: move it (the default), write nothing of it yet, or write
+   * everything else and let it stay.
+   */
+  moves?: 'now' | 'later' | 'never'
 }
 
 /**
@@ -37,15 +53,16 @@ export async function mergeDevices(
   t: Tables,
   context: MergeContext,
   records: NormalDevice[],
-  { touch = false, forHost }: MergeOptions
+  { touch = false, forHost, moves = 'now' }: MergeOptions
 ): Promise<DeviceMerge> {
-  const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [], older: 0 }
+  const merge: DeviceMerge = { outcomes: new Map(), events: [], changes: [], held: [], older: 0, moving: [] }
   const differing = new Map(
     (await compareDevices(trx, t, context.connectionId, records, touch)).map(row => [row.external_id, row])
   )
   const writes: Write[] = []
   const beats: Beat[] = []
   const lates: LateInventory[] = []
+  const back: string[] = []
   for (const record of records) {
     const row = differing.get(record.externalId)
     const late = row?.stale ? lateInventory(record, row) : null
@@ -60,12 +77,18 @@ export async function mergeDevices(
       )
       continue
     }
-    const to = late === null ? place(row, context) : stay(row)
+    let to = late === null ? place(row, context) : stay(row)
+    if (moves !== 'now' && leavesClient(row, to)) {
+      merge.moving.push(toMoving(record, row, to))
+      if (moves === 'later') continue
+      to = stay(row)
+    }
     if (to.held !== null) merge.held.push({ externalId: record.externalId, reason: to.held })
     const rewrite =
       late !== null || !row.same || row.removed || row.client_ref !== to.clientRef || row.assignment !== to.assignment
     const id = row.id ?? randomUUID()
     if (rewrite) writes.push({ id, record: late?.record ?? record, row, to })
+    if (row.id !== null && row.out_of_sight && !rewrite) back.push(row.id)
     if (late === null && row.id !== null && (touch || !row.same_status || !row.same_revision || rewrite))
       beats.push({ id, record })
     merge.outcomes.set(
@@ -79,6 +102,7 @@ export async function mergeDevices(
   const written =
     known.length > 0 ? await updateDevices(trx, t, context.connectionId, known) : new Map<string, boolean>()
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
+  if (back.length > 0) await comeBack(trx, t, context.connectionId, back)
   if (lates.length > 0) await writeLateInventory(trx, t, context.connectionId, lates)
   // What only lost a field that is not told any more is the device it was.
   for (const { id, record, to } of known)
@@ -103,7 +127,24 @@ function place(row: ComparedRow, { movePolicy }: MergeContext): Assigned {
   )
 }
 
-/** What came late tells nothing of where a device belongs. */
+/** A device that had no client, or was not there, leaves none. */
+function leavesClient(row: ComparedRow, to: Assigned): boolean {
+  return row.id !== null && !row.removed && row.client_ref !== null && to.clientRef !== row.client_ref
+}
+
+function toMoving(record: NormalDevice, row: ComparedRow, to: Assigned): MovingDevice {
+  return {
+    externalId: record.externalId,
+    displayName: record.displayName,
+    from: row.client_ref!,
+    to: to.clientRef,
+    record,
+    organization: row.organization,
+    organizationKnown: row.organization_known
+  }
+}
+
+/** What came late, or waits for a person, tells nothing of where a device belongs. */
 function stay({ client_ref: clientRef, assignment }: ComparedRow): Assigned {
   return { clientRef, assignment: assignment ?? 'unmapped', change: null, held: null }
 }

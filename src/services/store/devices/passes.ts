@@ -3,20 +3,43 @@ import { type RawBuilder, sql } from 'kysely'
 import { StaleAttemptError } from '../../../errors.ts'
 import type { Checkpoint } from '../../../providers/define.ts'
 import type { ResourceName, SyncMode } from '../../../types.ts'
+import type { Missed } from '../../model/index.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { type Attempt, holdRun, type PageProgress, writeProgress } from '../runs/leases.ts'
 import { observed, present } from '../observed.ts'
 import { textArray } from '../row-set.ts'
+
+/** What speaks for and against a list, as far as it was read. Kept with the pass: another attempt may go on with it. */
+export interface PassNotes {
+  /** It was begun without a checkpoint: what it does not show is absent, not unchanged. */
+  whole: boolean
+  /** Rejected records without an id that can be used. */
+  unidentified: number
+  /** The last page so far had nothing on it, although there was one before it. */
+  endedEmpty: boolean
+  /** A page came from an account that does not see everything. */
+  partial: boolean
+  /** The installation that the records are of. */
+  server: string | null
+}
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
 export interface Pass {
   id: string
   resource: ResourceName
   mode: SyncMode
+  /** Of a read that was begun again because it was doubted: when the first one began. */
   startedAt: Date
   checkpoint: Checkpoint | null
   /** Pages committed so far. */
   pages: number
+  /** The pass before this one in the same read, which was doubted: what it showed counts as well. */
+  doubtedId: string | null
+  notes: PassNotes
+  /** What the complete reads before this one did not show, and since when. */
+  missed: Missed
+  /** The passes of the last complete read. */
+  knownIds: string[]
 }
 
 interface PassRow {
@@ -26,16 +49,33 @@ interface PassRow {
   checkpoint: Checkpoint | null
   complete: boolean
   pages: number
+  doubted_id: string | null
+  notes: PassNotes
+  missed: Array<[string, string]>
+  known_ids: string[]
   resumable: boolean
 }
 
 /** A checkpoint older than this says too little about a list that went on changing; the read starts over. */
 const resumeWithinHours = 6
 
+/** Why a read starts over whatever is there. */
+export interface Afresh {
+  /** The pass that was doubted; absent where the platform did not take the checkpoint. */
+  doubted?: Pass
+}
+
+/**
+ * The passes whose pages tell who is there. A record that the doubted pass showed and the second did not was only passed
+ * by. Updates are counted: what is gone meanwhile must not be, so there the second pass stands for itself.
+ */
+export function passesOf({ id, doubtedId, resource }: Pass): string[] {
+  return doubtedId === null || resource === 'updates' ? [id] : [doubtedId, id]
+}
+
 /**
  * Finds where to begin: an unfinished pass of the same mode goes on from its checkpoint, a finished incremental one
- * hands its checkpoint on, everything else starts over. `fresh` throws away what is there: the platform did not take
- * the checkpoint.
+ * hands its checkpoint on, everything else starts over.
  */
 export async function beginPass(
   { transaction, t }: Database,
@@ -44,40 +84,70 @@ export async function beginPass(
   mode: SyncMode,
   now: Date,
   state: PageProgress,
-  fresh = false
+  afresh: Afresh | null = null
 ): Promise<Pass> {
   return await transaction(async trx => {
     await holdRun(trx, t, attempt)
     await writeProgress(trx, t, attempt, state)
     const { rows } =
-      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, ${observed(sql`started_at`)} > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
+      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, doubted_id, notes, missed, known_ids,
+        ${observed(sql`started_at`)} > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)
     const last = rows[0]
-    if (
-      last !== undefined &&
-      !fresh &&
-      !last.complete &&
-      last.mode === mode &&
-      last.resumable &&
-      last.checkpoint !== null
-    ) {
-      return {
-        id: last.id,
-        resource,
-        mode,
-        startedAt: new Date(last.started_at as string),
-        checkpoint: last.checkpoint,
-        pages: Number(last.pages)
-      }
-    }
-    const checkpoint = !fresh && mode === 'incremental' && last?.complete === true ? last.checkpoint : null
-    const pass: Pass = { id: randomUUID(), resource, mode, startedAt: now, checkpoint, pages: 0 }
-    await sql`insert into ${t.pass} as p (id, connection_id, resource, tenant_id, mode, started_at, checkpoint)
-      values (${pass.id}, ${attempt.connectionId}, ${resource}, ${attempt.tenantId}, ${mode}, ${now.toISOString()}::timestamptz, ${json(checkpoint)}::jsonb)
+    const goesOn = !afresh && last && !last.complete && last.mode === mode && last.resumable && last.checkpoint !== null
+    if (goesOn) return resumed(last, resource)
+    const checkpoint = !afresh && mode === 'incremental' && last?.complete === true ? last.checkpoint : null
+    const pass = newPass(resource, mode, now, checkpoint, last, afresh?.doubted)
+    const { id, startedAt, doubtedId, notes } = pass
+    await sql`insert into ${t.pass} as p (id, connection_id, resource, tenant_id, mode, started_at, checkpoint, doubted_id, notes)
+      values (${id}, ${attempt.connectionId}, ${resource}, ${attempt.tenantId}, ${mode}, ${startedAt.toISOString()}::timestamptz, ${json(checkpoint)}::jsonb, ${doubtedId}::uuid, ${JSON.stringify(notes)}::jsonb)
       on conflict (connection_id, resource) do update set id = excluded.id, mode = excluded.mode, started_at = excluded.started_at, checkpoint = excluded.checkpoint,
-        complete = false, pages = 0, updated_at = now()`.execute(trx)
+        doubted_id = excluded.doubted_id, notes = excluded.notes, complete = false, pages = 0, updated_at = now()`.execute(
+      trx
+    )
     return pass
   })
+}
+
+function resumed(row: PassRow, resource: ResourceName): Pass {
+  return {
+    id: row.id,
+    resource,
+    mode: row.mode,
+    startedAt: new Date(row.started_at as string),
+    checkpoint: row.checkpoint,
+    pages: Number(row.pages),
+    doubtedId: row.doubted_id,
+    notes: { ...noNotes(true), ...row.notes },
+    missed: new Map(row.missed),
+    knownIds: row.known_ids
+  }
+}
+
+function newPass(
+  resource: ResourceName,
+  mode: SyncMode,
+  now: Date,
+  checkpoint: Checkpoint | null,
+  last: PassRow | undefined,
+  doubted: Pass | undefined
+): Pass {
+  return {
+    id: randomUUID(),
+    resource,
+    mode,
+    startedAt: doubted?.startedAt ?? now,
+    checkpoint,
+    pages: 0,
+    doubtedId: doubted?.id ?? null,
+    notes: noNotes(checkpoint === null),
+    missed: new Map(last?.missed),
+    knownIds: last?.known_ids ?? []
+  }
+}
+
+function noNotes(whole: boolean): PassNotes {
+  return { whole, unidentified: 0, endedEmpty: false, partial: false, server: null }
 }
 
 export interface PageMark {
@@ -113,7 +183,7 @@ export async function markPages(
   attempt: Attempt,
   pass: Pass,
   marks: PageMark[],
-  checkpoint: Checkpoint | null,
+  { checkpoint, notes, missed }: Pick<Pass, 'checkpoint' | 'notes' | 'missed'>,
   state: PageProgress,
   quiet: boolean
 ): Promise<void> {
@@ -123,7 +193,8 @@ export async function markPages(
   )
   const { rows } = await sql`
     with marked as (insert into ${t.page} (tenant_id, connection_id, pass_id, resource, observed_at, seen, refs) values ${sql.join(pages)}),
-    checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, updated_at = now()
+    checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, notes = ${JSON.stringify(notes)}::jsonb,
+        missed = ${missed === pass.missed ? sql`missed` : sql`${JSON.stringify([...missed])}::jsonb`}, updated_at = now()
       where id = ${pass.id} and pages = ${pass.pages} returning id)
     update ${t.run} r set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb,
       lease_until = now() + ${state.leaseMs} * interval '1 millisecond', updated_at = now()
@@ -133,17 +204,29 @@ export async function markPages(
 }
 
 /**
- * Closes a pass; pages of older passes have nothing left to say and go. Throws `RMM_ERR_STALE_ATTEMPT` where not all
- * of it is there.
+ * Closes a pass; pages of older passes have nothing left to say and go. `missed` is what its pages did not show and was
+ * not concluded from. Throws `RMM_ERR_STALE_ATTEMPT` where not all of it is there.
  */
-export async function completePass(trx: Db, t: Tables, attempt: Attempt, pass: Pass): Promise<void> {
+export async function completePass(
+  trx: Db,
+  t: Tables,
+  attempt: Attempt,
+  pass: Pass,
+  missed: Missed = new Map()
+): Promise<void> {
+  const ids = passesOf(pass)
   const { rows } =
-    await sql`update ${t.pass} set complete = true, updated_at = now() where id = ${pass.id} and pages = ${pass.pages} returning id`.execute(
-      trx
-    )
+    await sql`update ${t.pass} set complete = true, checkpoint = ${json(pass.checkpoint)}::jsonb, missed = ${JSON.stringify([...missed])}::jsonb,
+      known_ids = ${JSON.stringify(ids)}::jsonb, updated_at = now()
+    where id = ${pass.id} and pages = ${pass.pages} returning id`.execute(trx)
   if (rows.length === 0) throw new StaleAttemptError()
-  await sql`delete from ${t.page} where connection_id = ${attempt.connectionId} and resource = ${pass.resource} and pass_id <> ${pass.id}
+  await sql`delete from ${t.page} where connection_id = ${attempt.connectionId} and resource = ${pass.resource} and pass_id <> all(${ids}::uuid[])
     and created_at < now() - interval '1 hour'`.execute(trx)
+}
+
+/** Keeps what was missing although the pass is not complete: something waits for a person. */
+export async function rememberMissed(trx: Db, t: Tables, pass: Pass, missed: Missed): Promise<void> {
+  await sql`update ${t.pass} set missed = ${JSON.stringify([...missed])}::jsonb where id = ${pass.id}`.execute(trx)
 }
 
 function json(checkpoint: Checkpoint | null): string | null {

@@ -28,7 +28,7 @@ export const deviceSelect: RawBuilder<unknown> = sql.raw(`
   d.id, d.tenant_id, d.connection_id, d.provider, d.external_id, d.organization_external_id, d.client_ref, d.assignment, d.asset_ref,
   d.asset_type, d.display_name, d.hostname, d.serial_number, d.manufacturer, d.model, d.os_type, d.os_version, d.last_reboot_at,
   d.current_user_name, d.lan_ip, d.wan_ip, d.mac_addresses, d.cpu_model, d.cpu_cores, d.ram_bytes, d.volumes, d.antivirus,
-  d.pending_os_patches, d.location, d.tags, d.maintenance_mode, d.removed_at, d.updated_at,
+  d.pending_os_patches, d.location, d.tags, d.maintenance_mode, d.removed_at, d.out_of_sight_since, d.updated_at,
   greatest(d.observed_at, s.observed_at) as observed_at, s.online, s.last_seen_at, s.uptime_seconds, s.free_bytes, clock_timestamp() as read_at`)
 
 export function deviceFrom(t: Tables): RawBuilder<unknown> {
@@ -100,6 +100,7 @@ export function toDevice(row: DeviceRow): Device {
     tags: row.tags,
     maintenanceMode: row['maintenance_mode'] as boolean,
     removedAt: isoOrNull(row['removed_at']),
+    outOfSightSince: isoOrNull(row['out_of_sight_since']),
     observedAt: pastOf(row, 'observed_at')!,
     updatedAt: iso(row['updated_at'])
   }

@@ -31,6 +31,10 @@ export interface ComparedRow {
   same_revision: boolean
   stale: boolean | null
   removed: boolean
+  out_of_sight: boolean
+  /** The organization it is in by now, and whether that is a living one of ours. */
+  organization: string | null
+  organization_known: boolean
   client_ref: string | null
   assignment: Assignment | null
   asset_ref: string | null

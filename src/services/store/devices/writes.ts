@@ -67,7 +67,8 @@ export async function compareDevices(
       starts_with(d.hash, x.hash) and not ${rebooted} as same, ${rebooted} as rebooted, s.hash is not distinct from x.status_hash as same_status,
       (x.revision is null or s.inventory_revision is not distinct from x.revision) as same_revision,
       greatest(${observed(sql`d.observed_at`)}, ${observed(sql`s.observed_at`)}, later.observed_at) > x.observed_at as stale,
-      d.removed_at is not null as removed, d.client_ref, d.assignment, d.asset_ref,
+      d.removed_at is not null as removed, d.out_of_sight_since is not null as out_of_sight,
+      case when x.told then x.organization else d.organization_external_id end as organization, o.assignment is not null as organization_known, d.client_ref, d.assignment, d.asset_ref,
       o.effective_client_ref as target_client, coalesce(o.assignment, 'unmapped') as target
     from ${rowSet(rows, compared)}
     -- One look-up by index per record and table, whatever the statistics make the planner believe about the size of a page or of a tree.
@@ -76,7 +77,7 @@ export async function compareDevices(
     left join lateral (select o.assignment, o.effective_client_ref from ${t.organization} o where o.connection_id = ${connectionId} and o.removed_at is null
       and o.external_id = case when x.told then x.organization else d.organization_external_id end limit 1) o on true
     left join later on later.seen_id = x.external_id
-    where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or ${rebooted} or s.hash is distinct from x.status_hash or d.removed_at is not null
+    where ${touch} or d.id is null or d.client_ref is null or not starts_with(d.hash, x.hash) or ${rebooted} or s.hash is distinct from x.status_hash or d.removed_at is not null or d.out_of_sight_since is not null
       or s.inventory_revision is distinct from coalesce(x.revision, s.inventory_revision)
       or d.assignment <> coalesce(o.assignment, 'unmapped')
       or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from o.effective_client_ref)`.execute(
@@ -207,7 +208,7 @@ export async function updateDevices(
   )
   const updated = await sql<{ id: string; changed: boolean }>`
     update ${t.device} d set ${updates}, client_ref = w."clientRef", assignment = w.assignment, hash = w.hash, observed_at = w."observedAt",
-      removed_at = null, updated_at = case when w.changed then now() else d.updated_at end
+      removed_at = null, out_of_sight_since = null, updated_at = case when w.changed or d.out_of_sight_since is not null then now() else d.updated_at end
     from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*,
         ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed
       from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n) w
@@ -230,4 +231,10 @@ export async function writeStatus(trx: Db, t: Tables, context: MergeContext, bea
       free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end,
       inventory_revision = coalesce(excluded.inventory_revision, s.inventory_revision), inventory_observed_at = coalesce(excluded.inventory_observed_at, s.inventory_observed_at)
     where ${observed(sql`s.observed_at`)} <= excluded.observed_at`.execute(trx)
+}
+
+/** Devices that are seen again as they were. */
+export async function comeBack(trx: Db, t: Tables, connectionId: string, ids: string[]): Promise<void> {
+  await sql`update ${t.device} set out_of_sight_since = null, updated_at = now()
+    where connection_id = ${connectionId} and id = any(${ids}::uuid[])`.execute(trx)
 }

@@ -234,6 +234,11 @@ export async function insertRunItems(
   )
 }
 
+/** What a read told that is begun again. */
+export async function dropRunItems(trx: Db, t: Tables, runId: string, resource: ResourceName): Promise<void> {
+  await sql`delete from ${t.run_item} where run_id = ${runId} and resource = ${resource}`.execute(trx)
+}
+
 export async function requestCancel(db: Db, t: Tables, tenantId: string, runId: string): Promise<RunRow | null> {
   if (!isId(runId)) return null
   const { rows } =

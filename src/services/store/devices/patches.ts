@@ -1,0 +1,70 @@
+import { sql } from 'kysely'
+import type { Database, Db, Tables } from '../database.ts'
+import { textArray } from '../row-set.ts'
+import type { Pass } from './passes.ts'
+import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
+import type { DeviceChange, MergeContext } from './shapes.ts'
+
+/** An open update and its device. */
+export interface OpenUpdate {
+  externalId: string
+  deviceExternalId: string
+}
+
+/** The updates of the last complete read that this one did not show. */
+export async function unseenUpdates({ db, t }: Database, pass: Pass): Promise<OpenUpdate[]> {
+  if (pass.knownIds.length === 0) return []
+  const { rows } = await sql<{ id: string; ref: string }>`
+    select distinct on (u.id) u.id, u.ref from ${t.page} p, unnest(p.seen, p.refs) as u(id, ref) where p.pass_id = any(${pass.knownIds}::uuid[])
+      and not exists (select 1 from (select unnest(q.seen) as id from ${t.page} q where q.pass_id = ${pass.id}) now where now.id = u.id)
+    order by u.id`.execute(db)
+  return rows.map(({ id, ref }) => ({ externalId: id, deviceExternalId: ref }))
+}
+
+/** Lets updates that were not shown, but are not known to be gone, count as if they had been. */
+export async function keepUpdates(
+  trx: Db,
+  t: Tables,
+  { tenantId, connectionId }: MergeContext,
+  pass: Pass,
+  updates: OpenUpdate[]
+): Promise<void> {
+  if (updates.length === 0) return
+  await sql`insert into ${t.page} (tenant_id, connection_id, pass_id, resource, observed_at, seen, refs)
+    values (${tenantId}, ${connectionId}::uuid, ${pass.id}::uuid, 'updates', ${pass.startedAt.toISOString()}::timestamptz,
+      ${textArray(updates.map(update => update.externalId))}, ${textArray(updates.map(update => update.deviceExternalId))})`.execute(
+    trx
+  )
+}
+
+/**
+ * Counts the open updates of a complete pass, per device, and writes the counts that changed. Each update counts once,
+ * however often a page showed it. Only now are pending patches known: before, they are null, not 0. Of a device that is
+ * out of sight nothing is known. `first`: ids of devices that were made in this run and counted for the first time.
+ */
+export async function applyPatchCounts(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  pass: Pass,
+  runId: string
+): Promise<{ changes: DeviceChange[]; first: Set<string> }> {
+  const changed = await sql<{ id: string; first: boolean }>`
+    with counts as materialized (
+      select u.ref, count(distinct u.id)::int as patches from ${t.page} p, unnest(p.seen, p.refs) as u(id, ref) where p.pass_id = ${pass.id} group by u.ref
+    )
+    update ${t.device} d set pending_os_patches = coalesce(c.patches, 0), updated_at = now()
+    from ${t.device} e left join counts c on c.ref = e.external_id
+    where e.id = d.id and d.connection_id = ${context.connectionId} and d.removed_at is null and d.out_of_sight_since is null
+      and d.pending_os_patches is distinct from coalesce(c.patches, 0)
+    returning d.id, e.pending_os_patches is null and d.created_at >= (select r.started_at from ${t.run} r where r.id = ${runId}) as first`.execute(
+    trx
+  )
+  const first = new Set(changed.rows.flatMap(row => (row.first ? row.id : [])))
+  if (changed.rows.length === 0) return { changes: [], first }
+  const { rows } =
+    await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${changed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(
+      trx
+    )
+  return { changes: rows.map(row => ({ change: 'updated', device: toDevice(row) })), first }
+}

@@ -1,0 +1,81 @@
+import { ProviderRecordError } from '../../errors.ts'
+import { ProviderError } from '../../providers/define.ts'
+import type { ResourceName, RunItem } from '../../types.ts'
+import { type Normal, normalizers } from './prepare.ts'
+import { readOne } from './read-one.ts'
+import type { Source } from './reading.ts'
+
+/** What the platform said of records that a list did not show, kept for the length of one resource's read. */
+export interface Words {
+  /** When the first of them was asked for; what was seen later is not gone. Null as long as nobody was asked. */
+  askedAt: Date | null
+  gone: Set<string>
+  /** There all the same: the list was short. */
+  alive: Map<string, Normal>
+  /** Of these it would not say: nothing is concluded. */
+  unsure: Map<string, RunItem>
+  /** It cannot be reached: asking on would only take time. */
+  silent: boolean
+}
+
+export function noWords(): Words {
+  return { askedAt: null, gone: new Set(), alive: new Map(), unsure: new Map(), silent: false }
+}
+
+/** An alert that is over was left out of the list with reason. */
+export function lives(record: Normal | undefined): boolean {
+  return record !== undefined && (record as { status?: unknown }).status !== 'resolved'
+}
+
+export function isAsked({ gone, alive, unsure }: Words, externalId: string): boolean {
+  return gone.has(externalId) || alive.has(externalId) || unsure.has(externalId)
+}
+
+/** After so many failures in a row the platform is left alone. */
+const silentAfter = 3
+
+/**
+ * Asks for records one by one, each once, `atOnce` at a time; ends early where one lives and `untilAlive`. A platform that
+ * does not say leaves the record as it is and the rest goes on; refused credentials and being asked to wait end the read.
+ */
+export async function ask(
+  source: Source,
+  name: ResourceName,
+  ids: readonly string[],
+  words: Words,
+  { atOnce = 1, untilAlive = false }: { atOnce?: number; untilAlive?: boolean } = {}
+): Promise<void> {
+  const open = ids.filter(id => !isAsked(words, id))
+  if (open.length > 0) words.askedAt ??= source.core.now()
+  let failures = 0
+  for (let at = 0; at < open.length && !words.silent; at += atOnce) {
+    const answers = await Promise.all(open.slice(at, at + atOnce).map(id => askOne(source, name, id, words)))
+    source.heartbeat?.()
+    for (const failed of answers) failures = failed ? failures + 1 : 0
+    words.silent = failures >= silentAfter
+    if (untilAlive && [...words.alive.values()].some(lives)) return
+  }
+}
+
+/** True where the platform could not be reached. */
+async function askOne(source: Source, name: ResourceName, externalId: string, words: Words): Promise<boolean> {
+  source.signal.throwIfAborted()
+  const unsure = (why: string): void => {
+    const reason = `not in the list any more, but ${why}`
+    words.unsure.set(externalId, { resource: name, externalId, outcome: 'ambiguous', reason })
+  }
+  try {
+    const record = await readOne(source, name, externalId, words.askedAt!, source.signal)
+    const normal = record === null ? null : normalizers[name](record, words.askedAt!)
+    if (normal === null) words.gone.add(externalId)
+    else if (normal.externalId === externalId) words.alive.set(externalId, normal)
+    else unsure(`asked for it, the platform tells about another one (${normal.externalId})`)
+    return false
+  } catch (error) {
+    const kind = error instanceof ProviderError ? error.kind : null
+    const isThere = error instanceof ProviderRecordError
+    if (source.signal.aborted || kind === 'auth' || kind === 'rate_limited' || (kind === null && !isThere)) throw error
+    unsure(`${isThere ? 'it is there' : 'the platform does not say whether it is gone'}: ${(error as Error).message}`)
+    return kind === 'unreachable'
+  }
+}

@@ -1,0 +1,215 @@
+import { ProviderError, type RecordId } from '../../providers/define.ts'
+import type { ResourceName, RunTotals } from '../../types.ts'
+import { publishPage } from '../diagnostics.ts'
+import { mergeMisread, type Missed } from '../model/index.ts'
+import {
+  type Afresh,
+  beginPass,
+  closeAlerts,
+  type Db,
+  insertRunItems,
+  knownRevisions,
+  markPages,
+  mergeAlerts,
+  mergeOrganizations,
+  type MovingDevice,
+  noteMisread,
+  type PageProgress,
+  type Pass,
+  type PassNotes,
+  placeTree,
+  removeDevices,
+  removeOrganizations
+} from '../store/index.ts'
+import { applyChanges, type Changes, noChanges } from './changes.ts'
+import { pagesOf } from './pages.ts'
+import { type Moves, movesOf, type Outcome, writeDevices } from './moves.ts'
+import { newestOf, type Normal, type PreparedPage, preparePages } from './prepare.ts'
+import { count, withProgress } from './progress.ts'
+import { readAhead } from './read-ahead.ts'
+import { type Reading, step } from './reading.ts'
+
+/** Reads one resource to the end of its list, a batch of pages a transaction. */
+export async function readPages(
+  reading: Reading,
+  name: ResourceName,
+  moves: Moves,
+  afresh: Afresh | null = null
+): Promise<Pass> {
+  const { core, attempt, provider, client, signal } = reading
+  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), reading.state, afresh)
+  const known =
+    name === 'devices'
+      ? (ids: RecordId[]) => knownRevisions(core.database, reading.context.connectionId, ids)
+      : undefined
+  let taken = false
+  try {
+    for await (const batch of readAhead(
+      preparePages(
+        pagesOf({ provider, client, name, known, signal, clock: core.clock }, pass.checkpoint),
+        name,
+        !core.database.inThread
+      ),
+      core.settings.batchRecords,
+      signal
+    )) {
+      taken = true
+      await commitBatch(reading, pass, batch, moves)
+      reading.heartbeat()
+    }
+    return pass
+  } catch (error) {
+    // The platform no longer takes the place where an earlier attempt stopped: from the beginning, once.
+    const refused = error instanceof ProviderError && error.kind === 'gone'
+    if (afresh !== null || taken || pass.checkpoint === null || !refused) throw error
+    return await readPages(reading, name, moves, {})
+  }
+}
+
+function advance(state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
+  const so = state.progress.find(item => item.resource === name)
+  return withProgress(state, name, { pages: (so?.pages ?? 0) + pages, processed: (so?.processed ?? 0) + processed })
+}
+
+async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], moves: Moves): Promise<void> {
+  const { core, attempt, context } = reading
+  const { t } = core.database
+  const items = pages.flatMap(page => page.items)
+  const misread = mergeMisread(pages.flatMap(page => page.misread))
+  const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
+  const state = advance(reading.state, pass.resource, pages.length, processed)
+  state.totals.failed += items.length
+  count(state, pass.resource, 'failed', items.length)
+  const notes = noteOf(pass, pages)
+  const missed = stillMissed(pass.missed, pages)
+  const last = pages.at(-1)!.checkpoint
+  const how = movesOf(moves)
+  const began = performance.now()
+  const moving = await step(reading, async trx => {
+    const changes = noChanges()
+    const out = { state, changes, items }
+    const moving = await merge(reading, trx, pass.resource, newestOf(pages), { ...out, how, server: notes.server })
+    await removeDeleted(reading, trx, pass.resource, pages, out)
+    count(state, 'alerts', 'changed', changes.alerts.length)
+    await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
+    await noteMisread(trx, t, { id: attempt.runId, ...context }, pass.resource, misread)
+    await applyChanges(core, trx, context, changes)
+    const quiet = changes.devices.length + changes.deviceEvents.length + changes.alerts.length === 0
+    // What was set aside is only here: an attempt that dies has to read it again.
+    const checkpoint = how === 'later' && moves.devices.size + moving.length > 0 ? null : last
+    const marks = pages.map(page => page.mark)
+    await markPages(trx, t, attempt, pass, marks, { checkpoint, notes, missed }, state, quiet)
+    return moving
+  })
+  tellPage(reading, pass, pages.length, processed, state.totals, performance.now() - began)
+  setAside(moves, moving, how)
+  reading.state = state
+  pass.pages += pages.length
+  pass.checkpoint = last
+  pass.notes = notes
+  pass.missed = missed
+}
+
+function setAside(moves: Moves, moving: MovingDevice[], how: 'later' | 'never'): void {
+  if (how === 'later') for (const one of moving) moves.devices.set(one.externalId, one)
+  else if (moving.length > 0) moves.spilled = true
+}
+
+function noteOf({ notes, pages: before }: Pass, pages: PreparedPage[]): PassNotes {
+  const last = pages.at(-1)!
+  return {
+    ...notes,
+    unidentified: pages.reduce((sum, page) => sum + page.unidentified, notes.unidentified),
+    endedEmpty: last.isEmpty && before + pages.length > 1,
+    partial: notes.partial || pages.some(page => page.visibility === 'partial'),
+    server: last.server ?? notes.server
+  }
+}
+
+/** A record that is shown again has not been missed by every read in a row. */
+function stillMissed(missed: Missed, pages: PreparedPage[]): Missed {
+  if (missed.size === 0) return missed
+  const shown = pages.flatMap(page => page.mark.seen).filter(id => missed.has(id))
+  if (shown.length === 0) return missed
+  const left = new Map(missed)
+  for (const id of shown) left.delete(id)
+  return left
+}
+
+function tellPage(
+  reading: Reading,
+  pass: Pass,
+  pages: number,
+  records: number,
+  totals: RunTotals,
+  durationMs: number
+): void {
+  publishPage(() => {
+    const before = reading.state.totals
+    const outcomes = Object.fromEntries(
+      Object.entries(totals).map(([outcome, count]) => [outcome, count - before[outcome as keyof RunTotals]])
+    ) as unknown as RunTotals
+    const { tenantId, connectionId, provider } = reading.context
+    const { runId } = reading.attempt
+    return { runId, tenantId, connectionId, provider, resource: pass.resource, pages, records, outcomes, durationMs }
+  })
+}
+
+/** Writes records of one resource; returns the devices that would leave their client. */
+export async function merge(
+  reading: Reading,
+  trx: Db,
+  name: ResourceName,
+  records: Normal[],
+  { how, server, ...out }: Outcome & { how: 'later' | 'never'; server: string | null }
+): Promise<MovingDevice[]> {
+  const { core, context } = reading
+  const { t } = core.database
+  if (records.length === 0) return []
+  if (name === 'devices') return await writeDevices(reading, trx, records as never, how, out)
+  if (name === 'organizations') {
+    const { created, updated, older } = await mergeOrganizations(trx, t, context, records as never, server)
+    count(out.state, name, 'changed', created + updated)
+    count(out.state, name, 'older', older)
+    // What changed for others waits for the end of the list, as do the devices: a parent that is on a later page must
+    // not make them look as if they had left their client.
+    await placeTree(trx, t, context.connectionId, { onlyNew: true })
+  } else if (name === 'alerts') {
+    const counted = { older: 0 }
+    out.changes.alerts.push(...(await mergeAlerts(trx, t, context, records as never, counted)))
+    count(out.state, name, 'older', counted.older)
+  }
+  return []
+}
+
+/** Deletes that the platform itself reports, page by page. */
+async function removeDeleted(
+  reading: Reading,
+  trx: Db,
+  name: ResourceName,
+  pages: PreparedPage[],
+  out: Pick<Outcome, 'state' | 'changes'>
+): Promise<void> {
+  const { core, context } = reading
+  const { t } = core.database
+  for (const { deletedIds, observedAt } of pages) {
+    if (deletedIds.length === 0) continue
+    if (name === 'devices') await removeAndTell(reading, trx, deletedIds, observedAt, out)
+    if (name === 'organizations')
+      count(out.state, name, 'changed', await removeOrganizations(trx, t, context, deletedIds, observedAt))
+    if (name === 'alerts') out.changes.alerts.push(...(await closeAlerts(trx, t, context, deletedIds, observedAt)))
+  }
+}
+
+export async function removeAndTell(
+  { core, context }: Reading,
+  trx: Db,
+  ids: string[],
+  before: Date,
+  { state, changes }: { state: PageProgress; changes: Changes }
+): Promise<void> {
+  const removed = await removeDevices(trx, core.database.t, context, ids, before)
+  state.totals.removed += removed.length
+  changes.deviceEvents.push(...removed)
+  changes.devices.push(...removed.filter(({ device }) => device.clientRef !== null))
+}

@@ -1,0 +1,36 @@
+import type { RmmProvider } from '../../providers/define.ts'
+import type { SyncMode } from '../../types.ts'
+import type { Core } from '../core.ts'
+import { type Attempt, type Db, holdRun, type MergeContext, type PageProgress } from '../store/index.ts'
+
+/** An open client of one connection, and where what it tells is written. */
+export interface Source {
+  core: Core
+  context: MergeContext
+  provider: RmmProvider
+  client: unknown
+  signal: AbortSignal
+  heartbeat?(): void
+}
+
+/** One attempt at one run, while it reads. */
+export interface Reading extends Source {
+  attempt: Attempt
+  mode: SyncMode
+  force: boolean
+  state: PageProgress
+  heartbeat(): void
+}
+
+/** Seen inside a page's transaction, which is rolled back by it. */
+class Cancelled extends Error {
+  readonly cancelled = true
+}
+
+/** One step of the run, in one transaction that holds the run and its connection. */
+export async function step<T>({ core, attempt }: Reading, work: (trx: Db) => Promise<T>): Promise<T> {
+  return await core.database.transaction(async trx => {
+    if ((await holdRun(trx, core.database.t, attempt)).cancelled) throw new Cancelled('the run was cancelled')
+    return await work(trx)
+  })
+}
