@@ -1,10 +1,9 @@
 import { ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import type { ClientFactory, OpenClient } from '../platform/index.ts'
-import type { Core } from '../core.ts'
 import type { UsableHint } from '../model/index.ts'
-import { type ReRead, readOne, type SyncService } from '../sync/index.ts'
-import { type ConnectionRow, setStatus } from '../store/index.ts'
+import type { ReRead, SyncService } from '../sync/index.ts'
+import type { ConnectionRow } from '../store/index.ts'
 
 export function hintKey(hint: UsableHint): string {
   return `${hint.resource}|${hint.externalId}`
@@ -41,7 +40,7 @@ function isWhole(provider: RmmProvider, resource: ResourceName): boolean {
 
 const isOfGroup = ([hint]: UsableHint[]): boolean => hint!.resource === 'organizations'
 
-export function createHints(core: Core, clients: ClientFactory, reread: ReRead, sync: SyncService): Hints {
+export function createHints(clients: ClientFactory, reread: ReRead, sync: SyncService): Hints {
   async function readWhole(row: ConnectionRow, resources: ResourceName[]): Promise<void> {
     const { run, deduplicated } = await sync.request(row, { resources, mode: 'full' }, 'webhook')
     // A run that has begun may have passed by already what changed.
