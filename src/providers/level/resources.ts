@@ -98,9 +98,13 @@ export const devices: Resource<LevelClient, DeviceRecord> = {
 export const updates: Resource<LevelClient, UpdateRecord> = {
   deletes: 'none',
   async *pull(client, from, signal) {
+    let told = 0
     for await (const page of client.list('updates', { status: 'available' }, cursorOf(from), signal)) {
       // Level has ignored a filter before: what says that it is not available does not count as pending.
       const rows = page.rows.filter(row => !isObject(row) || row['is_available'] !== false)
+      // A page of which nothing is left is no sign that the list was cut, as an empty one from Level would be.
+      if (rows.length === 0 && page.rows.length > 0 && told > 0) continue
+      told++
       yield toPage(
         { ...page, rows },
         (raw, _, note) => toUpdate(raw, note),
@@ -138,6 +142,8 @@ export function alerts(resolvedPages: number): Resource<LevelClient, AlertRecord
         resume === 'resolved' ? cursorOf(from) : null,
         signal
       )) {
+        // Nobody has resolved anything yet: no sign that the list of the active ones was cut.
+        if (page.rows.length === 0 && pages === 0) return
         const last = page.next === null || ++pages >= resolvedPages
         yield toPage(page, toAlert, last ? null : { phase: 'resolved', after: page.next, pages })
         if (last) return
