@@ -24,7 +24,8 @@ const calls: ReadonlySet<string> = new Set([
   'list',
   'remoteSession',
   'rename',
-  'resolveAlert'
+  'resolveAlert',
+  'visibility'
 ])
 const iterations: ReadonlySet<string> = new Set(['listen', 'pull'])
 const containers: ReadonlySet<string> = new Set([
