@@ -59,7 +59,8 @@ export async function secretsUsage(core: Core, signal = core.signal): Promise<Se
     seen.opened = await opens(core, value)
   }
   const keys = [...byKey].map(([keyId, { values, opened }]): KeyUsage => ({ keyId, values, opens: opened }))
-  return { current, keys }
+  // By id: values come in no order of their own.
+  return { current, keys: keys.sort((a, b) => (a.keyId ?? '').localeCompare(b.keyId ?? '')) }
 }
 
 type Counts = Resealed['keys'][number]
