@@ -51,7 +51,7 @@ const [acme, globex] = (
 ).body.results.map(({ groupId }: { groupId: string }) => groupId) as [string, string]
 
 const devices = async () =>
-  (await host.call('t1', 'GET', `/devices?connectionId=${id}`)).body.items as Array<{
+  (await host.call('t1', 'GET', `/devices?connectionId=${id}&removed=any`)).body.items as Array<{
     id: string
     externalId: string
     organizationExternalId: string
