@@ -4,10 +4,11 @@ import type { Rmm } from '../../rmm.ts'
 import type { Client, DeviceGroupResult, DeviceGroupSync } from '../../types.ts'
 import type { Core } from '../core.ts'
 import { act, audit } from '../inventory/index.ts'
+import type { GroupStep } from '../model/index.ts'
 import { type ClientFactory, linkOf } from '../platform/index.ts'
 import { type ConnectionRow, readLink, requireConnection } from '../store/index.ts'
 import { acceptStored, execute, foresee } from './run.ts'
-import { createGroupSessions } from './session.ts'
+import { createGroupSessions, type Planned } from './session.ts'
 import { createGroupStatus, type Target } from './status.ts'
 
 /** What nobody waits for may take. */
@@ -98,28 +99,35 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
     return dryRun ? await run() : ((await exclusively(where.row, deadline, run)) ?? busy())
   }
 
-  /** The name a group has on the platform is right: nothing drifts from it any more. */
-  async function acceptName(where: Target, wanted: Client) {
+  /** Work on what the plan says of one client, in this server's turn and within the time of one request. */
+  async function onStep(
+    where: Target,
+    wanted: Client,
+    work: (session: Planned, step: GroupStep) => Promise<DeviceGroupResult>,
+    insist?: string
+  ): Promise<DeviceGroupResult> {
     const deadline = interactive()
     const all = await directory.clients(where.row.tenant_id)
+    const onPlan = (session: Planned) => work(session, session.steps.find(step => step.client.id === wanted.id)!)
     const done = await exclusively(where.row, deadline, lost =>
       withPlan(
         where,
-        { clients: [...all, wanted], deadline },
-        async session => {
-          const step = session.steps.find(step => step.client.id === wanted.id)!
-          if (step.kind !== 'existing')
-            throw new ConflictError(
-              'reason' in step ? step.reason : 'This client has no device group yet; ensure it first'
-            )
-          await acceptStored(core, session, step)
-          return foresee(step, false)
-        },
+        { clients: [...all, wanted], ...(insist === undefined ? {} : { insist }), deadline },
+        onPlan,
         lost
       )
     )
     return done ?? busy()
   }
+
+  /** The name a group has on the platform is right: nothing drifts from it any more. */
+  const acceptName = (where: Target, wanted: Client) =>
+    onStep(where, wanted, async (session, step) => {
+      if (step.kind !== 'existing')
+        throw new ConflictError('reason' in step ? step.reason : 'This client has no device group yet; ensure it first')
+      await acceptStored(core, session, step)
+      return foresee(step, false)
+    })
 
   async function client(tenantId: string, clientRef: string): Promise<Client> {
     const found = await directory.client(tenantId, clientRef)
@@ -127,26 +135,19 @@ export function createDeviceGroups(core: Core, clients: ClientFactory): DeviceGr
     return found
   }
 
-  async function ensure(where: Target, wanted: Client) {
-    const deadline = interactive()
-    const all = await directory.clients(where.row.tenant_id)
-    const done = await exclusively(where.row, deadline, lost =>
-      withPlan(
-        where,
-        { clients: [...all, wanted], insist: wanted.id, deadline },
-        async session => {
-          const step = session.steps.find(step => step.client.id === wanted.id)!
-          if (step.kind === 'conflict' || step.kind === 'failed') throw new ConflictError(step.reason)
-          const [performed] = await execute(core, session, [step])
-          if (step.kind === 'missing') throw new ConflictError(step.reason)
-          if (performed!.cause !== undefined) throw performed!.cause
-          return performed!.result
-        },
-        lost
-      )
+  const ensure = (where: Target, wanted: Client) =>
+    onStep(
+      where,
+      wanted,
+      async (session, step) => {
+        if (step.kind === 'conflict' || step.kind === 'failed') throw new ConflictError(step.reason)
+        const [performed] = await execute(core, session, [step])
+        if (step.kind === 'missing') throw new ConflictError(step.reason)
+        if (performed!.cause !== undefined) throw performed!.cause
+        return performed!.result
+      },
+      wanted.id
     )
-    return done ?? busy()
-  }
 
   return {
     async background(row) {

@@ -59,12 +59,11 @@ export async function execute(core: Core, session: GroupSession, steps: GroupSte
     step.kind === 'existing' && step.link.missingSince !== null ? step.client.id : []
   )
   await markMissing(core.database, row.id, missing, seen, core.now())
-  const { ready, stuck } = await clearTheWay(
+  const { ready: busy, stuck } = await clearTheWay(
     session,
     steps.filter(step => writes(step, rename))
   )
   results.push(...stuck)
-  const busy = ready
   let ended: string | null = null
   for (let at = 0; at < busy.length; at += chunkSize) {
     const done = await pooled(busy.slice(at, at + chunkSize), async step => {
