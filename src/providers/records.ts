@@ -124,6 +124,8 @@ export interface DeviceFacts {
   manufacturer?: string | null | undefined
   /** Fillers are left out. */
   model?: string | null | undefined
+  /** What else the platform tells of these, best first: counts where the field itself is missing or a filler. */
+  alternatives?: { serialNumber?: string[]; manufacturer?: string[]; model?: string[] } | null | undefined
   osType?: string | null | undefined
   osVersion?: string | null | undefined
   /** One in the future counts as not told; one that differs by two minutes or less is the same. */
@@ -181,7 +183,7 @@ export const nullErases = {
   tags: true,
   maintenanceMode: true,
   details: false
-} as const satisfies Record<keyof Omit<DeviceFacts, 'interfaces'>, boolean>
+} as const satisfies Record<keyof Omit<DeviceFacts, 'interfaces' | 'alternatives'>, boolean>
 
 /**
  * Facts that cost requests of their own, such as hardware. A field told here is told here only: the record's own

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import type { DeviceRecord, ProviderLog, ProviderWebSocket, RmmProvider } from '../../src/providers/define.ts'
 import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
+import { normalizeDevice } from '../../src/services/model/index.ts'
 import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
 
 /** A client as the plugin opens it, over the plugin's own egress, closed with the test. */
@@ -43,8 +44,21 @@ export async function openMesh(
 }
 
 /** A record as it is stored: its inventory among its own fields. */
-export function stored({ inventory, ...record }: DeviceRecord): DeviceRecord {
-  const { details, ...facts } = inventory?.facts ?? {}
-  const told = Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== null))
-  return { ...facts, ...record, ...told, details: { ...record.details, ...details } }
+export function stored(record: DeviceRecord) {
+  const { externalId, displayName, organizationExternalId, facts, status } = normalizeDevice(record, new Date())
+  const { details, volumes, lastRebootAt, lanIp, currentUser, ...rest } = facts
+  return {
+    externalId,
+    displayName,
+    organizationExternalId,
+    ...rest,
+    lanIp: lanIp || null,
+    currentUser: currentUser || null,
+    lastRebootAt: lastRebootAt && new Date(lastRebootAt),
+    volumes: volumes?.map((volume, n) => ({ ...volume, freeBytes: status.freeBytes?.[n] ?? null })) ?? null,
+    details: details && (JSON.parse(details) as Record<string, unknown>),
+    online: status.online,
+    lastSeenAt: status.lastSeenAt,
+    uptimeSeconds: status.uptimeSeconds
+  }
 }

@@ -486,7 +486,7 @@ t.test('fields: Windows, Linux, no rights, no secrets', async t => {
     online: false,
     wanIp: '81.2.0.0',
     lanIp: '10.1.0.0',
-    macAddresses: ['02:FC:00:00:00:00'],
+    macAddresses: ['D4:BE:D9:00:00:00'],
     currentUser: 'ACME\\user0',
     tags: ['seeded'],
     antivirus: { provider: 'Microsoft Defender', status: 'enabled' },
@@ -512,7 +512,7 @@ t.test('fields: Windows, Linux, no rights, no secrets', async t => {
   for (const record of limited) {
     t.match(
       record.inventory?.facts,
-      { serialNumber: undefined, volumes: undefined, macAddresses: null, details: null, osVersion: String },
+      { serialNumber: undefined, volumes: undefined, interfaces: undefined, details: undefined, osVersion: String },
       'not told, not empty'
     )
     t.match(record.details, { kind: 'agent' })
@@ -981,6 +981,77 @@ t.test('real-shaped documents of every system', async t => {
   )
   t.match(map({ ip: '192.168.1.7' }), { lanIp: '192.168.1.7', wanIp: null })
   t.match(map({ ip: '::ffff:81.2.69.142' }), { wanIp: '81.2.69.142' })
+})
+
+t.test('who is logged in: nobody only where an empty list is told of a device that is online', async t => {
+  const user = (users: unknown, online: boolean | null) =>
+    toDevice({ _id: 'node//a', meshid: 'mesh//x', users }, { online, lastSeenAt: null, now: Date.now() }, null)
+      .currentUser
+  t.equal(user(['A\\b', 'A\\c'], true), 'A\\b')
+  t.equal(user([], true), null)
+  t.equal(user([], false), undefined, 'what the server kept of a device that is away')
+  t.equal(user([], null), undefined)
+  t.equal(user(undefined, true), undefined)
+  t.equal(user('A\\b', true), undefined)
+  t.equal(user([7], true), null)
+})
+
+t.test('the LAN address is none of a tunnel, a container or the machine itself', async t => {
+  const up = { family: 'IPv4', type: 'ethernet', status: 'up' }
+  const network = (netif2: object, ip = '81.2.69.142') =>
+    stored(
+      toDevice(
+        { _id: 'node//a', meshid: 'mesh//x', ip },
+        { online: true, lastSeenAt: null, now: Date.now() },
+        {
+          revision: 'r',
+          details: { sysinfo: null, network: { netif2 } }
+        }
+      )
+    )
+  const ethernet = [{ ...up, address: '10.2.3.4', mac: 'd4:be:d9:01:02:03', gateway: '10.2.0.1' }]
+  const others = {
+    Tailscale: [{ ...up, address: '100.101.102.103', mac: '00:00:00:00:00:00' }],
+    'OpenVPN TAP-Windows6': [{ ...up, address: '10.8.0.6', mac: '00:FF:AA:BB:CC:DD' }],
+    podman0: [{ ...up, address: '10.88.0.1', mac: '3e:11:22:33:44:55' }]
+  }
+  t.match(network({ ...others, Ethernet: ethernet }), { lanIp: '10.2.3.4', macAddresses: ['D4:BE:D9:01:02:03'] })
+  t.match(network({ ...others }), { lanIp: null, macAddresses: null })
+  const host = { 'vEthernet (LAN)': ethernet, Ethernet: [{ ...up, mac: 'd4:be:d9:01:02:03' }] }
+  t.match(network(host), { lanIp: '10.2.3.4' }, 'a Hyper-V host')
+  t.match(network({ eth0: [{ ...up, family: 'IPv6', address: 'fd12::10', mac: 'd4:be:d9:01:02:03' }] }), {
+    lanIp: 'fd12::10'
+  })
+  t.match(network({ eth0: [{ ...ethernet[0]!, status: 'down' }], wlan0: [{ ...up, address: '10.9.9.9' }] }), {
+    lanIp: '10.9.9.9'
+  })
+  const seen = (ip: string) =>
+    stored(toDevice({ _id: 'node//a', meshid: 'mesh//x', ip }, { online: true, lastSeenAt: null, now: 0 }, null))
+  t.match(seen('100.64.1.2'), { lanIp: null, wanIp: null }, 'over a tunnel the server sees neither')
+})
+
+t.test('of the serial numbers that the firmware tells the first that is no filler counts', async t => {
+  const serial = (bios: string, board: string) =>
+    stored(
+      toDevice(
+        { _id: 'node//a', meshid: 'mesh//x' },
+        { online: true, lastSeenAt: null, now: Date.now() },
+        {
+          revision: 'r',
+          details: {
+            sysinfo: {
+              hardware: { identifiers: { bios_serial: bios, board_serial: board, product_name: 'System Product Name' } }
+            },
+            network: null
+          }
+        }
+      )
+    )
+  for (const filler of ['To be filled by OEM', 'SYS-1234567890', '(null string)', '12345', 'Chassis Serial Number']) {
+    t.match(serial(filler, 'PF2ABC12'), { serialNumber: 'PF2ABC12', model: null }, filler)
+    t.match(serial(filler, filler), { serialNumber: null }, filler)
+  }
+  t.match(serial('7HX2QK3', 'PF2ABC12'), { serialNumber: '7HX2QK3' })
 })
 
 t.test('options are checked', async t => {

@@ -1,4 +1,5 @@
 import {
+  misreadings,
   ProviderError,
   type DeviceRecord,
   type KnownRevisions,
@@ -95,13 +96,15 @@ async function readPage(
 ): Promise<Page<DeviceRecord>> {
   const now = observedAt.getTime()
   const rejected: RejectedRecord[] = []
+  const misread = misreadings()
   const revisions = await known?.(nodes.map(({ node }) => node['_id']).filter(id => isId(session.info, 'node', id)))
   const records = await eachBounded(nodes, inFlight, async ({ node, lastChange }) => {
     const id = typeof node['_id'] === 'string' ? node['_id'] : null
     try {
       const details = await detailsOf(client, session, node, lastChange, revisions?.get(String(id)), signal)
       const status = statusOf(client, session, node, lastChange, now)
-      return toDevice(node, restarted && status.online === false ? { ...status, online: null } : status, details)
+      const settled = restarted && status.online === false ? { ...status, online: null } : status
+      return toDevice(node, settled, details, misread.of(id))
     } catch (error) {
       // The session's end and the abort end the read; one device that cannot be read or mapped does not.
       if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError)))
@@ -118,6 +121,7 @@ async function readPage(
     visibility: visibilityOf(session),
     records: records.filter(record => record !== null),
     rejected,
+    misread: misread.list(),
     checkpoint: typeof last === 'string' ? { after: last } : null
   }
 }

@@ -58,7 +58,8 @@ export async function listMeshes(session: Session, signal: AbortSignal): Promise
   const { meshes } = await session.request({ action: 'meshes' }, { signal })
   if (!Array.isArray(meshes))
     throw new ProviderError('protocol', 'MeshCentral answered the list of device groups without a list')
-  return meshes.filter(isObject)
+  // What is no document stays as one without an id: a list with it is not known to be whole.
+  return meshes.map(mesh => (isObject(mesh) ? mesh : {}))
 }
 
 function toOrganization(mesh: Frame): OrganizationRecord {

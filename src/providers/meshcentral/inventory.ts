@@ -1,4 +1,5 @@
 import type { DeviceRecord } from '../define.ts'
+import * as values from '../values.ts'
 import { isObject } from './frames.ts'
 
 type Facts = Record<string, unknown>
@@ -6,17 +7,9 @@ type Volume = NonNullable<DeviceRecord['volumes']>[number]
 
 /** Readers of a `sysinfo` document, which the agent collects: every part of it may be missing or of another type. */
 
-const maxText = 255
-
 /** Printable text, null where there is none. */
 export function textOf(value: unknown): string | null {
-  if (typeof value !== 'string') return null
-  const clean = value
-    .slice(0, 4 * maxText)
-    .toWellFormed()
-    .replace(/\p{Cc}+/gu, ' ')
-    .trim()
-  return clean === '' ? null : clean.slice(0, maxText).toWellFormed().trim()
+  return values.text(value, undefined, { line: true }) ?? null
 }
 
 /** The value at `path`, undefined where any part of the way is missing. */
@@ -30,32 +23,14 @@ function list(value: unknown): Facts[] {
   return Array.isArray(value) ? value.filter(isObject) : isObject(value) ? [value] : []
 }
 
-/** What manufacturers leave in the firmware instead of a value. */
-const junk =
-  /^(to be filled( by o\.?e\.?m\.?)?|default string|system (manufacturer|product name|serial number|version)|not (specified|applicable|available)|none|n\/?a|null|unknown|invalid|o\.?e\.?m\.?|x+|0+|[.\-\s]+|1234567890?)$/i
-
-function firmwareText(value: unknown): string | null {
-  const text = textOf(value)
-  return text === null || junk.test(text) ? null : text
-}
-
-function first(...values: unknown[]): string | null {
-  for (const value of values) {
-    const text = firmwareText(value)
-    if (text !== null) return text
-  }
-  return null
+/** Texts, best first; which of them says something is decided for all providers alike. */
+function candidates(...told: unknown[]): string[] {
+  return told.map(textOf).filter(text => text !== null)
 }
 
 /** Bytes or multiples as a number or digits; null for anything else. */
 function amount(value: unknown): number | null {
-  const number =
-    typeof value === 'number'
-      ? value
-      : typeof value === 'string' && /^\d{1,18}$/.test(value.trim())
-        ? Number(value)
-        : Number.NaN
-  return Number.isFinite(number) && number >= 0 ? number : null
+  return values.integer(value) ?? null
 }
 
 const units: Record<string, number> = { b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4, p: 1024 ** 5 }
@@ -167,14 +142,14 @@ export function assetTypeOf(osFamily: string | null, osText: string | null, hw: 
 
 function storage(hw: unknown): Array<{ model: string | null; size: string | null }> {
   return list(at(hw, 'identifiers', 'storage_devices')).map(disk => ({
-    model: firmwareText(disk['Model']) ?? firmwareText(disk['Caption']),
+    model: textOf(disk['Model']) ?? textOf(disk['Caption']),
     size: typeof disk['Size'] === 'number' ? String(disk['Size']) : textOf(disk['Size'])
   }))
 }
 
 /** Without the values that move by themselves (collection time, users, power): those would make every read a change. */
 function hardwareDetails(hw: unknown): Facts {
-  const id = (key: string) => firmwareText(at(hw, 'identifiers', key))
+  const id = (key: string) => textOf(at(hw, 'identifiers', key))
   const osinfo = (key: string) => textOf(at(hw, 'windows', 'osinfo', key))
   return {
     os: {
@@ -194,20 +169,22 @@ function hardwareDetails(hw: unknown): Facts {
 export function inventoryOf(sysinfo: Facts): { record: Partial<DeviceRecord>; details: Facts } {
   const hw = sysinfo['hardware']
   const id = (key: string) => at(hw, 'identifiers', key)
+  const makers = [at(hw, 'linux', 'sys_vendor'), id('board_vendor'), id('bios_vendor'), at(hw, 'mobile', 'brand')]
+  const models = [id('product_name'), at(hw, 'linux', 'product_name'), at(hw, 'mobile', 'model'), id('board_name')]
+  const serials = [id('bios_serial'), at(hw, 'linux', 'product_serial'), id('board_serial')]
+  const [manufacturer, ...otherMakers] = candidates(...makers)
+  const [model, ...otherModels] = candidates(...models)
+  const [serialNumber, ...otherSerials] = candidates(...serials)
   return {
     record: {
-      manufacturer: first(
-        at(hw, 'linux', 'sys_vendor'),
-        id('board_vendor'),
-        id('bios_vendor'),
-        at(hw, 'mobile', 'brand')
-      ),
-      model: first(id('product_name'), at(hw, 'linux', 'product_name'), at(hw, 'mobile', 'model'), id('board_name')),
-      serialNumber: first(id('bios_serial'), at(hw, 'linux', 'product_serial'), id('board_serial')),
-      cpuModel: first(id('cpu_name'), at(list(at(hw, 'windows', 'cpu'))[0], 'Name')),
+      manufacturer,
+      model,
+      serialNumber,
+      alternatives: { manufacturer: otherMakers, model: otherModels, serialNumber: otherSerials },
+      cpuModel: textOf(id('cpu_name')) ?? textOf(at(list(at(hw, 'windows', 'cpu'))[0], 'Name')) ?? undefined,
       cpuCores: cpuCoresOf(hw),
-      ramBytes: ramOf(hw),
-      volumes: volumesOf(hw) ?? null
+      ramBytes: ramOf(hw) ?? undefined,
+      volumes: volumesOf(hw) ?? undefined
     },
     details: {
       ...hardwareDetails(hw),

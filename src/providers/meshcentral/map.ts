@@ -1,7 +1,8 @@
-import type { DeviceFacts, DeviceRecord } from '../define.ts'
+import type { DeviceFacts, DeviceRecord, Note } from '../define.ts'
+import * as values from '../values.ts'
 import { isObject } from './frames.ts'
 import { assetTypeOf, bootTimeOf, inventoryOf, textOf, timeOf } from './inventory.ts'
-import { addressOf, isPrivateIpv4, networkOf } from './network.ts'
+import { interfacesOf, seenAddress } from './network.ts'
 
 /**
  * What is kept of a node: fields of the server's document, and its group's id in `meshid`. Everything else stays out,
@@ -89,10 +90,6 @@ function antivirusOf(node: RawNode): DeviceRecord['antivirus'] {
   return { provider: 'Microsoft Defender', status: on === true ? 'enabled' : on === false ? 'disabled' : null }
 }
 
-function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(textOf).filter(text => text !== null) : []
-}
-
 function securityOf(node: RawNode): Record<string, string | null> | null {
   if (!isObject(node['wsc'])) return null
   const { antiVirus, firewall, autoUpdate } = node['wsc']
@@ -124,50 +121,71 @@ function idsOf(node: RawNode): { id: string; meshid: string | null } {
 function factsOf(node: RawNode, { sysinfo, network }: NodeDetails): DeviceFacts {
   const hw = sysinfo?.['hardware']
   const inventory = sysinfo ? inventoryOf(sysinfo) : null
-  const facts = network ? networkOf(network) : null
+  const interfaces = network ? interfacesOf(network) : undefined
   const osType = osFamilyOf(node, hw)
   const osVersion = osVersionOf(node, hw)
-  const seenIp = addressOf(node['ip'])
+  const seen = seenAddress(node['ip'])
   return {
     ...inventory?.record,
-    assetType: assetTypeOf(osType, osVersion, hw) ?? null,
+    assetType: assetTypeOf(osType, osVersion, hw) ?? undefined,
     osType,
     osVersion,
-    lastRebootAt: bootTimeOf(node, hw),
-    lanIp: facts?.lanIp ?? (seenIp !== null && isPrivateIpv4(seenIp) ? seenIp : null),
-    macAddresses: facts?.macAddresses ?? null,
-    details: inventory?.details ?? null
+    lastRebootAt: bootTimeOf(node, hw) ?? undefined,
+    interfaces,
+    lanIp: interfaces === undefined && seen?.kind === 'private' ? seen.address : undefined,
+    details: inventory?.details ?? undefined
   }
+}
+
+/**
+ * Who is logged in, of whom the first counts. The server leaves the field away where it does not know, and keeps what it
+ * knew of a device that is away: only an empty list of a device that is online says that nobody is.
+ */
+function currentUserOf(read: values.Reader, online: boolean | null): string | null | undefined {
+  const users = read.list('users', (entry, wrong) => values.text(entry, wrong, { line: true }))
+  if (!users) return undefined
+  return users[0] ?? (online === true ? null : undefined)
 }
 
 /** Devices without an agent have no details to read: what there is, the node tells. */
 const noDetails: NodeDetails = { sysinfo: null, network: null }
 
-/** Throws where the node cannot be a device; anything else about it may be missing or wrong. */
+/**
+ * Throws where the node cannot be a device; anything else about it may be missing or wrong.
+ * @param note hears of fields that are of another type than the server's
+ */
 export function toDevice(
   node: RawNode,
   { online, lastSeenAt, now }: NodeStatus,
-  read: MarkedDetails | null
+  details: MarkedDetails | null,
+  note?: Note
 ): DeviceRecord {
   const { id, meshid } = idsOf(node)
-  const hostname = textOf(node['rname']) ?? (isAgentNode(node) ? null : textOf(node['host']))
-  const seenIp = addressOf(node['ip'])
-  const facts = read === null ? factsOf(node, noDetails) : read.details && factsOf(node, read.details)
+  const read = values.of(node, note)
+  const line = (field: string) => read.text(field, { line: true }) ?? null
+  const hostname = line('rname') ?? (isAgentNode(node) ? null : line('host'))
+  const seen = seenAddress(node['ip'])
+  const facts = details === null ? factsOf(node, noDetails) : details.details && factsOf(node, details.details)
   const bootedAt = facts?.lastRebootAt ?? bootTimeOf(node, null)
   return {
-    ...(read === null ? facts : null),
+    ...(details === null ? facts : null),
     externalId: id,
-    displayName: textOf(node['name']) ?? hostname ?? id.slice(-8),
-    organizationExternalId: meshid,
+    displayName: line('name') ?? hostname ?? id.slice(-8),
+    // A node is always in a group: one without is a node whose group was not told.
+    organizationExternalId: meshid ?? undefined,
     hostname,
-    currentUser: texts(node['users'])[0] ?? null,
-    wanIp: seenIp !== null && !isPrivateIpv4(seenIp) ? seenIp : null,
-    antivirus: antivirusOf(node) ?? null,
-    tags: texts(node['tags']),
+    currentUser: currentUserOf(read, online),
+    wanIp: seen?.kind === 'public' ? seen.address : undefined,
+    antivirus: antivirusOf(node) ?? undefined,
+    // The server leaves an empty list away.
+    tags:
+      node['tags'] === undefined ? [] : read.list('tags', (entry, wrong) => values.text(entry, wrong, { line: true })),
     details: nodeDetails(node),
-    inventory: read && { revision: read.revision, facts },
+    inventory: details && { revision: details.revision, facts },
     online,
     lastSeenAt,
-    uptimeSeconds: online === true && bootedAt ? Math.max(0, Math.floor((now - bootedAt.getTime()) / 1000)) : null
+    uptimeSeconds: online === true && bootedAt && bootedAt.getTime() <= now ? uptimeOf(bootedAt, now) : undefined
   }
 }
+
+const uptimeOf = (bootedAt: Date, now: number): number => Math.floor((now - bootedAt.getTime()) / 1000)

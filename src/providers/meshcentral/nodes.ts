@@ -28,7 +28,8 @@ function* nodesIn(reply: Frame): Generator<RawNode> {
   for (const [meshid, nodes] of Object.entries(reply['nodes'])) {
     for (const item of Array.isArray(nodes) ? nodes : []) {
       const node: unknown = typeof item === 'string' ? parseNode(item) : item
-      if (isObject(node)) yield essentialsOf(node, meshid)
+      // What is no document stays as one without an id: a list with it is not known to be whole.
+      yield essentialsOf(isObject(node) ? node : {}, meshid)
     }
   }
 }

@@ -3,7 +3,7 @@ import { isObject } from './frames.ts'
 import { connectedOf, type RawNode } from './map.ts'
 
 /** Of how inventory is mapped: another one makes every revision another, so that all is read again. */
-const mapping = 1
+const mapping = 2
 /**
  * After a connect an agent takes about ten seconds to tell its hardware and network, a slow one minutes: what was
  * read before may be half of it.

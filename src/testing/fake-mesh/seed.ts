@@ -72,7 +72,7 @@ export function linuxHardware(): MeshDoc {
 
 export function interfaces(index: number): MeshDoc {
   const mac = (last: number) =>
-    `02:fc:00:00:${((index >> 8) & 255).toString(16).padStart(2, '0')}:${(last & 255).toString(16).padStart(2, '0')}`
+    `d4:be:d9:00:${((index >> 8) & 255).toString(16).padStart(2, '0')}:${(last & 255).toString(16).padStart(2, '0')}`
   return {
     lo: [{ address: '127.0.0.1', family: 'IPv4', type: 'loopback', status: 'up', mac: '00:00:00:00:00:00' }],
     'vEthernet (Default Switch)': [

@@ -310,3 +310,30 @@ t.test('what fails on our side while a provider asks us is not its mistake', asy
   t.notMatch(JSON.stringify(run), /PROVIDER_FAULT/)
   t.notMatch(JSON.stringify(run), /Scripted failed/)
 })
+
+t.test('a device was last seen when anybody saw it last, whatever the platform says afterwards', async t => {
+  const h = await scriptedHost(t)
+  const seen = async (lastSeenAt: Date, online: boolean) => {
+    h.script.devices = list([device('a', { lastSeenAt, online })])
+    await h.sync({ resources: ['devices'] })
+    return Date.parse((await h.app.rmm.inventory.list('t1')).items[0]!.lastSeenAt!)
+  }
+  const sighting = ago(1_000)
+  await seen(sighting, true)
+  t.equal(await seen(ago(2 * 86_400_000), false), sighting.getTime(), 'the time at which it connected, two days ago')
+  const later = ago(10)
+  t.equal(await seen(later, true), later.getTime())
+})
+
+t.test('where the serial number is a filler, what else the platform tells of it counts', async t => {
+  const h = await scriptedHost(t)
+  h.script.devices = list([
+    device('a', {
+      serialNumber: 'Default string',
+      model: 'OptiPlex 7010',
+      alternatives: { serialNumber: ['None', 'PF2ABC12'], model: ['0GXM1W'] }
+    })
+  ])
+  await h.sync({ resources: ['devices'] })
+  t.match(await h.rows('device'), [{ serial_number: 'PF2ABC12', model: 'OptiPlex 7010' }])
+})

@@ -46,9 +46,9 @@ export function factsOf(
     facts: {
       assetType: assetTypeOf(told.assetType, note),
       hostname: name(told.hostname, 'hostname', note),
-      serialNumber: cleanSerial(name(told.serialNumber, 'serialNumber', note)),
-      manufacturer: cleanManufacturer(name(told.manufacturer, 'manufacturer', note)),
-      model: cleanModel(name(told.model, 'model', note)),
+      serialNumber: firstClean(told, 'serialNumber', cleanSerial, note),
+      manufacturer: firstClean(told, 'manufacturer', cleanManufacturer, note),
+      model: firstClean(told, 'model', cleanModel, note),
       osType: name(told.osType, 'osType', note),
       osVersion: name(told.osVersion, 'osVersion', note),
       lastRebootAt: bootOf(told.lastRebootAt, observedAt, note),
@@ -68,6 +68,18 @@ export function factsOf(
       details: detailsOf(told.details, note)
     }
   }
+}
+
+/** The first of what is told of a field that is no filler. */
+function firstClean(
+  told: DeviceFacts,
+  field: 'serialNumber' | 'manufacturer' | 'model',
+  clean: (text: string | null) => string | null,
+  note: Note
+): string | null {
+  const own = clean(text(told[field], maxNameLength, field, note))
+  const others = own === null && isObject(told.alternatives) ? texts(told.alternatives[field], field, note) : null
+  return own ?? others?.find(other => clean(other) !== null) ?? null
 }
 
 function name(value: unknown, field: Field, note: Note): string | null {

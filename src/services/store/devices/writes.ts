@@ -220,14 +220,17 @@ export async function updateDevices(
 
 const beatColumns: RowColumns = [['id', 'uuid'], ['observedAt', 'timestamptz'], ...statusColumns]
 
-/** The heartbeats of devices that are there, in the narrow table. A null keeps what is known, as everywhere. */
+/**
+ * The heartbeats of devices that are there, in the narrow table. A null keeps what is known, as everywhere. A device was
+ * last seen at the latest time that anybody saw it: a platform may tell when it connected, long before our own sighting.
+ */
 export async function writeStatus(trx: Db, t: Tables, context: MergeContext, beats: Beat[]): Promise<void> {
   const rows = joinRows(
     beats.map(({ id, record }) => joinFields([id, fieldOf(record.observedAt), statusFields(record)]))
   )
   await sql`${insertStatus(t, context, rowSet(rows, beatColumns))}
     on conflict (device_id) do update set hash = excluded.hash, observed_at = excluded.observed_at,
-      online = coalesce(excluded.online, s.online), last_seen_at = coalesce(excluded.last_seen_at, s.last_seen_at), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),
+      online = coalesce(excluded.online, s.online), last_seen_at = greatest(excluded.last_seen_at, case when s.last_seen_at <= now() then s.last_seen_at end), uptime_seconds = coalesce(excluded.uptime_seconds, s.uptime_seconds),
       free_bytes = case when excluded.free_bytes = '[]'::jsonb then s.free_bytes else excluded.free_bytes end,
       inventory_revision = coalesce(excluded.inventory_revision, s.inventory_revision), inventory_observed_at = coalesce(excluded.inventory_observed_at, s.inventory_observed_at)
     where ${observed(sql`s.observed_at`)} <= excluded.observed_at`.execute(trx)
