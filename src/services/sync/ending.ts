@@ -6,13 +6,17 @@ import {
   endRun,
   finishConnection,
   holdRun,
+  noTotals,
   releaseRun,
+  runById,
   type RunEnd,
   type RunRow,
   toRun,
   writeEvents
 } from '../store/index.ts'
+import { summarize } from './summary.ts'
 import type { SegmentResult } from './transport.ts'
+import { afterWaits, isToldWait, nextWait } from './waits.ts'
 
 export type AbortCause = 'cancelled' | 'lost' | 'shutdown'
 
@@ -22,8 +26,8 @@ export interface Ending {
   end(run: RunRow, attempt: Attempt | null, how: RunEnd): Promise<RunStatus>
   /** After an attempt that threw: hands the run back to be executed again, or ends it. */
   conclude(run: RunRow, attempt: Attempt, cause: AbortCause | undefined, error: unknown): Promise<SegmentResult>
-  /** Hands the run back because of a failure that may pass. */
-  retry(attempt: Attempt, failure: Failure): Promise<SegmentResult>
+  /** Hands the run back because of a failure that may pass. With `waits`, one that was only a wait. */
+  retry(attempt: Attempt, failure: Failure, waits?: number): Promise<SegmentResult>
 }
 
 export function createEnding(core: Core): Ending {
@@ -49,24 +53,36 @@ export function createEnding(core: Core): Ending {
     })
   }
 
-  async function retry(attempt: Attempt, failure: Failure): Promise<SegmentResult> {
+  async function retry(attempt: Attempt, failure: Failure, waits?: number): Promise<SegmentResult> {
     const delayMs = failure.retryAfterMs ?? settings.retryDelayMs * (1 + Math.random())
     const released = await releaseRun(database, attempt, {
       status: failure.kind === 'interrupted' ? 'interrupted' : 'queued',
       delayMs,
       error: { code: failure.code, message: failure.message },
-      failed: failure.kind !== 'interrupted'
+      failed: failure.kind !== 'interrupted' && waits === undefined,
+      ...(waits === undefined ? {} : { waits })
     })
     return released ? { status: 'yield', reason: 'retry', delayMs } : { status: 'held' }
   }
 
   async function fail(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
-    const soon = (failure.retryAfterMs ?? 0) <= longestWaitMs
     if (failure.kind === 'interrupted') return await retry(attempt, failure)
-    if (failure.kind === 'transient' && soon && Number(run.failures) + 1 < settings.maxAttempts)
+    if (isToldWait(failure)) return await wait(run, attempt, failure)
+    if (failure.kind === 'transient' && Number(run.failures) + 1 < settings.maxAttempts)
       return await retry(attempt, failure)
-    const { code, message } = failure
-    return { status: 'done', state: await end(run, attempt, failed(failure)), error: { code, message } }
+    return await done(run, attempt, failed(failure))
+  }
+
+  async function wait(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
+    const now = (await runById(database, run.id)) ?? run
+    const progressed = pagesOf(now) > pagesOf(run)
+    const waits = nextWait(failure, Number(run.waits), progressed, settings.maxAttempts)
+    if (waits !== null) return await retry(attempt, failure, waits)
+    return await done(run, attempt, stopped(now, afterWaits(failure, progressed ? 0 : Number(run.waits))))
+  }
+
+  async function done(run: RunRow, attempt: Attempt, how: RunEnd): Promise<SegmentResult> {
+    return { status: 'done', state: await end(run, attempt, how), error: how.error }
   }
 
   return {
@@ -92,6 +108,23 @@ export function failed({ code, message }: Failure): RunEnd {
   return { status: 'failed', summary: message, error: { code, message } }
 }
 
+/** The run got no further: what it has read to the end stays read. */
+function stopped({ progress, totals }: RunRow, failure: Failure): RunEnd {
+  if (!progress.some(item => item.complete)) return failed(failure)
+  const { code, message } = failure
+  const left = progress.filter(item => !item.complete && item.status !== 'skipped').map(item => item.resource)
+  const read = summarize({ progress: progress.filter(item => item.complete), totals: { ...noTotals, ...totals } })
+  return {
+    status: 'partial',
+    summary: `${read} Not read: ${left.join(', ')} (${message}).`,
+    error: { code, message: `${left.join(', ')}: ${message}` }
+  }
+}
+
+function pagesOf({ progress }: RunRow): number {
+  return progress.reduce((sum, item) => sum + item.pages, 0)
+}
+
 export function isStale(error: unknown): boolean {
   return (error as { code?: unknown }).code === 'RMM_ERR_STALE_ATTEMPT'
 }
@@ -99,9 +132,6 @@ export function isStale(error: unknown): boolean {
 export function sourceOf(run: RunRow) {
   return { tenantId: run.tenant_id, connectionId: run.connection_id, provider: run.provider }
 }
-
-/** A platform that wants to be left alone for longer ends the run; the next one goes on from its checkpoint. */
-const longestWaitMs = 15 * 60_000
 
 function endPayload(run: Run, status: RunEnd['status']): EventPayloads['RMM_SYNC_COMPLETED'] {
   const { id, kind, trigger, mode, totals, summary, error } = run

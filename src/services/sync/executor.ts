@@ -21,6 +21,7 @@ import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } f
 import type { Reading } from './reading.ts'
 import { readRun, verdict } from './read-run.ts'
 import type { ReRead } from './reread.ts'
+import { isToldWait } from './waits.ts'
 import type { SegmentContext, SegmentResult, SyncExecutor } from './transport.ts'
 
 export function createExecutor(core: Core, clients: ClientFactory, reread: ReRead): SyncExecutor {
@@ -59,6 +60,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
         heartbeat,
         mode: run.mode,
         force: run.force,
+        ownOnly: run.trigger === 'manual',
         context: { ...sourceOf(run), movePolicy: row.move_policy },
         state: { progress: run.progress, totals: { ...noTotals, ...run.totals }, leaseMs: settings.leaseMs }
       }
@@ -112,7 +114,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
       if (Number(run.attempt) > maxClaims) throw new AbandonedError()
       await start(run, attempt)
       const how = await read(run, attempt, stop.signal, () => context.heartbeat?.())
-      if ('again' in how) return told(await ending.retry(attempt, how.again))
+      if ('again' in how) return told(await ending.retry(attempt, how.again, isToldWait(how.again) ? 0 : undefined))
       return told({ status: 'done', state: await ending.end(run, attempt, how), error: how.error })
     } catch (error) {
       if ((error as { cancelled?: boolean }).cancelled === true) cause ??= 'cancelled'

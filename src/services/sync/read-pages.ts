@@ -3,7 +3,7 @@ import type { ResourceName, RunTotals } from '../../types.ts'
 import { publishPage } from '../diagnostics.ts'
 import { mergeMisread, type Missed } from '../model/index.ts'
 import {
-  type Afresh,
+  type Beginning,
   beginPass,
   closeAlerts,
   type Db,
@@ -34,10 +34,10 @@ export async function readPages(
   reading: Reading,
   name: ResourceName,
   moves: Moves,
-  afresh: Afresh | null = null
+  beginning: Beginning = { from: reading.ownOnly ? 'own' : 'any' }
 ): Promise<Pass> {
   const { core, attempt, provider, client, signal } = reading
-  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), reading.state, afresh)
+  const pass = await beginPass(core.database, attempt, name, reading.mode, core.now(), reading.state, beginning)
   const known =
     name === 'devices'
       ? (ids: RecordId[]) => knownRevisions(core.database, reading.context.connectionId, ids)
@@ -61,8 +61,8 @@ export async function readPages(
   } catch (error) {
     // The platform no longer takes the place where an earlier attempt stopped: from the beginning, once.
     const refused = error instanceof ProviderError && error.kind === 'gone'
-    if (afresh !== null || taken || pass.checkpoint === null || !refused) throw error
-    return await readPages(reading, name, moves, {})
+    if (beginning.from === 'start' || taken || pass.checkpoint === null || !refused) throw error
+    return await readPages(reading, name, moves, { from: 'start' })
   }
 }
 

@@ -60,7 +60,7 @@ async function readAgain(
   const { unchanged, unmapped, failed } = before
   reading.state = withProgress(reading.state, resource, { pages: 0, processed: 0, failed: 0, older: 0 })
   Object.assign(reading.state.totals, { unchanged, unmapped, failed })
-  const pass = await readPages(reading, resource, moves, { doubted })
+  const pass = await readPages(reading, resource, moves, { from: 'start', doubted })
   // What the first read wrote was as stored for the second.
   const written = first.created - before.created + first.updated - before.updated
   const { totals } = reading.state

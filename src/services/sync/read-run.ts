@@ -6,6 +6,7 @@ import { tellProgress } from './progress.ts'
 import { readResource } from './read-resource.ts'
 import type { Reading } from './reading.ts'
 import { summarize } from './summary.ts'
+import { afterWaits, isToldWait, nextWait } from './waits.ts'
 
 /**
  * Gives every resource its turn. One that fails does not keep the next from being read, unless nothing else could be
@@ -22,14 +23,33 @@ export async function readRun(reading: Reading, resources: ResourceName[]): Prom
       const failure = failureOfResource(reading, error)
       if (failure === null) throw error
       reading.core.log.warn({ err: error, runId: reading.attempt.runId, resource: name }, 'a resource was not read')
-      const failures = (before.failures ?? 0) + 1
-      const final = failure.kind === 'permanent' || failures >= reading.core.settings.maxAttempts
-      const { code, message } = failure
-      await tellProgress(reading, name, { status: 'failed', error: { code, message }, failures, final })
-      if (!final) again.push(failure)
+      const change = failedResource(reading, name, before, failure)
+      await tellProgress(reading, name, change)
+      if (!change.final) again.push(failure)
     }
   }
   return longestWait(again)
+}
+
+/** What becomes of a resource that failed: whether it is read again in this run, and what that has cost. */
+function failedResource(
+  reading: Reading,
+  name: ResourceName,
+  before: StoredProgress,
+  failure: Failure
+): Partial<StoredProgress> {
+  const { maxAttempts } = reading.core.settings
+  const { code, message } = failure
+  if (!isToldWait(failure)) {
+    const failures = (before.failures ?? 0) + 1
+    const final = failure.kind === 'permanent' || failures >= maxAttempts
+    return { status: 'failed', error: { code, message }, failures, final }
+  }
+  const progressed = (progressOf(reading, name)?.pages ?? 0) > before.pages
+  const waited = progressed ? 0 : (before.waits ?? 0)
+  const waits = nextWait(failure, waited, progressed, maxAttempts)
+  if (waits !== null) return { status: 'failed', error: { code, message }, waits, final: false }
+  return { status: 'failed', error: { code, message: afterWaits(failure, waited).message }, final: true }
 }
 
 /** Null where the whole run is concerned: then no other resource is read in this attempt. */

@@ -18,6 +18,8 @@ export interface Reading extends Source {
   attempt: Attempt
   mode: SyncMode
   force: boolean
+  /** A person asked for it: it never goes on from the place of an earlier run. */
+  ownOnly: boolean
   state: PageProgress
   heartbeat(): void
 }

@@ -8,6 +8,7 @@ import type { Database, Db, Tables } from '../database.ts'
 import { type Attempt, holdRun, type PageProgress, writeProgress } from '../runs/leases.ts'
 import { observed, present } from '../observed.ts'
 import { textArray } from '../row-set.ts'
+import { iso } from '../values.ts'
 
 /** What speaks for and against a list, as far as it was read. Kept with the pass: another attempt may go on with it. */
 export interface PassNotes {
@@ -54,14 +55,17 @@ interface PassRow {
   missed: Array<[string, string]>
   known_ids: string[]
   resumable: boolean
+  run_id: string | null
 }
 
 /** A checkpoint older than this says too little about a list that went on changing; the read starts over. */
 const resumeWithinHours = 6
 
-/** Why a read starts over whatever is there. */
-export interface Afresh {
-  /** The pass that was doubted; absent where the platform did not take the checkpoint. */
+/** Where a read may begin. */
+export interface Beginning {
+  /** From the place of an earlier attempt of this run, of an earlier run as well, or from the start of the list. */
+  from: 'own' | 'any' | 'start'
+  /** The pass that was doubted and is read again. */
   doubted?: Pass
 }
 
@@ -75,7 +79,7 @@ export function passesOf({ id, doubtedId, resource }: Pass): string[] {
 
 /**
  * Finds where to begin: an unfinished pass of the same mode goes on from its checkpoint, a finished incremental one
- * hands its checkpoint on, everything else starts over.
+ * hands its checkpoint on, everything else starts over. A run that goes on from an earlier one's place says since when.
  */
 export async function beginPass(
   { transaction, t }: Database,
@@ -84,29 +88,42 @@ export async function beginPass(
   mode: SyncMode,
   now: Date,
   state: PageProgress,
-  afresh: Afresh | null = null
+  { from, doubted }: Beginning
 ): Promise<Pass> {
   return await transaction(async trx => {
     await holdRun(trx, t, attempt)
     await writeProgress(trx, t, attempt, state)
     const { rows } =
-      await sql<PassRow>`select id, mode, started_at, checkpoint, complete, pages, doubted_id, notes, missed, known_ids,
+      await sql<PassRow>`select id, run_id, mode, started_at, checkpoint, complete, pages, doubted_id, notes, missed, known_ids,
         ${observed(sql`started_at`)} > ${now.toISOString()}::timestamptz - ${resumeWithinHours} * interval '1 hour' as resumable
       from ${t.pass} where connection_id = ${attempt.connectionId} and resource = ${resource} for update`.execute(trx)
     const last = rows[0]
-    const goesOn = !afresh && last && !last.complete && last.mode === mode && last.resumable && last.checkpoint !== null
-    if (goesOn) return resumed(last, resource)
-    const checkpoint = !afresh && mode === 'incremental' && last?.complete === true ? last.checkpoint : null
-    const pass = newPass(resource, mode, now, checkpoint, last, afresh?.doubted)
+    const own = last?.run_id === attempt.runId
+    if (last && (from === 'any' || (from === 'own' && own)) && isUnfinished(last, mode)) {
+      if (!own) await continueFrom(trx, t, attempt, last.started_at)
+      return resumed(last, resource)
+    }
+    const checkpoint = from !== 'start' && mode === 'incremental' && last?.complete === true ? last.checkpoint : null
+    const pass = newPass(resource, mode, now, checkpoint, last, doubted)
     const { id, startedAt, doubtedId, notes } = pass
-    await sql`insert into ${t.pass} as p (id, connection_id, resource, tenant_id, mode, started_at, checkpoint, doubted_id, notes)
-      values (${id}, ${attempt.connectionId}, ${resource}, ${attempt.tenantId}, ${mode}, ${startedAt.toISOString()}::timestamptz, ${json(checkpoint)}::jsonb, ${doubtedId}::uuid, ${JSON.stringify(notes)}::jsonb)
-      on conflict (connection_id, resource) do update set id = excluded.id, mode = excluded.mode, started_at = excluded.started_at, checkpoint = excluded.checkpoint,
-        doubted_id = excluded.doubted_id, notes = excluded.notes, complete = false, pages = 0, updated_at = now()`.execute(
+    await sql`insert into ${t.pass} as p (id, connection_id, resource, tenant_id, run_id, mode, started_at, checkpoint, doubted_id, notes)
+      values (${id}, ${attempt.connectionId}, ${resource}, ${attempt.tenantId}, ${attempt.runId}, ${mode}, ${startedAt.toISOString()}::timestamptz, ${json(checkpoint)}::jsonb, ${doubtedId}::uuid, ${JSON.stringify(notes)}::jsonb)
+      on conflict (connection_id, resource) do update set id = excluded.id, run_id = excluded.run_id, mode = excluded.mode, started_at = excluded.started_at,
+        checkpoint = excluded.checkpoint, doubted_id = excluded.doubted_id, notes = excluded.notes, complete = false, pages = 0, updated_at = now()`.execute(
       trx
     )
     return pass
   })
+}
+
+function isUnfinished(last: PassRow, mode: SyncMode): boolean {
+  return !last.complete && last.mode === mode && last.resumable && last.checkpoint !== null
+}
+
+async function continueFrom(trx: Db, t: Tables, { runId }: Attempt, startedAt: unknown): Promise<void> {
+  await sql`update ${t.run} set continued_from = least(continued_from, ${iso(startedAt)}::timestamptz) where id = ${runId}`.execute(
+    trx
+  )
 }
 
 function resumed(row: PassRow, resource: ResourceName): Pass {

@@ -91,10 +91,10 @@ export async function holdConnection(trx: Db, t: Tables, connectionId: string): 
 export async function releaseRun(
   { db, t }: Database,
   attempt: Attempt,
-  to: { status: 'queued' | 'interrupted'; delayMs: number; error: Run['error']; failed: boolean }
+  to: { status: 'queued' | 'interrupted'; delayMs: number; error: Run['error']; failed: boolean; waits?: number }
 ): Promise<boolean> {
   const { rows } =
-    await sql`update ${t.run} set status = ${to.status}, failures = failures + ${to.failed ? 1 : 0}, error = ${to.error === null ? null : JSON.stringify(to.error)}::jsonb,
+    await sql`update ${t.run} set status = ${to.status}, failures = failures + ${to.failed ? 1 : 0}, waits = coalesce(${to.waits ?? null}::int, waits), error = ${to.error === null ? null : JSON.stringify(to.error)}::jsonb,
       not_before = now() + ${to.delayMs} * interval '1 millisecond', lease_until = null, updated_at = now()
     where id = ${attempt.runId} and fence = ${attempt.fence} and status = 'running' returning id`.execute(db)
   return rows.length > 0
@@ -127,7 +127,7 @@ export async function endRun(
 }
 
 function settledProgress({ status, error }: RunEnd) {
-  const interrupted = status === 'failed' ? { status: 'failed', error } : { status: 'skipped', error: null }
+  const interrupted = status === 'cancelled' ? { status: 'skipped', error: null } : { status: 'failed', error }
   return sql`(select coalesce(jsonb_agg(case coalesce(p ->> 'status', case when (p ->> 'complete')::boolean then 'complete' else 'waiting' end)
       when 'reading' then p || ${JSON.stringify(interrupted)}::jsonb when 'waiting' then p || '{"status": "skipped"}' else p end order by n), '[]')
     from jsonb_array_elements(progress) with ordinality as x(p, n))`

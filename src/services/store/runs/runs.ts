@@ -23,6 +23,8 @@ import { isId, iso, isoOrNull } from '../values.ts'
 export interface StoredProgress extends ResourceProgress {
   /** Attempts at it that failed. */
   failures?: number
+  /** Waits the platform asked for since it got any further. */
+  waits?: number
   /** Another attempt in this run would end the same way, or there were enough. */
   final?: boolean
   /** Records on its pages that could not be taken. */
