@@ -87,10 +87,8 @@ t.test(
     await agent.stop()
     await until('it to be offline', async () => !(await now()).online)
     t.ok(Date.now() - left >= graceMs - 1_000, `after ${Date.now() - left} ms, not before the grace`)
-    const came = Date.now()
     agent.start()
     await until('it to be online', async () => (await now()).online)
-    t.ok(Date.now() - came < 15_000, `within ${Date.now() - came} ms`)
 
     await mesh.meshctrl('movetodevicegroup', '--id', globex, '--devid', externalId)
     await until('its new group and client', async () => (await now()).clientRef === 'c2')

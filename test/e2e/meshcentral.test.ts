@@ -90,11 +90,9 @@ t.test('the log-in tells what is wrong', async t => {
   t.equal(account, `admin on 127.0.0.1:${mesh.port}`)
   t.match(warnings, [/login token/], 'only the password is worth a warning')
 
-  const started = Date.now()
   const wrong = await failure(provider.check(await open(t, { secrets: { password: 'wrong-password' } }), signal))
   t.equal(wrong.kind, 'auth')
   t.match(wrong.message, /user name or password/)
-  t.ok(Date.now() - started < 25_000, 'it does not wait for the 30 s after which the server closes the socket')
 
   const untrusted = await failure(provider.check(await open(t, { config: { ca: undefined } }), signal))
   t.equal(untrusted.kind, 'unreachable')
@@ -511,10 +509,9 @@ t.test('a killed server ends what is in flight at once, and is found again after
   const reading = (async () => {
     for (;;) await session.request({ action: 'meshes' }, { signal })
   })()
-  const killedAt = Date.now()
   const [error] = await Promise.all([failure(reading), mesh.stop('SIGKILL')])
   t.equal(error.kind, 'unreachable')
-  t.ok(Date.now() - killedAt < 8000, "long before the request's own time-out")
+  t.notMatch(error.message, /did not answer/, "by the socket's end, not by the request's own time-out")
   t.equal((await failure(groups.list(client, signal))).kind, 'unreachable', 'while it is away')
   await mesh.start()
   const after = await groups.list(client, signal)

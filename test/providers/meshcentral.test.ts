@@ -577,9 +577,9 @@ t.test(
   "however often pushes were lost, they are subscribed to at once: when to try again is the engine's to say",
   async t => {
     const { fake, provider, open } = await setUp(t)
-    for (let losses = 0; losses < 5; losses++) {
+    // Twenty waits that double would be longer than a test may take.
+    for (let losses = 0; losses < 20; losses++) {
       const client = await open()
-      const began = Date.now()
       const lost = failure(
         all(
           (async function* () {
@@ -588,8 +588,7 @@ t.test(
           })()
         )
       )
-      t.equal((await lost).kind, 'unreachable')
-      t.ok(Date.now() - began < 2_000, `${losses} losses before`)
+      t.equal((await lost).kind, 'unreachable', `${losses} losses before`)
     }
   }
 )

@@ -40,9 +40,7 @@ export {
   purge,
   requireConnection,
   rotateHookSecret,
-  scheduleNext,
   setStatus,
-  takeDue,
   updateConnection
 } from './connections.ts'
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
@@ -151,6 +149,7 @@ export {
   type StoredProgress,
   toRun
 } from './runs/runs.ts'
+export { scheduleNext, takeDue } from './schedules.ts'
 export { locate, type NamedTarget } from './targets.ts'
 export {
   clearExpiredHookSecrets,

@@ -167,18 +167,17 @@ t.test(
   'a platform that hangs holds up no page: a silent server, one that does not answer the list, a black hole',
   async t => {
     const { fake, status, syncAll } = await setUp(t, {
-      engine: { interactiveMs: 20_000 },
-      mesh: { requestTimeoutMs: 60_000 }
+      // Longer than a test may take: an answer that waits for them fails it.
+      engine: { interactiveMs: 600_000 },
+      mesh: { requestTimeoutMs: 600_000 }
     })
     await syncAll()
     const quick = async (why: string) => {
-      const began = Date.now()
       t.match(
         await status(),
         { status: 200, body: { source: 'stored', message: /did not answer in time/, needsSync: 0 } },
         why
       )
-      t.ok(Date.now() - began < 6_000, `${why}: within ${Date.now() - began} ms`)
     }
     fake.silence('meshes')
     await quick('the list')
