@@ -6,6 +6,7 @@ import { growthBench } from './memory.ts'
 import { mergeBench } from './merge.ts'
 import { meshcentralBench } from './meshcentral.ts'
 import { print, type Row } from './report.ts'
+import { sinkBench } from './sink.ts'
 import { webhookBench } from './webhook.ts'
 
 /**
@@ -27,7 +28,8 @@ const benches = {
   growth: growthBench,
   meshcentral: meshcentralBench,
   webhook: webhookBench,
-  'device-groups': deviceGroupsBench
+  'device-groups': deviceGroupsBench,
+  sink: sinkBench
 }
 const rows: Row[] = []
 for (const kind of kinds()) {

@@ -4,12 +4,17 @@ import type { MikroORM } from '@mikro-orm/core'
 import { migrate, migrationPlan, pendingMigrations } from './migrate.ts'
 import { migrations } from './migrations/index.ts'
 import { requireSchemaName } from './option-checks.ts'
+import { dropSink } from './services/outbound/index.ts'
+import { openDatabase, outboxLag } from './services/store/index.ts'
 
 const help = `Usage: rmm-sync migrate [--plan] [--schema <name>] [--url <address>]
+       rmm-sync sinks [--drop <sink>] [--schema <name>] [--url <address>]
 
-Brings the schema of fastify-rmm-sync up to date, in one transaction. Safe to run from several machines at once.
+migrate: brings the schema of fastify-rmm-sync up to date, in one transaction. Safe to run from several machines at once.
+sinks: tells what waits for each sink of events, also for those that were taken out of the option 'events'.
 
   --plan            print the SQL instead of applying it: what the database lacks, or everything without an address
+  --drop <sink>     forget what waits for a sink that is not coming back; refused while a process serves it
   --schema <name>   the plugin's option 'schema' (default: rmm)
   --url <address>   postgresql://user:password@host:5432/database (default: the variable DATABASE_URL)
   --help            this text
@@ -21,7 +26,9 @@ Exit codes: 0 done, 1 failed, 2 not understood.
 class UsageError extends Error {}
 
 interface Command {
+  name: 'migrate' | 'sinks'
   plan: boolean
+  drop: string | undefined
   schema: string
   url: string | undefined
 }
@@ -29,14 +36,18 @@ interface Command {
 function readCommand(args: string[]): Command | null {
   const { values, positionals } = parse(args)
   if (values.help || args.length === 0) return null
-  if (positionals.length !== 1 || positionals[0] !== 'migrate')
+  const [name] = positionals
+  if (positionals.length !== 1 || (name !== 'migrate' && name !== 'sinks'))
     throw new UsageError(`unknown command '${positionals.join(' ')}'`)
+  if (name === 'sinks' && values.plan) throw new UsageError("'sinks' knows no --plan")
+  if (name === 'migrate' && values.drop !== undefined) throw new UsageError("'migrate' knows no --drop")
   try {
     requireSchemaName(values.schema)
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
-  return { plan: values.plan, schema: values.schema, url: values.url ?? process.env['DATABASE_URL'] }
+  const { plan, drop, schema, url = process.env['DATABASE_URL'] } = values
+  return { name, plan, drop, schema, url }
 }
 
 function parse(args: string[]) {
@@ -46,6 +57,7 @@ function parse(args: string[]) {
       allowPositionals: true,
       options: {
         plan: { type: 'boolean', default: false },
+        drop: { type: 'string' },
         schema: { type: 'string', default: 'rmm' },
         url: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false }
@@ -71,13 +83,14 @@ async function connect(url: string): Promise<MikroORM> {
   })
 }
 
-async function run({ plan, schema, url }: Command): Promise<string> {
+async function run({ name, plan, drop, schema, url }: Command): Promise<string> {
   if (url === undefined) {
     if (plan) return script(migrationPlan(schema))
     throw new UsageError('which database? Give --url postgresql://… or set DATABASE_URL')
   }
   const orm = await connect(url)
   try {
+    if (name === 'sinks') return await sinks(orm, schema, drop)
     if (!plan) return told(schema, await migrate(orm, { schema }))
     const pending = await pendingMigrations(orm, { schema })
     const applied = migrations.map(({ name }) => name).filter(name => !pending.includes(name))
@@ -85,6 +98,30 @@ async function run({ plan, schema, url }: Command): Promise<string> {
   } finally {
     await orm.close()
   }
+}
+
+async function sinks(orm: MikroORM, schema: string, drop: string | undefined): Promise<string> {
+  const database = await openDatabase(orm, schema)
+  if (drop !== undefined) return `${await dropSink(database, drop)} events that waited for '${drop}' were dropped\n`
+  const lines = (await outboxLag(database)).map(({ sink, pending, oldestAgeMs, failures, lastError, served }) => [
+    sink,
+    String(pending),
+    oldestAgeMs === null ? '-' : `${Math.round(oldestAgeMs / 60_000)} min`,
+    String(failures),
+    served ? 'yes' : 'no',
+    lastError ?? '-'
+  ])
+  const table = [['sink', 'pending', 'oldest', 'failures', 'served', 'last error'], ...lines]
+  const widths = table[0]!.map((_, n) => Math.max(...table.map(line => line[n]!.length)))
+  return table
+    .map(
+      line =>
+        `${line
+          .map((cell, n) => cell.padEnd(widths[n]!))
+          .join('  ')
+          .trimEnd()}\n`
+    )
+    .join('')
 }
 
 function script(statements: string[]): string {

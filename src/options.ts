@@ -231,6 +231,9 @@ function requireValues(options: RmmSyncOptions): void {
       events.some(sink => typeof sink?.publish !== 'function' || typeof sink.name !== 'string'))
   )
     refuse('events', events, 'pass an array of sinks { name, publish }, e.g. [callbackSink(…)]')
+  const lanes = events?.find(({ parallel = 1 }) => !Number.isInteger(parallel) || parallel < 1 || parallel > 100)
+  if (lanes !== undefined)
+    refuse(`events (${lanes.name}).parallel`, lanes.parallel, 'it must be a whole number from 1 to 100')
   if (events !== undefined && new Set(events.map(sink => sink.name)).size !== events.length)
     refuse('events', events.map(sink => sink.name).join(), 'every sink needs a name of its own')
 }

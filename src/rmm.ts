@@ -35,6 +35,7 @@ import type {
   RunFilter,
   RunItem,
   SecretsUsage,
+  SinkLag,
   SyncRequest,
   UpdateConnection,
   WebhookInfo,
@@ -169,9 +170,12 @@ export interface Rmm {
   events: {
     /** In-process subscription, fed from the outbox after commit. Returns the unsubscribe function. */
     on<T extends RmmEventType>(type: T | '*', listener: (event: RmmEvent<T>) => void | Promise<void>): () => void
-    /** Undelivered events per sink and the age of the oldest. */
-    lag(): Promise<
-      Array<{ sink: string; pending: number; oldestAgeMs: number | null; failures: number; lastError: string | null }>
-    >
+    /** What waits for each sink, over all tenants, also for those that were taken away. */
+    lag(): Promise<SinkLag[]>
+    /**
+     * Forgets what waits for a sink that is not coming back, and the sink; tells how many events that were. Throws
+     * `RMM_ERR_CONFLICT` while a process serves it, `RMM_ERR_NOT_FOUND` where nothing is known of it.
+     */
+    drop(sink: string): Promise<{ events: number }>
   }
 }

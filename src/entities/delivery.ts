@@ -1,4 +1,4 @@
-import { defineEntity, type EntitySchema } from '@mikro-orm/core'
+import { defineEntity, type EntitySchema, type PrimaryKeyProp } from '@mikro-orm/core'
 import { belongsTo, type Columns, generatedId, int, json, oneOf, sequence, text, texts, time, uuid } from './columns.ts'
 import type { Actor } from '../types.ts'
 import { RmmConnectionSchema } from './connection.ts'
@@ -87,7 +87,7 @@ export const RmmOutboxSchema: EntitySchema<RmmOutbox> = defineEntity({
   } satisfies Columns<RmmOutbox>,
   uniques: [{ name: 'rmm_outbox_key_unique', properties: ['eventKey'], where: 'event_key is not null' }],
   indexes: [
-    { name: 'rmm_outbox_pending', properties: ['seq'], where: 'published_at is null' },
+    { name: 'rmm_outbox_pending', properties: ['pending', 'connectionId', 'seq'], where: 'published_at is null' },
     { name: 'rmm_outbox_published', properties: ['publishedAt'], where: 'published_at is not null' }
   ]
 })
@@ -100,6 +100,8 @@ export class RmmSink {
   declare failures: number
   declare nextAt: Date | null
   declare lastError: string | null
+  /** When a process last said that it serves the sink. */
+  declare seenAt: Date | null
 }
 
 export const RmmSinkSchema: EntitySchema<RmmSink> = defineEntity({
@@ -112,6 +114,32 @@ export const RmmSinkSchema: EntitySchema<RmmSink> = defineEntity({
     leaseUntil: time('lease_until').nullable(),
     failures: int('failures').default(0),
     nextAt: time('next_at').nullable(),
-    lastError: text('last_error').nullable()
+    lastError: text('last_error').nullable(),
+    seenAt: time('seen_at').nullable()
   } satisfies Columns<RmmSink>
+})
+
+/** A connection whose events a sink refused; gone when it takes one. */
+export class RmmSinkConnection {
+  declare sink: string
+  declare connectionId: string
+  declare tenantId: string
+  declare failures: number
+  declare nextAt: Date
+  declare lastError: string | null
+  declare [PrimaryKeyProp]?: ['sink', 'connectionId']
+}
+
+export const RmmSinkConnectionSchema: EntitySchema<RmmSinkConnection> = defineEntity({
+  class: RmmSinkConnection,
+  tableName: 'rmm_sink_connection',
+  schema: '*',
+  properties: {
+    sink: text('sink').primary(),
+    connectionId: uuid('connection_id').primary(),
+    tenantId: text('tenant_id'),
+    failures: int('failures'),
+    nextAt: time('next_at'),
+    lastError: text('last_error').nullable()
+  } satisfies Columns<RmmSinkConnection>
 })

@@ -2,7 +2,7 @@ import type { EntitySchema } from '@mikro-orm/core'
 import { RmmActivitySchema } from './activity.ts'
 import { RmmAlertSchema } from './alert.ts'
 import { RmmConnectionSchema } from './connection.ts'
-import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkSchema } from './delivery.ts'
+import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkConnectionSchema, RmmSinkSchema } from './delivery.ts'
 import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
 import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
 import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
@@ -11,7 +11,7 @@ import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
 export { RmmActivity } from './activity.ts'
 export { RmmAlert } from './alert.ts'
 export { RmmConnection } from './connection.ts'
-export { RmmDelivery, RmmOutbox, RmmSink } from './delivery.ts'
+export { RmmDelivery, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
 export { RmmDevice, RmmDeviceStatus } from './device.ts'
 export { RmmClientGroup, RmmOrganization } from './organization.ts'
 export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
@@ -42,6 +42,7 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmOutboxSchema,
   RmmLeaseSchema,
   RmmSinkSchema,
+  RmmSinkConnectionSchema,
   RmmActivitySchema,
   RmmMigrationSchema
 ]

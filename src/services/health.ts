@@ -29,7 +29,8 @@ export function createHealth(core: Core, ticker: Ticker): Rmm['health'] {
 
 function isWell({ schedules, runs, deliveries, sinks, connections }: Omit<Health, 'ok'>): boolean {
   return (
-    schedules.late + runs.stuck + deliveries.dead + connections.error === 0 && sinks.every(sink => sink.failures === 0)
+    schedules.late + runs.stuck + deliveries.dead + connections.error === 0 &&
+    sinks.every(({ failures, served, pending }) => failures === 0 && (served || pending === 0))
   )
 }
 

@@ -29,6 +29,8 @@ export interface SinkHealth {
   oldestMs: number | null
   /** Attempts that failed since the last that took something. */
   failures: number
+  /** Whether a process takes events to it. */
+  served: boolean
 }
 
 /** The same over all tenants, and what this process does by itself. */

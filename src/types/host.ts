@@ -17,6 +17,20 @@ export interface Taken {
   error?: unknown
 }
 
+/** What waits for a sink. */
+export interface SinkLag {
+  sink: string
+  /** Events it has not taken. */
+  pending: number
+  /** Age of the oldest of them, in milliseconds. */
+  oldestAgeMs: number | null
+  /** Attempts that failed since the last that took something; of several connections, those of the worst. */
+  failures: number
+  lastError: string | null
+  /** Whether a process takes events to it. What waits for one that was taken away waits until it is dropped. */
+  served: boolean
+}
+
 /** Receives the outbox. Called with events in order per connection, at least once; throwing means "try these again". */
 export interface EventSink {
   /** Identifies the sink across restarts and processes; unique within one registration. */
@@ -26,6 +40,11 @@ export interface EventSink {
    * resolve with what was taken so far.
    */
   publish(events: RmmEvent[], signal: AbortSignal): Promise<void | Taken>
+  /**
+   * Calls that may be under way at once, 1 to 100, each with the events of one connection. @default 1: one call at a
+   * time, with up to 500 events of up to 100 connections
+   */
+  parallel?: number
   close?(): Promise<void>
 }
 

@@ -270,6 +270,8 @@ t.test('the command line says what is wrong and exits with a code of its own', a
   t.match(await cli(['migrate']), { code: 2, err: /Give --url postgresql:/ })
   t.match(await cli(['rollback']), { code: 2, err: /unknown command 'rollback'/ })
   t.match(await cli(['migrate', '--force']), { code: 2, err: /--force/ })
+  t.match(await cli(['sinks', '--plan']), { code: 2, err: /'sinks' knows no --plan/ })
+  t.match(await cli(['migrate', '--drop', 'x']), { code: 2, err: /'migrate' knows no --drop/ })
   t.match(await cli(['migrate', '--schema', 'public', '--plan']), { code: 2, err: /option 'schema' is "public"/ })
   t.match(await cli(['migrate', '--url', 'mysql://localhost/psa']), { code: 2, err: /postgresql:\/\// })
   const refused = await cli(['migrate', '--url', 'postgresql://psa:hunter2@127.0.0.1:1/psa'])
@@ -285,6 +287,14 @@ t.test(
     t.match(await cli(['migrate', '--url', url!, '--schema', schema]), {
       code: 0,
       out: `applied to the schema 'rmm_other': ${allNames.join(', ')}\n`
+    })
+    t.match(await cli(['sinks', '--schema', schema], { DATABASE_URL: url! }), {
+      code: 0,
+      out: /^sink +pending +oldest/
+    })
+    t.match(await cli(['sinks', '--schema', schema, '--drop', 'gone'], { DATABASE_URL: url! }), {
+      code: 1,
+      err: /Sink not found/
     })
     t.match(await cli(['migrate', '--schema', schema], { DATABASE_URL: url! }), {
       code: 0,

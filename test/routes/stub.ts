@@ -157,7 +157,7 @@ export const health: Health = {
   schedules: { late: 1, oldestMs: 61_234.5 },
   runs: { waiting: 2, stuck: 0 },
   deliveries: { pending: 0, dead: 1, oldestMs: null },
-  sinks: [{ name: 'out', pending: 3, oldestMs: 1_000, failures: 2 }],
+  sinks: [{ name: 'out', pending: 3, oldestMs: 1_000, failures: 2, served: true }],
   connections: { error: 1 }
 }
 export const delivery: Delivery = {

@@ -7,7 +7,10 @@ const SinkHealthSchema = Type.Object({
   name: Text('Identifies the sink.'),
   pending: Count("Events of the tenant's that it has not taken."),
   oldestMs: Age('Age of the oldest of them, in milliseconds; null where there is none.'),
-  failures: Count('Attempts that failed since the last that took something.')
+  failures: Count('Attempts that failed since the last that took something.'),
+  served: Flag(
+    'Whether a process takes events to it; what waits for one that was taken away waits until it is dropped.'
+  )
 })
 
 export const HealthSchema = Type.Object(

@@ -1,15 +1,26 @@
+import { ConflictError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { EventSink, RmmEvent, RmmEventType } from '../../types.ts'
 import type { Core } from '../core.ts'
 import { createSinkRelay } from './relay.ts'
-import { anyLease, dropLease, outboxLag, pruneLeases, pruneOutbox, takeLease } from '../store/index.ts'
+import {
+  anyLease,
+  dropLease,
+  emitterSink,
+  outboxLag,
+  pruneLeases,
+  pruneOutbox,
+  seeSinks,
+  takeLease
+} from '../store/index.ts'
+import { dropSink } from './drop.ts'
 
-/** The sink that is this process's listeners. */
-const emitterSink = 'emitter'
 /** Every process with listeners holds a lease below this name. */
 const listening = 'listeners:'
 
 const keepHours = 72
+/** How often a process says which sinks it serves. */
+const seenEveryMs = 60_000
 /** Looks in which nobody was found listening before nobody is taken to listen. */
 const unheardLooks = 2
 
@@ -22,7 +33,10 @@ export interface EventsService {
   start(): void
   /** One per sink: hands it what it has not taken yet. */
   relays: Array<{ name: string; relay(): Promise<void> }>
-  /** Tells the other processes whether this one has listeners, and learns whether any has; to be done this often. */
+  /**
+   * Tells the other processes which sinks this one serves and whether it has listeners, and learns whether any has; to
+   * be done this often.
+   */
   look(): Promise<void>
   presenceMs: number
   prune(): Promise<void>
@@ -39,6 +53,8 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
   let started = false
   const hostRelays = hostSinks.map(sink => createSinkRelay(core, sink))
   const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
+  const names = [emitterSink, ...hostSinks.map(sink => sink.name)]
+  let seenAt = 0
   const heardHere = (): boolean => listeners.size > 0
 
   /**
@@ -46,11 +62,15 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
    * as writing it.
    */
   function choose(heard: boolean): void {
-    core.sinks = [...(heard ? [emitterSink] : []), ...hostSinks.map(sink => sink.name)]
+    core.sinks = heard ? names : names.slice(1)
   }
   choose(true)
 
   async function look(): Promise<void> {
+    if (Date.now() - seenAt > seenEveryMs) {
+      await seeSinks(database, names)
+      seenAt = Date.now()
+    }
     const heard = heardHere()
     if (heard) await takeLease(database, mine, core.worker, core.settings.leaseMs)
     else if (told) await dropLease(database, mine, core.worker)
@@ -99,7 +119,12 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
         if (set.size === 0 && listeners.get(type) === set) listeners.delete(type)
       }
     },
-    lag: () => outboxLag(database)
+    lag: () => outboxLag(database),
+    async drop(sink) {
+      if (names.includes(sink))
+        throw new ConflictError(`This process serves the sink '${sink}': take it out of option 'events' first`)
+      return { events: await dropSink(database, sink) }
+    }
   }
 
   return {

@@ -2,6 +2,7 @@
  * How events leave: from the outbox through the relay to the sinks, at least once and in order per connection.
  */
 
+export { dropSink } from './drop.ts'
 export { createEvents, type EventsService } from './events.ts'
 export { callbackSink } from './sinks/callback.ts'
 export {

@@ -21,6 +21,7 @@ export const tableNames = [
   'outbox',
   'lease',
   'sink',
+  'sink_connection',
   'activity',
   'migration'
 ] as const

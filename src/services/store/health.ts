@@ -38,11 +38,12 @@ export async function readHealth(
       dead: Number(row['dead']),
       oldestMs: numberOrNull(row['oldest'] ?? null)
     },
-    sinks: (await outboxLag(database, tenantId)).map(({ sink, pending, oldestAgeMs, failures }) => ({
+    sinks: (await outboxLag(database, tenantId)).map(({ sink, pending, oldestAgeMs, failures, served }) => ({
       name: sink,
       pending,
       oldestMs: oldestAgeMs,
-      failures
+      failures,
+      served
     })),
     connections: { error: Number(row['error']) }
   }

@@ -107,13 +107,22 @@ export {
 export { writeEvents } from './outbox.ts'
 export {
   claimSink,
+  emitterSink,
+  failLane,
+  forgetPending,
+  forgetSink,
+  laneWorks,
   markPublished,
+  nextLaneIn,
   outboxLag,
+  type PendingEvent,
   pendingEvents,
   pruneOutbox,
   releaseSink,
   renewSink,
-  sinkFailures
+  seeSinks,
+  sinkServed,
+  sinkWorks
 } from './relay.ts'
 export {
   adoptableRuns,

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { OptionError } from '../../../errors.ts'
 import { ProviderError } from '../../../providers/define.ts'
 import type { EventSink, RmmEvent, Taken } from '../../../types.ts'
-import { createEgress, createRateLimiter, type Egress } from '../../egress/index.ts'
+import { createEgress, type Egress, type RateLimiter } from '../../egress/index.ts'
 
 export interface WebhookSinkOptions {
   /** Where events are posted. `https:`, or `http:` with `allowPrivateNetwork`. */
@@ -18,12 +18,13 @@ export interface WebhookSinkOptions {
   allowPrivateNetwork?: boolean
   /** Longest time for one request, in milliseconds. @default 10000 */
   timeoutMs?: number
+  /** Requests under way at once, 1 to 100: each for another connection, whose events follow each other. @default 16 */
+  parallel?: number
   /** Identifies the sink across restarts. @default 'webhook:' and the host of `url` */
   name?: string
 }
 
-/** Connections whose events are posted at the same time; the events of one follow each other. */
-const concurrency = 8
+const defaultParallel = 16
 /** No request begins later than this before the batch has to end. */
 const turnMs = 20_000
 
@@ -37,14 +38,16 @@ const turnMs = 20_000
  * @throws `RMM_ERR_OPTION` when the address, the host or a secret cannot be used
  */
 export function webhookSink(options: WebhookSinkOptions): EventSink {
-  const { timeoutMs = 10_000, allowPrivateNetwork = false } = options
+  const { timeoutMs = 10_000, allowPrivateNetwork = false, parallel = defaultParallel } = options
   const url = readUrl(options.url, options.hosts, allowPrivateNetwork)
   const keys = [options.secret].flat().map(readSecret)
   if (keys.length === 0)
     throw new OptionError("webhookSink: 'secret' is missing; make one with: echo whsec_$(openssl rand -base64 32)")
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1)
     throw new OptionError("webhookSink: 'timeoutMs' must be a whole number from 1")
-  const ended = new AbortController()
+  if (!Number.isInteger(parallel) || parallel < 1 || parallel > 100)
+    throw new OptionError("webhookSink: 'parallel' must be a whole number from 1 to 100")
+  let ended = new AbortController()
   let egress: Egress | undefined
   const open = (): Egress =>
     (egress ??= createEgress({
@@ -53,22 +56,30 @@ export function webhookSink(options: WebhookSinkOptions): EventSink {
       log: silent,
       signal: ended.signal,
       redact: [options.secret].flat(),
-      limiter: createRateLimiter({ concurrency }),
+      limiter: unlimited,
       timeouts: { totalMs: timeoutMs, headersMs: timeoutMs, bodyMs: timeoutMs, connectMs: timeoutMs },
       // Repetitions come through the outbox, where they survive a restart.
       retry: { attempts: 1, maxWaitMs: 0 }
     }))
   return {
     name: options.name ?? `webhook:${url.host}`,
+    parallel,
     async publish(events, signal) {
-      return await postAll(events, signal, event => post(open(), url, keys, event, signal))
+      return await postAll(events, parallel, signal, event => post(open(), url, keys, event, signal))
     },
+    // A host that starts again may give the same object to its next app.
     async close() {
+      const closing = egress
       ended.abort()
-      await egress?.close()
+      ended = new AbortController()
+      egress = undefined
+      await closing?.close()
     }
   }
 }
+
+/** How many requests are under way is the relay's business, and so is waiting after a 429: that is the connection's. */
+const unlimited: RateLimiter = { acquire: async () => ({ release() {}, throttled() {} }) }
 
 /**
  * The events of each connection one after the other; several connections at once. A failure ends its own connection's
@@ -76,6 +87,7 @@ export function webhookSink(options: WebhookSinkOptions): EventSink {
  */
 async function postAll(
   events: RmmEvent[],
+  parallel: number,
   signal: AbortSignal,
   send: (event: RmmEvent) => Promise<void>
 ): Promise<Taken> {
@@ -99,7 +111,7 @@ async function postAll(
       }
     }
   }
-  await Promise.all(Array.from({ length: concurrency }, serve))
+  await Promise.all(Array.from({ length: Math.min(parallel, waiting.length) }, serve))
   return error === undefined && ids.length === 0
     ? { ids, error: new Error('there was no time to post an event') }
     : { ids, ...(error === undefined ? {} : { error }) }
