@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { DutyHealth } from '../types.ts'
+import { waitAtMost } from '../waits.ts'
 import type { Core } from './core.ts'
 import { publishDuty } from './diagnostics.ts'
 import { messageOf } from '../log.ts'
@@ -42,9 +42,7 @@ export function createTicker(core: Core, duties: readonly Duty[]): Ticker {
     },
     async stop(graceMs) {
       const ended = Promise.all(loops.map(loop => loop.stop()))
-      const given = new AbortController()
-      await Promise.race([ended, delay(graceMs, undefined, { signal: given.signal }).catch(() => {})])
-      given.abort()
+      await waitAtMost(graceMs, ended)
     },
     duties: () => (started ? loops.map(loop => loop.state()) : [])
   }

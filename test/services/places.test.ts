@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { createPlaces } from '../../src/services/places.ts'
+import { pause, until } from '../until.ts'
 
 function work(key = '') {
   const { promise, resolve } = Promise.withResolvers<void>()
@@ -25,7 +25,7 @@ t.test('no more than there are places at once, one of a key, the others in turn'
     places.enter(job.key, async () => {
       peak = Math.max(peak, ++under)
       job.begun++
-      await delay(2)
+      await pause(2)
       under--
     })
   )
@@ -67,8 +67,8 @@ t.test('slow ones do not take all places, now or ever, and get theirs back by be
     return done
   }
   t.ok(await quick('q1'), 'a quick one gets its turn behind four that hang')
-  while (slow.some(job => job.begun === 0)) await delay(1)
-  while (places.room() < 2) await delay(1)
+  await until(() => slow.every(job => job.begun === 1))
+  await until(() => places.room() === 2)
   t.strictSame(places.turnedAway().sort(), ['s1', 's2', 's3', 's4'])
   for (const job of slow) job.end()
   await Promise.all(begun)

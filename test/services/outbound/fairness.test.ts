@@ -1,14 +1,13 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import fc from 'fast-check'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { callbackSink, type EventSink, type RmmEvent, webhookSink } from '../../../src/index.ts'
 import { openDatabase } from '../../../src/services/store/database.ts'
 import { build, type HostOptions } from '../../helper.ts'
-import { until } from '../inbound/hook-helper.ts'
+import { pause, until } from '../../until.ts'
 
 t.setTimeout(120_000)
 
@@ -143,7 +142,7 @@ t.test('refusals in between do not add up: what was taken ends the back-off', as
       database.db
     )
     worst = Math.max(worst, ...rows.map(({ failures }) => Number(failures)))
-    await delay(5)
+    await pause(5)
   }
   t.strictSame(numbers(taken, 1), upTo(300), 'each once and in order')
   t.ok(seen >= 312, `${seen} requests for 300 events`)
@@ -194,7 +193,7 @@ t.test('many events of one connection do not keep back the few of another', asyn
   )
   const { tell, drained } = await relaying(t, [sink])
   await tell({ 1: 1 })
-  await delay(0)
+  await pause(0)
   await tell({ 1: 4_000 })
   await tell({ 2: 10 })
   open()
@@ -226,7 +225,7 @@ t.test('whatever a sink takes, refuses or leaves, each connection gets all its e
                 under.add(connection)
               }
               most = Math.max(most, under.size)
-              await delay(1)
+              await pause(1)
               for (const connection of connections) under.delete(connection)
               const whim = whims.next().value as number
               // Not for ever, or there would be nothing to wait for.
