@@ -8,6 +8,7 @@ import { actors } from './0007_actors.ts'
 import { runList } from './0008_run_list.ts'
 import { misread } from './0010_misread.ts'
 import { mappedBy } from './0012_mapped_by.ts'
+import { sinks } from './0016_sinks.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
@@ -21,5 +22,6 @@ export const migrations: readonly Migration[] = [
   actors,
   runList,
   misread,
-  mappedBy
+  mappedBy,
+  sinks
 ]
