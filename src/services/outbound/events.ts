@@ -52,7 +52,11 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
   let unheard = 0
   let started = false
   const hostRelays = hostSinks.map(sink => createSinkRelay(core, sink))
-  const emitter = createSinkRelay(core, { name: emitterSink, publish: emit })
+  const emitter = createSinkRelay(
+    core,
+    { name: emitterSink, publish: emit },
+    async () => heardHere() || (await nobodyListens())
+  )
   const names = [emitterSink, ...hostSinks.map(sink => sink.name)]
   let seenAt = 0
   const heardHere = (): boolean => listeners.size > 0
@@ -141,12 +145,7 @@ export function createEvents(core: Core, hostSinks: readonly EventSink[]): Event
     look,
     presenceMs: Math.min(core.settings.tickMs, core.settings.leaseMs / 3),
     relays: [
-      {
-        name: emitterSink,
-        relay: async () => {
-          if (heardHere() || (await nobodyListens())) await emitter.relay()
-        }
-      },
+      { name: emitterSink, relay: () => emitter.relay() },
       ...hostSinks.map(({ name }, n) => ({ name, relay: () => hostRelays[n]!.relay() }))
     ],
     async prune() {

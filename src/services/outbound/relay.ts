@@ -24,9 +24,14 @@ const slowMs = 2_000
 
 /**
  * Takes events to one sink, one round at a time in this process and one process at a time: a sink that is down delays
- * only itself.
+ * only itself. `isOurs` is asked before every round, whatever it was begun for: other processes may have to be the ones
+ * to take its events.
  */
-export function createSinkRelay(core: Core, sink: EventSink): SinkRelay {
+export function createSinkRelay(
+  core: Core,
+  sink: EventSink,
+  isOurs: () => boolean | Promise<boolean> = () => true
+): SinkRelay {
   const { database, log, settings } = core
   const suspects = new Set<string>()
   const parallel = sink.parallel ?? 1
@@ -47,6 +52,7 @@ export function createSinkRelay(core: Core, sink: EventSink): SinkRelay {
   }
 
   async function takeAll(): Promise<void> {
+    if (!(await isOurs())) return
     const claimed = await claimSink(database, sink.name, core.worker, settings.leaseMs)
     if (claimed === null) {
       if (++held <= heldRetries) arm(heldRetryMs)
