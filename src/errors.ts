@@ -74,6 +74,8 @@ export const ConnectionDisconnectedError = createError(
   'The connection is disconnected; give it its secrets again (PATCH …/connections/:id) first',
   409
 )
+/** Carries `connectionId`: which connection has the account. */
+export const AlreadyConnectedError = createError<[string]>('RMM_ERR_ALREADY_CONNECTED', '%s', 409)
 /** No key of the secret box opens what is stored. */
 export const SecretsUnreadableError = createError<[string]>('RMM_ERR_SECRETS_UNREADABLE', '%s', 409)
 export const ClientUnknownError = createError<[string]>(

@@ -177,12 +177,13 @@ export async function fakeLevel(t: Test, options: FakeLevelOptions = {}): Promis
   return fake
 }
 
-/** A connection to a fake Level, for tenant `t1` unless said otherwise. */
+/** A connection to a fake Level, for tenant `t1` unless said otherwise; another one where it has one already. */
 export async function connectLevel(host: Host, fake: FakeLevel, tenant = 't1'): Promise<string> {
   const { status, body } = await host.call(tenant, 'POST', '/connections', {
     provider: 'levelio',
     config: { baseUrl: fake.url },
-    secrets: { apiKey: fake.apiKey }
+    secrets: { apiKey: fake.apiKey },
+    allowDuplicate: true
   })
   if (status !== 201) throw new Error(`connecting failed: ${JSON.stringify(body)}`)
   return body.connection.id as string

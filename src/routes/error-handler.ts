@@ -4,7 +4,7 @@ import { BodyError, BodyTooLargeError, InternalError, MediaTypeError, Validation
 import { safeLog } from '../log.ts'
 import { isHandling } from './guard.ts'
 
-type CodedError = Error & { code: string; statusCode?: number; retryAfterMs?: number }
+type CodedError = Error & { code: string; statusCode?: number; retryAfterMs?: number; connectionId?: string }
 
 /**
  * Answers our own errors in our own format. What the host's hooks, `tenant` or `authorize` throw is thrown on, so
@@ -14,7 +14,7 @@ type CodedError = Error & { code: string; statusCode?: number; retryAfterMs?: nu
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   const known = ours(error)
   if (known === null && (!isHandling(request) || error.code === 'FST_ERR_HANDLER_TIMEOUT')) throw asError(error)
-  const answer = known ?? new InternalError()
+  const answer: CodedError = known ?? new InternalError()
   const statusCode = statusOf(answer)
   if (statusCode >= 500) safeLog(request.log).error(error)
   else request.log.info({ code: answer.code }, answer.message)
@@ -23,7 +23,13 @@ export function answerError(error: FastifyError, request: FastifyRequest, reply:
   reply
     .code(statusCode)
     .type('application/json; charset=utf-8')
-    .send({ statusCode, code: answer.code, error: STATUS_CODES[statusCode], message: answer.message })
+    .send({
+      statusCode,
+      code: answer.code,
+      error: STATUS_CODES[statusCode],
+      message: answer.message,
+      ...(answer.connectionId === undefined ? {} : { connectionId: answer.connectionId })
+    })
 }
 
 /**

@@ -70,6 +70,8 @@ export interface CreateConnection {
   secrets: Record<string, unknown>
   schedule?: Partial<Schedule>
   movePolicy?: MovePolicy
+  /** Connects an account that another connection of the tenant has already: every device will be there twice. */
+  allowDuplicate?: boolean
 }
 
 export interface UpdateConnection {
@@ -78,6 +80,8 @@ export interface UpdateConnection {
   secrets?: Record<string, unknown>
   schedule?: Partial<Schedule>
   movePolicy?: MovePolicy
+  /** Takes over an account that another connection of the tenant has already: every device will be there twice. */
+  allowDuplicate?: boolean
 }
 
 /** The webhook address of a connection with its secret; the secret is shown this once. */

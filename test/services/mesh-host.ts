@@ -45,7 +45,7 @@ export async function meshHost(t: Test, { clients = [], mesh = {}, ...options }:
 export async function connectMesh(
   host: Host,
   fake: FakeMeshCentral,
-  { tenant = 't1', ...more }: { tenant?: string; secrets?: object; schedule?: object } = {}
+  { tenant = 't1', ...more }: { tenant?: string; secrets?: object; schedule?: object; allowDuplicate?: true } = {}
 ): Promise<string> {
   const { status, body } = await host.call(tenant, 'POST', '/connections', {
     provider: 'meshcentral',

@@ -94,7 +94,10 @@ export const ErrorSchema = Type.Object(
     statusCode: Type.Integer({ description: 'The HTTP status.' }),
     code: Type.String({ description: 'Stable code, RMM_ERR_…; refusals of the host carry its own code or none.' }),
     error: Type.String({ description: 'The HTTP status in words.' }),
-    message: Type.String({ description: 'What was wrong and what to do.' })
+    message: Type.String({ description: 'What was wrong and what to do.' }),
+    connectionId: Type.Optional(
+      Type.String({ description: 'RMM_ERR_ALREADY_CONNECTED: the connection that has the account.' })
+    )
   },
   { $id: 'RmmError', title: 'RmmError', description: 'Why the request was refused or failed' }
 )

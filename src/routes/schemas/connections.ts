@@ -93,7 +93,10 @@ const input = {
   ),
   config: Type.Optional(OpenObject("As the provider's configSchema describes it.")),
   schedule: Type.Optional(ScheduleInput),
-  movePolicy: Type.Optional(movePolicy)
+  movePolicy: Type.Optional(movePolicy),
+  allowDuplicate: Type.Optional(
+    Flag('Connect an account that another connection has already, with every device twice. Default: refused with 409.')
+  )
 }
 const secrets = OpenObject("As the provider's secretSchema describes it. Sealed at once, never shown again.")
 

@@ -1,6 +1,6 @@
 import { withTimeLimit } from '../../waits.ts'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { ConflictError, NotFoundError, SecretsRequiredError, ValidationError } from '../../errors.ts'
+import { ConflictError, NotFoundError, ValidationError } from '../../errors.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
@@ -17,8 +17,8 @@ import {
   toRouteError
 } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { newHookSecret } from '../inbound/index.ts'
+import { isElsewhere, requireNew, requireSameDestination } from './places.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
 import {
   type ConnectionRow,
@@ -86,22 +86,27 @@ export function createConnections(
   }
 
   async function create(tenantId: string, input: CreateConnection) {
+    const id = randomUUID()
+    return await connect(tenantId, id, input).catch(error => {
+      clients.forget(id)
+      throw error
+    })
+  }
+
+  async function connect(tenantId: string, id: string, input: CreateConnection) {
     const provider = await registry.require(input.provider, tenantId)
     const config = checkConfig(provider, input.config)
     const secrets = checkAgainst(provider.secretSchema, input.secrets, 'secrets')
     const schedule = mergeSchedule(defaultSchedule, input.schedule)
     const name = nameOf(input.name, provider.name)
-    const id = randomUUID()
-    const { account, warnings } = await check(provider, id, config, secrets).catch(error => {
-      clients.forget(id)
-      throw error
-    })
+    const { account, warnings } = await check(provider, id, config, secrets)
     const hookKey = randomBytes(16).toString('base64url')
     const hookSecret = provider.webhook ? newHookSecret() : null
     const owner = { tenant_id: tenantId, id }
     const sealedSecrets = await sealSecrets(core, owner, secrets, config)
     const sealedHookSecret = hookSecret === null ? null : await seal(core, 'hook', owner, hookSecret)
     await database.transaction(async trx => {
+      if (input.allowDuplicate !== true) await requireNew(trx, t, { tenantId, provider, config, account })
       await insertConnection(trx, t, {
         id,
         tenantId,
@@ -175,7 +180,10 @@ export function createConnections(
         throw new ConflictError(
           'Config or secrets of this connection were changed by somebody else meanwhile; look at it again, and repeat'
         )
-      if (values !== null && isElsewhere(provider, row.config, values.config)) await leaveFormerPlatform(trx, t, id)
+      const elsewhere = values !== null && isElsewhere(provider, row.config, values.config)
+      if (values !== null && (elsewhere || reconnected || values.account !== row.account) && !change.allowDuplicate)
+        await requireNew(trx, t, { tenantId, provider, config: values.config, account: values.account }, id)
+      if (elsewhere) await leaveFormerPlatform(trx, t, id)
       const events: NewEvent[] = [
         ...(reconnected
           ? [
@@ -258,27 +266,6 @@ export function createConnections(
     get: read,
     list: (tenantId, query) => listConnections(database, tenantId, query)
   }
-}
-
-function isElsewhere(provider: RmmProvider, stored: Record<string, unknown>, wanted: Record<string, unknown>): boolean {
-  return leadsElsewhere(destinationOf(provider, stored), destinationOf(provider, wanted))
-}
-
-/** Whoever may change an address must not come by the secrets that were given for another one. */
-function requireSameDestination(
-  provider: RmmProvider,
-  stored: Record<string, unknown>,
-  wanted: Record<string, unknown>
-): void {
-  if (!isElsewhere(provider, stored, wanted)) return
-  const [from, to] = [stored, wanted].map(config => destinationOf(provider, config).origins.join(', '))
-  const what =
-    from === to
-      ? 'another certificate authority would be trusted'
-      : `the connection would talk to ${to} instead of ${from}`
-  throw new SecretsRequiredError(
-    `Give the secrets together with this config: ${what}, and the stored secrets were not given for that. Nothing was sent, nothing was changed`
-  )
 }
 
 function source(row: ConnectionRow) {

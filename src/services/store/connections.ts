@@ -144,6 +144,24 @@ export async function connectionLooks(
   return rows
 }
 
+/**
+ * A tenant's connections to an account of this name. Until the end of the transaction nobody else looks for one, so
+ * that two who connect it at once do not both find none.
+ */
+export async function connectionsOfAccount(
+  trx: Db,
+  t: Tables,
+  { tenantId, provider, account }: { tenantId: string; provider: string; account: string }
+): Promise<Array<Pick<ConnectionRow, 'id' | 'name' | 'status' | 'config'>>> {
+  await sql`select pg_advisory_xact_lock(hashtext(${`rmm-account:${provider}:${tenantId}`}))`.execute(trx)
+  const { rows } = await sql<Pick<ConnectionRow, 'id' | 'name' | 'status' | 'config'>>`
+    select id, name, status, config from ${t.connection}
+    where tenant_id = ${tenantId} and provider = ${provider} and account = ${account} order by created_at, id`.execute(
+    trx
+  )
+  return rows
+}
+
 export interface NewConnection {
   id: string
   tenantId: string

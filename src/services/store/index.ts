@@ -29,6 +29,7 @@ export {
   type ConnectionPatch,
   type ConnectionLook,
   connectionLooks,
+  connectionsOfAccount,
   type ConnectionRow,
   connectionRow,
   disconnect,
@@ -44,7 +45,7 @@ export {
   updateConnection
 } from './connections.ts'
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
-export { type Database, type Db, openDatabase } from './database.ts'
+export { type Database, type Db, openDatabase, type Tables } from './database.ts'
 export {
   claimDeliveries,
   connectionsWithDeliveries,

@@ -48,7 +48,7 @@ t.test(
     fake.world.nodes.delete(gone)
     t.match(await syncNow(host, connectionId), { status: 'succeeded', totals: { removed: 1 } })
     t.equal(fake.counts.actions['getsysinfo'], 2)
-    const clean = await connectMesh(host, fake, { secrets: fake.loginToken })
+    const clean = await connectMesh(host, fake, { secrets: fake.loginToken, allowDuplicate: true })
     await syncNow(host, clean)
     const found = await dump(connectionId)
     const expected = await dump(clean)
