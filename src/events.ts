@@ -110,7 +110,13 @@ export const eventPayloads = {
     'A device is in the inventory for the first time, or again; whether it belongs to a client or not.',
     device
   ),
-  RMM_DEVICE_UPDATED: Payload('A device changed or belongs to another client; heartbeats are no change.', device),
+  RMM_DEVICE_UPDATED: Payload('A device changed or belongs to another client; heartbeats are no change.', {
+    ...device,
+    changedFields: Type.Array(Type.String(), {
+      description:
+        'Names of the fields that changed, as in the device; `GET /devices/:id/changes` has before and after.'
+    })
+  }),
   RMM_DEVICE_REMOVED: Payload('The platform no longer has a device.', device),
   RMM_OUT_OF_SIGHT: Payload(
     'The account no longer sees some groups or devices. Whether they are gone nobody has said: they keep their client and asset, and come back when they are seen.',

@@ -5,6 +5,8 @@ import type {
   Actor,
   Alert,
   AlertFilter,
+  Change,
+  ChangeFilter,
   Client,
   Connection,
   ConnectionTest,
@@ -106,6 +108,15 @@ export interface Rmm {
     watch(tenantId: string, runId: string, signal: AbortSignal): AsyncIterable<Run>
     /** Resolves with the run once it has ended (succeeded, partial, failed or cancelled). */
     settled(tenantId: string, runId: string, signal?: AbortSignal): Promise<Run>
+  }
+  /** The change log: what happened to which record, with the values before and after. */
+  changes: {
+    /** What a run did or a plan would do; also takes the `runId` of a mapping change, which has no run. */
+    ofRun(tenantId: string, runId: string, query?: CountedQuery & ChangeFilter): Promise<List<Change>>
+    /** Newest first, down to its making. */
+    ofDevice(tenantId: string, deviceId: string, query?: CountedQuery): Promise<List<Change>>
+    /** Newest first; `state: 'held'` are those that wait for a person. */
+    list(tenantId: string, connectionId: string, query?: CountedQuery & ChangeFilter): Promise<List<Change>>
   }
   inventory: {
     list(tenantId: string, query?: CountedQuery & DeviceFilter): Promise<List<Device>>

@@ -6,11 +6,23 @@
 export { eventPayloads, eventTypes } from './events.ts'
 export type { Actor, EventPayloads, NewEvent, RmmEvent, RmmEventType } from './events.ts'
 export { resourceNames } from './words.ts'
-export type { AlertSeverity, ResourceName, RunKind, RunStatus, RunTrigger, SyncMode } from './words.ts'
+export type {
+  AlertSeverity,
+  ChangeCause,
+  ChangeEntity,
+  ChangeKind,
+  ChangeState,
+  ResourceName,
+  RunKind,
+  RunStatus,
+  RunTrigger,
+  SyncMode
+} from './words.ts'
 export type * from './types/lists.ts'
 export type * from './types/connections.ts'
 export type * from './types/organizations.ts'
 export type * from './types/runs.ts'
+export type * from './types/changes.ts'
 export * from './types/devices.ts'
 export type * from './types/alerts.ts'
 export type * from './types/device-groups.ts'

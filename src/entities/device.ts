@@ -43,6 +43,8 @@ export class RmmDevice {
   /** The account no longer sees it; whether it is gone nobody has said. */
   declare outOfSightSince: Date | null
   declare createdAt: Date
+  /** The run that brought it; null where a webhook or a person's request did. */
+  declare createdRun: string | null
   declare updatedAt: Date
 }
 
@@ -88,6 +90,7 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     removedAt: time('removed_at').nullable(),
     outOfSightSince: time('out_of_sight_since').nullable(),
     createdAt: time('created_at').defaultRaw('now()'),
+    createdRun: uuid('created_run').nullable(),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmDevice>,
   uniques: [{ name: 'rmm_device_external_unique', properties: ['connectionId', 'externalId'] }],

@@ -1,6 +1,7 @@
 import type { EntitySchema } from '@mikro-orm/core'
 import { RmmActivitySchema } from './activity.ts'
 import { RmmAlertSchema } from './alert.ts'
+import { RmmChangeSchema } from './change.ts'
 import { RmmConnectionSchema } from './connection.ts'
 import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkConnectionSchema, RmmSinkSchema } from './delivery.ts'
 import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
@@ -10,6 +11,7 @@ import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
 
 export { RmmActivity } from './activity.ts'
 export { RmmAlert } from './alert.ts'
+export { RmmChange } from './change.ts'
 export { RmmConnection } from './connection.ts'
 export { RmmDelivery, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
 export { RmmDevice, RmmDeviceStatus } from './device.ts'
@@ -44,5 +46,6 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmSinkSchema,
   RmmSinkConnectionSchema,
   RmmActivitySchema,
+  RmmChangeSchema,
   RmmMigrationSchema
 ]

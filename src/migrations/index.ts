@@ -9,6 +9,7 @@ import { runList } from './0008_run_list.ts'
 import { misread } from './0010_misread.ts'
 import { mappedBy } from './0012_mapped_by.ts'
 import { sinks } from './0016_sinks.ts'
+import { changes } from './0022_changes.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
@@ -23,5 +24,6 @@ export const migrations: readonly Migration[] = [
   runList,
   misread,
   mappedBy,
-  sinks
+  sinks,
+  changes
 ]

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { activityRoutes } from './activity.ts'
 import { alertRoutes } from './alerts.ts'
 import { protectAnswers, tellPathLimits } from './answers.ts'
+import { changeRoutes } from './changes.ts'
 import { pinCompilers } from './compilers.ts'
 import { connectionRoutes } from './connections.ts'
 import { refuseCrossSite } from './cross-site.ts'
@@ -17,6 +18,7 @@ import { providerRoutes } from './providers.ts'
 import { ActivitySchema } from './schemas/activity.ts'
 import { AlertSchema } from './schemas/alerts.ts'
 import { ErrorSchema } from './schemas/atoms.ts'
+import { ChangeSchema } from './schemas/changes.ts'
 import { ConnectionSchema } from './schemas/connections.ts'
 import { DeviceDetailSchema, DeviceSchema } from './schemas/inventory.ts'
 import { ClientSchema, OrganizationSchema, SuggestionSchema } from './schemas/organizations.ts'
@@ -39,7 +41,8 @@ const sharedSchemas = [
   DeviceDetailSchema,
   AlertSchema,
   DeliverySchema,
-  ActivitySchema
+  ActivitySchema,
+  ChangeSchema
 ]
 
 const groups = [
@@ -47,6 +50,7 @@ const groups = [
   connectionRoutes,
   organizationRoutes,
   syncRoutes,
+  changeRoutes,
   inventoryRoutes,
   alertRoutes,
   deviceGroupRoutes,

@@ -7,6 +7,7 @@ import {
   adoptableRuns,
   clearExpiredHookSecrets,
   leaveRuns,
+  pruneChanges,
   pruneDeliveries,
   pruneRuns,
   type RunsOf,
@@ -103,10 +104,12 @@ async function adopt(core: Core, sync: SyncService, of: RunsOf): Promise<boolean
 
 const keepRunsDays = 30
 const keepDeliveriesDays = 14
+const keepChangesDays = 90
 
 async function prune(core: Core, events: EventsService): Promise<void> {
   await events.prune()
   await clearExpiredHookSecrets(core.database)
   await pruneRuns(core.database, keepRunsDays)
   await pruneDeliveries(core.database, keepDeliveriesDays)
+  await pruneChanges(core.database, keepChangesDays)
 }

@@ -1,4 +1,11 @@
-import { createExecutor, createReRead, createSync, type SyncExecutor, type SyncTransport } from './sync/index.ts'
+import {
+  createChangeLists,
+  createExecutor,
+  createReRead,
+  createSync,
+  type SyncExecutor,
+  type SyncTransport
+} from './sync/index.ts'
 import type { ActionTarget, EventSink } from '../types.ts'
 import type { Rmm } from '../rmm.ts'
 import type { Actors } from './actors.ts'
@@ -60,6 +67,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
     connections: createConnections(core, clients, listeners.drop),
     organizations: createOrganizations(core),
     sync,
+    changes: createChangeLists(core),
     inventory: createInventory(core, clients),
     alerts: createAlerts(core, clients, reread),
     deviceGroups: deviceGroups.rmm,

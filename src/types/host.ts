@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/core'
 import type { RmmEvent } from '../events.ts'
+import type { FieldChange } from './changes.ts'
 import type { Alert } from './alerts.ts'
 import type { Device } from './devices.ts'
 import type { Client } from './organizations.ts'
@@ -48,12 +49,23 @@ export interface EventSink {
   close?(): Promise<void>
 }
 
+/** What happened to one device, as the host hears of it. */
+export interface HostDeviceChange {
+  change: 'created' | 'updated' | 'removed' | 'moved'
+  device: Device
+  /**
+   * With `updated` and `moved`: the fields that the platform changed, before and after. A host that writes only these
+   * keeps what its people edited.
+   */
+  changed?: FieldChange[]
+}
+
 /** One committed step handed to the host, inside our transaction. */
 export interface ChangeBatch {
   tenantId: string
   connectionId: string
   provider: string
-  devices: Array<{ change: 'created' | 'updated' | 'removed' | 'moved'; device: Device }>
+  devices: HostDeviceChange[]
   alerts: Array<{ change: 'triggered' | 'updated' | 'resolved'; alert: Alert }>
 }
 

@@ -6,6 +6,7 @@ import type { RouteOptions } from '../../src/routes/options.ts'
 import type { Rmm } from '../../src/rmm.ts'
 import type {
   Alert,
+  Change,
   Connection,
   Delivery,
   Device,
@@ -97,6 +98,26 @@ export const run: Run = {
   summary: null,
   error: { code: 'RMM_ERR_X', message: 'why' },
   continuedFrom: null
+}
+export const change: Change = {
+  id: '7',
+  runId: 'r1',
+  connectionId: 'c1',
+  cause: 'run',
+  entity: 'device',
+  entityId: 'd1',
+  externalId: 'node//x',
+  displayName: 'srv',
+  clientRef: null,
+  kind: 'update',
+  changed: [
+    { field: 'osVersion', from: '2019', to: '2022' },
+    { field: 'tags', from: null, to: ['a', 'b'] }
+  ],
+  state: 'applied',
+  reason: null,
+  actor: null,
+  at
 }
 export const device: Device = {
   id: 'd1',
@@ -233,6 +254,9 @@ export const answers: Record<string, unknown> = {
   'sync.get': run,
   'sync.items': list({ resource: 'devices', externalId: null, outcome: 'held', reason: 'moved' }),
   'sync.cancel': { ...run, status: 'cancelled' },
+  'changes.ofRun': list(change),
+  'changes.ofDevice': list(change),
+  'changes.list': list(change),
   'inventory.list': list(device),
   'inventory.get': detail,
   'inventory.remoteSession': link,
@@ -670,6 +694,36 @@ export const contract: Contract[] = [
   },
   {
     method: 'GET',
+    path: '/runs/:id/changes',
+    url: '/runs/r1/changes?kind=update&state=applied&clientRef=client-1&entity=device',
+    action: 'sync:read',
+    target: { runId: 'r1' },
+    call: 'changes.ofRun',
+    args: ['r1', { ...page, kind: 'update', state: 'applied', clientRef: 'client-1', entity: 'device' }],
+    status: 200
+  },
+  {
+    method: 'GET',
+    path: '/connections/:id/changes',
+    url: '/connections/c1/changes?state=held',
+    action: 'sync:read',
+    target: { connectionId: 'c1' },
+    call: 'changes.list',
+    args: ['c1', { ...page, state: 'held' }],
+    status: 200
+  },
+  {
+    method: 'GET',
+    path: '/devices/:id/changes',
+    url: '/devices/d1/changes',
+    action: 'device:read',
+    target: { deviceId: 'd1' },
+    call: 'changes.ofDevice',
+    args: ['d1', page],
+    status: 200
+  },
+  {
+    method: 'GET',
     path: '/activity',
     url: '/activity?actor=u1&type=RMM_MAPPING_CHANGED&since=2026-01-02T03:04:05Z',
     action: 'activity:read',
@@ -710,6 +764,7 @@ export function stubRmm(overrides: Record<string, unknown> = {}) {
       'connections',
       'organizations',
       'sync',
+      'changes',
       'inventory',
       'alerts',
       'deviceGroups',

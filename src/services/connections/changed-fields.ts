@@ -1,5 +1,5 @@
-import type { Schedule } from '../../types.ts'
-import { stableJson } from '../model/index.ts'
+import type { FieldChange, Schedule } from '../../types.ts'
+import { shownConfig, stableJson } from '../model/index.ts'
 import type { ConnectionPatch, ConnectionRow } from '../store/index.ts'
 
 export function scheduleOf(row: ConnectionRow): Schedule {
@@ -29,4 +29,21 @@ export function changedFields(row: ConnectionRow, patch: ConnectionPatch): strin
     ...(patch.schedule === undefined ? [] : differing('schedule', scheduleOf(row), patch.schedule)),
     ...(patch.movePolicy !== undefined && patch.movePolicy !== row.move_policy ? ['movePolicy'] : [])
   ]
+}
+
+/** The same with their values, as they may be shown: of secrets there are none. */
+export function fieldChanges(row: ConnectionRow, patch: ConnectionPatch, fields: string[]): FieldChange[] {
+  const state = (config: Record<string, unknown>, rest: Record<string, unknown>): Record<string, unknown> => ({
+    ...Object.fromEntries(Object.entries(shownConfig(config)).map(([name, value]) => [`config.${name}`, value])),
+    ...rest
+  })
+  const scheduled = (schedule: Schedule) =>
+    Object.fromEntries(Object.entries(schedule).map(([name, value]) => [`schedule.${name}`, value]))
+  const before = state(row.config, { name: row.name, movePolicy: row.move_policy, ...scheduled(scheduleOf(row)) })
+  const after = state(patch.config ?? row.config, {
+    name: patch.name,
+    movePolicy: patch.movePolicy,
+    ...scheduled(patch.schedule ?? scheduleOf(row))
+  })
+  return fields.map(field => ({ field, from: before[field] ?? null, to: after[field] ?? null }))
 }

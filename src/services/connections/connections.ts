@@ -4,7 +4,7 @@ import { ConflictError, NotFoundError, ValidationError } from '../../errors.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
-import { changedFields, scheduleOf } from './changed-fields.ts'
+import { changedFields, fieldChanges, scheduleOf } from './changed-fields.ts'
 import {
   accountOf,
   callProvider,
@@ -19,6 +19,7 @@ import {
 import type { Core } from '../core.ts'
 import { newHookSecret } from '../inbound/index.ts'
 import { isElsewhere, requireNew, requireSameDestination } from './places.ts'
+import { contextOf } from '../sync/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
 import {
   type ConnectionRow,
@@ -33,6 +34,7 @@ import {
   setStatus,
   updateConnection,
   writeActivity,
+  writeChanges,
   writeEvents
 } from '../store/index.ts'
 
@@ -202,6 +204,17 @@ export function createConnections(
             ]
           : [])
       ]
+      if (changed.length > 0)
+        await writeChanges(trx, t, contextOf(row, { cause: 'operator', runId: null }), [
+          {
+            entity: 'connection',
+            entityId: id,
+            externalId: null,
+            displayName: patch.name ?? row.name,
+            kind: 'update',
+            changed: fieldChanges(row, patch, changed)
+          }
+        ])
       await writeEvents(trx, t, source(row), events, core.sinks)
       for (const { type } of events)
         await writeActivity(trx, t, tenantId, {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { type DeviceGroup, type DeviceGroups, ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
 import type { Client, DeviceGroupResult, NewEvent } from '../../types.ts'
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
@@ -123,7 +124,7 @@ async function store(core: Core, { row }: GroupSession, done: StepResult[], more
   const { database } = core
   const links = done.flatMap(({ link }) => link ?? [])
   if (links.length === 0) return
-  const context = contextOf(row)
+  const context = contextOf(row, { cause: 'mapping', runId: randomUUID() })
   await database.transaction(async trx => {
     await holdConnection(trx, database.t, row.id)
     const before = await placementsOf(trx, database.t, row.id)

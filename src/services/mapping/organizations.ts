@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { ClientUnknownError, MappingError, NotFoundError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { Client, List, MappingChange, NewEvent, Organization, PageQuery } from '../../types.ts'
@@ -19,7 +20,9 @@ import {
   reassignDevices,
   requireConnection,
   type NewActivity,
+  type NewChange,
   writeActivity,
+  writeChanges,
   writeCursor
 } from '../store/index.ts'
 
@@ -55,12 +58,13 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
     await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, connectionId)
+      const context = contextOf(row, { cause: 'mapping', runId: randomUUID() })
       const before = await placementsOf(trx, t, connectionId)
       const { stored, changes: settledChanges } = await settled(trx)
       await changeMappings(trx, t, connectionId, settledChanges)
       const changed = noChanges()
       const organizations = await placeTree(trx, t, connectionId, { since: before, decided: new Set(ids) })
-      addMoves(changed, await reassignDevices(trx, t, contextOf(row), organizations))
+      addMoves(changed, await reassignDevices(trx, t, context, organizations))
       const after = new Map(
         (await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [
           organization.id,
@@ -68,7 +72,8 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
         ])
       )
       const remapped = ids.flatMap(id => difference(stored.get(id)!, after.get(id)!))
-      await applyChanges(core, trx, contextOf(row), changed, remapped.map(mappingEvent))
+      await writeChanges(trx, t, context, remapped.map(mappingChange))
+      await applyChanges(core, trx, context, changed, remapped.map(mappingEvent))
       if (remapped.length > 0) await writeActivity(trx, t, tenantId, mappingActivity(row, remapped))
       return ids.map(id => after.get(id)!)
     })
@@ -130,6 +135,19 @@ function difference(before: Organization, after: Organization): Remapped[] {
 
 function mappingEvent({ organization: { id, externalId, name }, from, to }: Remapped): NewEvent {
   return { type: 'RMM_MAPPING_CHANGED', payload: { organizationId: id, externalId, name, from, to } }
+}
+
+function mappingChange({ organization: { id, externalId, name }, from, to }: Remapped): NewChange {
+  const fields = (['mode', 'clientRef', 'autoSync'] as const).filter(field => from[field] !== to[field])
+  return {
+    entity: 'organization',
+    entityId: id,
+    externalId,
+    displayName: name,
+    clientRef: to.clientRef,
+    kind: 'map',
+    changed: fields.map(field => ({ field: `mapping.${field}`, from: from[field], to: to[field] }))
+  }
 }
 
 /** Organizations named in one sentence at most. */

@@ -23,6 +23,7 @@ export const tableNames = [
   'sink',
   'sink_connection',
   'activity',
+  'change',
   'migration'
 ] as const
 type TableName = (typeof tableNames)[number]

@@ -15,6 +15,15 @@ export {
   unseenAlerts
 } from './alerts.ts'
 export {
+  hasChanges,
+  listConnectionChanges,
+  listDeviceChanges,
+  listRunChanges,
+  type NewChange,
+  pruneChanges,
+  writeChanges
+} from './changes.ts'
+export {
   devicesPerGroup,
   markMissing,
   type NewLink,
@@ -71,7 +80,7 @@ export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'
 export { type DeviceMerge, mergeDevices, type MovingDevice } from './devices/merge.ts'
-export type { DeviceChange, DeviceEvent, MergeContext } from './devices/shapes.ts'
+export type { DeviceChange, DeviceEvent, MergeContext, Origin } from './devices/shapes.ts'
 export {
   type Beginning,
   beginPass,

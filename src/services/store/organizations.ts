@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { CountedQuery, List, MappingChange, Organization } from '../../types.ts'
 import type { NormalOrganization } from '../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
+import { logColumns, logValues } from './changes.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { MergeContext } from './devices/shapes.ts'
 import { observed, present } from './observed.ts'
@@ -151,7 +152,14 @@ export async function mergeOrganizations(
       device_count = excluded.device_count, descendant_device_count = excluded.descendant_device_count, hash = excluded.hash,
       server = coalesce(excluded.server, o.server), observed_at = excluded.observed_at, removed_at = null, out_of_sight_since = null, updated_at = now()
     where ${observed(sql`o.observed_at`)} <= excluded.observed_at
-    returning (xmax = 0) as created)
+    returning o.id, o.external_id, o.name, o.parent_external_id, o.client_ref, (xmax = 0) as created
+    ), known as (select e.external_id, e.name, e.parent_external_id, e.removed_at from ${t.organization} e join differing x on x."externalId" = e.external_id where e.connection_id = ${context.connectionId}
+    ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
+      select ${logValues(trx, context)}, 'organization', w.id, w.external_id, w.name, w.client_ref, case when w.created then 'create' when k.removed_at is not null then 'revive' else 'update' end,
+        case when w.created then '[]' else f.fields end
+      from written w left join known k on k.external_id = w.external_id, lateral (select coalesce(jsonb_agg(jsonb_build_object('field', v.field, 'from', v.a, 'to', v.b)), '[]') as fields
+        from (values ('name', k.name, w.name), ('parentExternalId', k.parent_external_id, w.parent_external_id)) v(field, a, b) where v.a is distinct from v.b) f
+      where w.created or k.removed_at is not null or f.fields <> '[]')
     select (select count(*)::int from differing) as differing, (select count(*)::int from written) as written,
       (select count(*)::int from written where created) as created`.execute(trx)
   const { differing, written, created } = rows[0]!

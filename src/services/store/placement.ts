@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import type { FieldChange } from '../../types.ts'
 import {
   assign,
   type Assigned,
@@ -8,6 +9,7 @@ import {
   placeAll,
   type TreeNode
 } from '../model/index.ts'
+import { logColumns, logValues } from './changes.ts'
 import type { Database, Db, Tables } from './database.ts'
 import type { DeviceChange, MergeContext } from './devices/shapes.ts'
 import { type Pass, passesOf } from './devices/passes.ts'
@@ -172,11 +174,19 @@ export async function planReassignment(
   return { devices, moves }
 }
 
-export async function applyReassignment(trx: Db, t: Tables, { devices }: Reassignment): Promise<DeviceChange[]> {
+export async function applyReassignment(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  { devices }: Reassignment
+): Promise<DeviceChange[]> {
   if (devices.length === 0) return []
-  await sql`update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
-    from jsonb_to_recordset(${JSON.stringify(devices.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment })))}::jsonb) as x(id uuid, client_ref text, assignment text)
-    where d.id = x.id`.execute(trx)
+  await sql`with moved as (update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
+    from jsonb_to_recordset(${JSON.stringify(devices.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment, before: row.client_ref })))}::jsonb) as x(id uuid, client_ref text, assignment text, before text)
+    where d.id = x.id returning d.id, d.external_id, d.display_name, d.client_ref, x.before)
+    insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
+    select ${logValues(trx, context)}, 'device', m.id, m.external_id, m.display_name, m.client_ref, 'move', jsonb_build_array(jsonb_build_object('field', 'clientRef', 'from', m.before, 'to', m.client_ref))
+    from moved m where m.before is distinct from m.client_ref`.execute(trx)
   return devices.flatMap(({ row, to }): DeviceChange[] => {
     // What happened to a device while it was held was kept from the host; now it has to be told.
     const change = to.change ?? (row.assignment === 'held' && to.clientRef !== null ? 'updated' : null)
@@ -185,6 +195,7 @@ export async function applyReassignment(trx: Db, t: Tables, { devices }: Reassig
       : [
           {
             change,
+            ...(change === 'created' ? {} : { changed: movedFrom(row.client_ref, to.clientRef) }),
             device: toDevice({
               ...row,
               client_ref: to.clientRef,
@@ -196,6 +207,10 @@ export async function applyReassignment(trx: Db, t: Tables, { devices }: Reassig
   })
 }
 
+function movedFrom(from: string | null, to: string | null): FieldChange[] {
+  return from === to ? [] : [{ field: 'clientRef', from, to }]
+}
+
 /** Moves the devices of organizations about which an operator has decided. */
 export async function reassignDevices(
   trx: Db,
@@ -204,7 +219,7 @@ export async function reassignDevices(
   organizations: ReadonlySet<string>
 ): Promise<DeviceChange[]> {
   const plan = await planReassignment(trx, t, context, { among: { organizations }, by: 'operator' })
-  return await applyReassignment(trx, t, plan)
+  return await applyReassignment(trx, t, context, plan)
 }
 
 /** Living devices that belong to a client; of a read, those that it did not bring itself. */

@@ -10,6 +10,8 @@ import {
   type DeviceEvent,
   type MergeContext,
   storeAssetRefs,
+  type NewChange,
+  writeChanges,
   writeEvents
 } from '../store/index.ts'
 
@@ -27,9 +29,7 @@ export const noChanges = (): Changes => ({ deviceEvents: [], devices: [], alerts
 export function addMoves(changes: Changes, moves: DeviceChange[]): void {
   changes.devices.push(...moves)
   changes.deviceEvents.push(
-    ...moves.map(
-      (move): DeviceChange => ({ change: move.change === 'updated' ? 'updated' : 'moved', device: move.device })
-    )
+    ...moves.map((move): DeviceEvent => ({ ...move, change: move.change === 'updated' ? 'updated' : 'moved' }))
   )
 }
 
@@ -53,6 +53,7 @@ export async function applyChanges(
       change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
     await storeAssetRefs(trx, t, context.connectionId, refs)
   }
+  await writeChanges(trx, t, context, changes.alerts.filter(told).map(alertLog))
   await writeEvents(
     trx,
     t,
@@ -111,21 +112,25 @@ async function callHost(
 
 const deviceEventTypes = {
   created: 'RMM_DEVICE_CREATED',
-  updated: 'RMM_DEVICE_UPDATED',
-  moved: 'RMM_DEVICE_UPDATED',
   removed: 'RMM_DEVICE_REMOVED'
 } as const
 
-function deviceEvent({ change, device }: DeviceEvent): NewEvent {
+function deviceEvent({ change, device, changed = [] }: DeviceEvent): NewEvent {
   const { id, externalId, displayName, clientRef, assetRef } = device
-  return {
-    type: deviceEventTypes[change],
-    payload: { deviceId: id, externalId, displayName, clientRef, assetRef, change }
-  }
+  const payload = { deviceId: id, externalId, displayName, clientRef, assetRef, change }
+  if (change === 'created' || change === 'removed') return { type: deviceEventTypes[change], payload }
+  return { type: 'RMM_DEVICE_UPDATED', payload: { ...payload, changedFields: changed.map(({ field }) => field) } }
 }
 
 function told(change: AlertChange): boolean {
   return change.change !== 'updated'
+}
+
+function alertLog({ change, alert: { id, externalId, name } }: AlertChange): NewChange {
+  const record = { entity: 'alert' as const, entityId: id, externalId, displayName: name }
+  return change === 'resolved'
+    ? { ...record, kind: 'update', changed: [{ field: 'status', from: 'active', to: 'resolved' }] }
+    : { ...record, kind: 'create', changed: [] }
 }
 
 function alertEvent({ change, alert }: AlertChange): NewEvent {

@@ -158,7 +158,7 @@ async function place(reading: Reading, trx: Db, pass: Pass, out: Outcome): Promi
   const plan = await planReassignment(trx, t, context, { among: { organizations, living }, by: 'platform' })
   const waiting = await needsPerson(reading, trx, pass, plan.moves)
   if (waiting.length > 0) throw new Waiting(waiting)
-  const moved = await applyReassignment(trx, t, plan)
+  const moved = await applyReassignment(trx, t, context, plan)
   count(out.state, 'organizations', 'moved', moved.length)
   addMoves(out.changes, moved)
 }

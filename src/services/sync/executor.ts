@@ -20,8 +20,8 @@ import {
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
 import type { Reading } from './reading.ts'
 import { readRun, verdict } from './read-run.ts'
-import type { ReRead } from './reread.ts'
 import { isToldWait } from './waits.ts'
+import { contextOf, type ReRead } from './reread.ts'
 import type { SegmentContext, SegmentResult, SyncExecutor } from './transport.ts'
 
 export function createExecutor(core: Core, clients: ClientFactory, reread: ReRead): SyncExecutor {
@@ -61,7 +61,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
         mode: run.mode,
         force: run.force,
         ownOnly: run.trigger === 'manual',
-        context: { ...sourceOf(run), movePolicy: row.move_policy },
+        context: contextOf(row, { cause: 'run', runId: run.id }),
         state: { progress: run.progress, totals: { ...noTotals, ...run.totals }, leaseMs: settings.leaseMs }
       }
       const again = await readRun(reading, run.resources)

@@ -131,7 +131,7 @@ export async function settleMoves(
     out.items.push(...waiting.map(heldItem))
   } else {
     await writeDevices(reading, trx, recordsOf(clear), 'now', out)
-    addMoves(out.changes, await applyReassignment(trx, t, rest))
+    addMoves(out.changes, await applyReassignment(trx, t, context, rest))
   }
   return waiting
 }

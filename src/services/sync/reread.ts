@@ -21,6 +21,7 @@ import {
   mappedDevices,
   mergeAlerts,
   type MergeContext,
+  type Origin,
   mergeDevices,
   removeDevices,
   removeOrganizations,
@@ -42,7 +43,8 @@ export interface ReRead {
     row: ConnectionRow,
     open: OpenClient,
     hint: { externalId: string; deleted: boolean },
-    signal: AbortSignal
+    signal: AbortSignal,
+    by?: Partial<Origin>
   ): Promise<{ outcome: Outcome; externalId: string }>
   followAlert(row: ConnectionRow, open: OpenClient, externalId: string, signal: AbortSignal): Promise<void>
   /**
@@ -55,7 +57,8 @@ export interface ReRead {
     externalId: string,
     record: DeviceRecord | null,
     observedAt: Date,
-    found?: Found
+    found?: Found,
+    by?: Partial<Origin>
   ): Promise<Outcome>
   applyAlert(
     row: ConnectionRow,
@@ -69,8 +72,14 @@ export interface ReRead {
 /** A process that executes nothing has no duty that looks at the database's clock. */
 const trustClockMs = 60_000
 
-export function contextOf(row: ConnectionRow): MergeContext {
-  return { tenantId: row.tenant_id, connectionId: row.id, provider: row.provider, movePolicy: row.move_policy }
+export function contextOf(row: ConnectionRow, by: Partial<Origin> = {}): MergeContext {
+  return {
+    tenantId: row.tenant_id,
+    connectionId: row.id,
+    provider: row.provider,
+    movePolicy: row.move_policy,
+    by: { cause: 'webhook', runId: null, actor: null, ...by }
+  }
 }
 
 export function createReRead(core: Core, clients: ClientFactory): ReRead {
@@ -89,9 +98,10 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
     externalId: string,
     record: DeviceRecord | null,
     observedAt: Date,
-    found: Found = { organizations: [], gone: null }
+    found: Found = { organizations: [], gone: null },
+    by: Partial<Origin> = {}
   ): Promise<Outcome> {
-    const context = contextOf(row)
+    const context = contextOf(row, by)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, row.id)
       const changes = noChanges()
@@ -153,18 +163,22 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
     row: ConnectionRow,
     open: OpenClient,
     { externalId, deleted }: { externalId: string; deleted: boolean },
-    signal: AbortSignal
+    signal: AbortSignal,
+    by: Partial<Origin> = {}
   ): Promise<{ outcome: Outcome; externalId: string }> {
     const source = sourceOf(row, open, signal)
     const observedAt = core.now()
     const record = await readOne(open, 'devices', externalId, observedAt, signal)
     if (record !== null) {
       const found = await findUnknown(source, record, observedAt)
-      const outcome = await applyDevice(row, externalId, record, observedAt, found)
+      const outcome = await applyDevice(row, externalId, record, observedAt, found, by)
       return { outcome, externalId: String(record.externalId) }
     }
     const proves = !(await seesPart(source)) || (deleted && (await seesItsGroup(row, open, externalId, signal)))
-    return { outcome: proves ? await applyDevice(row, externalId, null, observedAt) : 'unchanged', externalId }
+    return {
+      outcome: proves ? await applyDevice(row, externalId, null, observedAt, undefined, by) : 'unchanged',
+      externalId
+    }
   }
 
   return {
@@ -181,7 +195,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
           const open = await clients.open(row, signal)
           try {
             await core.clock.measure(trustClockMs)
-            return await followDevice(row, open, { externalId, deleted: false }, signal)
+            return await followDevice(row, open, { externalId, deleted: false }, signal, { cause: 'operator' })
           } finally {
             await open.close()
           }

@@ -6,7 +6,7 @@ import { deviceColumns, initialValues } from './columns.ts'
 import { type LateInventory, lateInventory, writeLateInventory } from './inventory.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
 import type { Beat, ComparedRow, DeviceChange, DeviceEvent, MergeContext, Write } from './shapes.ts'
-import { comeBack, compareDevices, insertDevices, updateDevices, writeStatus } from './writes.ts'
+import { comeBack, compareDevices, insertDevices, updateDevices, writeStatus, type Written } from './writes.ts'
 
 export type MergeOutcome = 'created' | 'updated' | 'unchanged' | 'unmapped'
 
@@ -99,18 +99,21 @@ export async function mergeDevices(
   const fresh = writes.filter(write => write.row.id === null)
   const known = writes.filter(write => write.row.id !== null)
   if (fresh.length > 0) await insertDevices(trx, t, context, fresh)
-  const written =
-    known.length > 0 ? await updateDevices(trx, t, context.connectionId, known) : new Map<string, boolean>()
+  const written = known.length > 0 ? await updateDevices(trx, t, context, known) : new Map<string, Written>()
   if (beats.length > 0) await writeStatus(trx, t, context, beats)
   if (back.length > 0) await comeBack(trx, t, context.connectionId, back)
   if (lates.length > 0) await writeLateInventory(trx, t, context.connectionId, lates)
   // What only lost a field that is not told any more is the device it was.
   for (const { id, record, to } of known)
-    if (written.get(id) === false && !isUnmapped(to)) merge.outcomes.set(record.externalId, 'unchanged')
-  const told = writes.filter(({ id, row }) => row.id === null || written.get(id) === true)
+    if (written.get(id)?.changed === false && !isUnmapped(to)) merge.outcomes.set(record.externalId, 'unchanged')
+  const told = writes.filter(({ id, row }) => row.id === null || written.get(id)?.changed === true)
   for (const write of told)
-    merge.events.push({ change: appeared(write) ? 'created' : 'updated', device: toEventDevice(write) })
-  if (forHost) merge.changes = await toChanges(trx, t, context, told.filter(concernsHost))
+    merge.events.push({
+      change: appeared(write) ? 'created' : 'updated',
+      device: toEventDevice(write),
+      ...changedOf(written, write)
+    })
+  if (forHost) merge.changes = await toChanges(trx, t, context, told.filter(concernsHost), written)
   return merge
 }
 
@@ -162,7 +165,18 @@ function concernsHost({ to, row }: Write): boolean {
   return to.assignment !== 'held' && (to.clientRef !== null || row.client_ref !== null)
 }
 
-async function toChanges(trx: Db, t: Tables, context: MergeContext, writes: Write[]): Promise<DeviceChange[]> {
+function changedOf(written: Map<string, Written>, { id }: Write): Pick<DeviceEvent, 'changed'> {
+  const fields = written.get(id)?.fields
+  return fields == null ? {} : { changed: fields }
+}
+
+async function toChanges(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  writes: Write[],
+  written: Map<string, Written>
+): Promise<DeviceChange[]> {
   const ids = writes.flatMap(({ id, row }) => (row.id === null ? [] : id))
   const { rows } =
     ids.length === 0
@@ -170,12 +184,14 @@ async function toChanges(trx: Db, t: Tables, context: MergeContext, writes: Writ
       : await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)}
     where d.connection_id = ${context.connectionId} and d.id = any(${ids}::uuid[])`.execute(trx)
   const stored = new Map(rows.map(row => [row.id, row]))
-  return writes.map(
-    (write): DeviceChange => ({
-      change: write.to.change ?? (appeared(write) ? 'created' : 'updated'),
-      device: toDevice(stored.get(write.id) ?? freshRow(context, write))
-    })
-  )
+  return writes.map((write): DeviceChange => {
+    const change = write.to.change ?? (appeared(write) ? 'created' : 'updated')
+    return {
+      change,
+      device: toDevice(stored.get(write.id) ?? freshRow(context, write)),
+      ...(change === 'created' ? {} : changedOf(written, write))
+    }
+  })
 }
 
 function latest(a: Date, b: Date | null): Date {

@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import type { FieldChange } from '../../../types.ts'
+import { logColumns, logValues } from '../changes.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { textArray } from '../row-set.ts'
 import type { Pass } from './passes.ts'
@@ -49,22 +51,28 @@ export async function applyPatchCounts(
   pass: Pass,
   runId: string
 ): Promise<{ changes: DeviceChange[]; first: Set<string> }> {
-  const changed = await sql<{ id: string; first: boolean }>`
+  const changed = await sql<{ id: string; first: boolean; fields: FieldChange[] }>`
     with counts as materialized (
       select u.ref, count(distinct u.id)::int as patches from ${t.page} p, unnest(p.seen, p.refs) as u(id, ref) where p.pass_id = ${pass.id} group by u.ref
-    )
+    ), changed as (
     update ${t.device} d set pending_os_patches = coalesce(c.patches, 0), updated_at = now()
     from ${t.device} e left join counts c on c.ref = e.external_id
     where e.id = d.id and d.connection_id = ${context.connectionId} and d.removed_at is null and d.out_of_sight_since is null
       and d.pending_os_patches is distinct from coalesce(c.patches, 0)
-    returning d.id, e.pending_os_patches is null and d.created_at >= (select r.started_at from ${t.run} r where r.id = ${runId}) as first`.execute(
-    trx
-  )
+    returning d.id, e.pending_os_patches is null and d.created_at >= (select r.started_at from ${t.run} r where r.id = ${runId}) as first, d.external_id, d.display_name, d.client_ref,
+      jsonb_build_array(jsonb_build_object('field', 'pendingOsPatches', 'from', e.pending_os_patches, 'to', d.pending_os_patches)) as fields
+    ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
+      select ${logValues(trx, context)}, 'device', c.id, c.external_id, c.display_name, c.client_ref, 'update', c.fields from changed c where not coalesce(c.first, false))
+    select id, first, fields from changed`.execute(trx)
   const first = new Set(changed.rows.flatMap(row => (row.first ? row.id : [])))
   if (changed.rows.length === 0) return { changes: [], first }
   const { rows } =
     await sql<DeviceRow>`select ${deviceSelect} from ${deviceFrom(t)} where d.id = any(${changed.rows.map(row => row.id)}::uuid[]) order by d.external_id`.execute(
       trx
     )
-  return { changes: rows.map(row => ({ change: 'updated', device: toDevice(row) })), first }
+  const fields = new Map(changed.rows.map(row => [row.id, row.fields]))
+  return {
+    changes: rows.map(row => ({ change: 'updated', device: toDevice(row), changed: fields.get(row.id)! })),
+    first
+  }
 }

@@ -1,4 +1,4 @@
-import type { ChangeBatch, Device, MovePolicy } from '../../../types.ts'
+import type { Actor, ChangeBatch, ChangeCause, Device, FieldChange, MovePolicy } from '../../../types.ts'
 import type { Assigned, Assignment, NormalDevice } from '../../model/index.ts'
 
 export interface MergeContext {
@@ -6,6 +6,16 @@ export interface MergeContext {
   connectionId: string
   provider: string
   movePolicy: MovePolicy
+  by: Origin
+}
+
+/** What makes changes: told with each of them in the change log. */
+export interface Origin {
+  cause: ChangeCause
+  /** The run, or what stands for one. */
+  runId: string | null
+  /** Default: who is behind the transaction. */
+  actor: Actor | null
 }
 
 export type DeviceChange = ChangeBatch['devices'][number]
@@ -13,6 +23,7 @@ export type DeviceChange = ChangeBatch['devices'][number]
 /** As much of a change as its event tells. */
 export interface DeviceEvent {
   change: DeviceChange['change']
+  changed?: FieldChange[]
   device: Pick<Device, 'id' | 'externalId' | 'displayName' | 'clientRef' | 'assetRef'>
 }
 

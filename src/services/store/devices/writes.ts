@@ -1,7 +1,10 @@
 import { type RawBuilder, sql } from 'kysely'
 import { fieldOf, joinFields, joinRows, type NormalDevice } from '../../model/index.ts'
+import type { FieldChange } from '../../../types.ts'
+import { logColumns, logValues } from '../changes.ts'
 import type { Db, Tables } from '../database.ts'
 import { deviceColumns, initialValues } from './columns.ts'
+import { differenceTo } from './difference.ts'
 import { hashToStore, revisionOf } from './inventory.ts'
 import { observed, present } from '../observed.ts'
 import { type RowColumns, rowSet } from '../row-set.ts'
@@ -156,8 +159,8 @@ export async function insertDevices(trx: Db, t: Tables, context: MergeContext, w
   )
   await sql`
     with x as materialized (select * from ${rowSet(rows, freshColumns)}), inserted as (
-      insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, ${insertColumns})
-      select x.id, ${context.tenantId}, ${context.connectionId}::uuid, ${context.provider}, x."externalId", x."clientRef", x.assignment, x.hash, x."observedAt", ${insertValues} from x
+      insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, created_run, ${insertColumns})
+      select x.id, ${context.tenantId}, ${context.connectionId}::uuid, ${context.provider}, x."externalId", x."clientRef", x.assignment, x.hash, x."observedAt", ${context.by.runId}::uuid, ${insertValues} from x
     ) ${insertStatus(t, context, sql`x`)}`.execute(trx)
 }
 
@@ -186,16 +189,23 @@ const updatedColumns: RowColumns = [
   ...deviceFields
 ]
 
-/**
- * Returns the ids of those that were written, not what has become newer meanwhile, and whether that made them others: a
- * field that is not told any more changes the hash and nothing else.
- */
+/** What became of a row that was written. */
+export interface Written {
+  /** Whether it is another one now: a field that is not told any more changes the hash and nothing else. */
+  changed: boolean
+  /** Which fields are others; null where only its state is. */
+  fields: FieldChange[] | null
+}
+
+const fieldsThatDiffer = sql.raw(differenceTo('x."clientRef"'))
+
+/** Returns those that were written by id, not what has become newer meanwhile, and logs what changed. */
 export async function updateDevices(
   trx: Db,
   t: Tables,
-  connectionId: string,
+  context: MergeContext,
   writes: Write[]
-): Promise<Map<string, boolean>> {
+): Promise<Map<string, Written>> {
   const rows = joinRows(
     writes.map(write =>
       joinFields([
@@ -206,16 +216,20 @@ export async function updateDevices(
       ])
     )
   )
-  const updated = await sql<{ id: string; changed: boolean }>`
-    update ${t.device} d set ${updates}, client_ref = w."clientRef", assignment = w.assignment, hash = w.hash, observed_at = w."observedAt",
+  const updated = await sql<{ id: string } & Written>`
+    with updated as (update ${t.device} d set ${updates}, client_ref = w."clientRef", assignment = w.assignment, hash = w.hash, observed_at = w."observedAt",
       removed_at = null, out_of_sight_since = null, updated_at = case when w.changed or d.out_of_sight_since is not null then now() else d.updated_at end
-    from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*,
-        ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed
-      from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n) w
-    where d.id = w.id and d.connection_id = ${connectionId} and ${observed(sql`d.observed_at`)} <= w."observedAt" returning d.id, w.changed`.execute(
-    trx
-  )
-  return new Map(updated.rows.map(({ id, changed }) => [id, changed]))
+    from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*, c.changed, case when c.changed then ${fieldsThatDiffer} end as fields,
+        case when o.removed_at is not null then 'revive' when o.client_ref is distinct from x."clientRef" then 'move' else 'update' end as kind
+      from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n,
+        lateral (select ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed) c) w
+    where d.id = w.id and d.connection_id = ${context.connectionId} and ${observed(sql`d.observed_at`)} <= w."observedAt"
+    returning d.id, d.external_id, d.display_name, d.client_ref, w.changed, w.fields, w.kind
+    ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
+      select ${logValues(trx, context)}, 'device', u.id, u.external_id, u.display_name, u.client_ref, u.kind, coalesce(u.fields, '[]') from updated u
+      where u.changed and (u.fields is not null or u.kind = 'revive'))
+    select id, changed, fields from updated`.execute(trx)
+  return new Map(updated.rows.map(({ id, changed, fields }) => [id, { changed, fields }]))
 }
 
 const beatColumns: RowColumns = [['id', 'uuid'], ['observedAt', 'timestamptz'], ...statusColumns]
