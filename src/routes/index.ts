@@ -17,7 +17,7 @@ import { organizationRoutes } from './organizations.ts'
 import { providerRoutes } from './providers.ts'
 import { ActivitySchema } from './schemas/activity.ts'
 import { AlertSchema } from './schemas/alerts.ts'
-import { ErrorSchema } from './schemas/atoms.ts'
+import { ErrorSchema, RefusalSchema } from './schemas/atoms.ts'
 import { ChangeSchema } from './schemas/changes.ts'
 import { ConnectionSchema } from './schemas/connections.ts'
 import { DeviceDetailSchema, DeviceSchema } from './schemas/inventory.ts'
@@ -30,6 +30,7 @@ import { webhookRoutes } from './webhooks.ts'
 
 const sharedSchemas = [
   ErrorSchema,
+  RefusalSchema,
   ProviderSchema,
   ConnectionSchema,
   OrganizationSchema,

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream'
-import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { type FastifyPluginAsyncTypebox, Type } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Run } from '../types.ts'
 import { safeLog } from '../log.ts'
 import { stillAllowed, tenantOf } from './guard.ts'
 import type { RouteOptions } from './options.ts'
-import { ConnectionParams, errors, Input, ListOf, ref, tags, Text } from './schemas/atoms.ts'
+import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import { CountedQuerySchema } from './schemas/organizations.ts'
 import {
   DeviceSyncSchema,
@@ -152,7 +152,12 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, o
         response: {
           200: {
             description: 'The events',
-            content: { 'text/event-stream': { schema: Text('Events progress and done, each with a run as JSON.') } }
+            content: {
+              'text/event-stream': {
+                // Without a type: there is no agreed word for a stream of events before OpenAPI 3.2.
+                schema: Type.Unsafe<string>({ description: 'Events progress and done, each with a run as JSON.' })
+              }
+            }
           },
           ...errors(404, 429)
         }

@@ -92,7 +92,7 @@ export const ListOf = <S extends TSchema>(item: S, description: string) =>
 export const ErrorSchema = Type.Object(
   {
     statusCode: Type.Integer({ description: 'The HTTP status.' }),
-    code: Type.String({ description: 'Stable code, RMM_ERR_…; refusals of the host carry its own code or none.' }),
+    code: Type.String({ description: 'Stable code, RMM_ERR_….' }),
     error: Type.String({ description: 'The HTTP status in words.' }),
     message: Type.String({ description: 'What was wrong and what to do.' }),
     connectionId: Type.Optional(
@@ -101,6 +101,15 @@ export const ErrorSchema = Type.Object(
   },
   { $id: 'RmmError', title: 'RmmError', description: 'Why the request was refused or failed' }
 )
+
+export const RefusalSchema = Type.Unsafe<Record<string, unknown>>({
+  $id: 'RmmRefusal',
+  title: 'RmmRefusal',
+  type: 'object',
+  additionalProperties: true,
+  description:
+    'Refused: by the host, in its own format, or by us like every other error (RMM_ERR_TENANT, RMM_ERR_FORBIDDEN, RMM_ERR_CROSS_SITE)'
+})
 
 const reasons = {
   400: 'The request is malformed: an unknown field, a wrong value or a foreign cursor',
@@ -121,10 +130,10 @@ type ErrorStatus = keyof typeof reasons
 /** The error answers of a route: those every route has, and the given ones. */
 export function errors<const S extends ErrorStatus = never>(...statuses: S[]) {
   const all = [400, 401, 403, 500, ...statuses] as const
-  return Object.fromEntries(all.map(status => [status, ref(ErrorSchema, reasons[status])])) as Record<
-    400 | 401 | 403 | 500 | S,
-    ReturnType<typeof ref<typeof ErrorSchema>>
-  >
+  const schemaOf = (status: ErrorStatus) => (status === 401 || status === 403 ? RefusalSchema : ErrorSchema)
+  return Object.fromEntries(
+    all.map(status => [status, ref(schemaOf(status) as typeof ErrorSchema, reasons[status])])
+  ) as Record<400 | 401 | 403 | 500 | S, ReturnType<typeof ref<typeof ErrorSchema>>>
 }
 
 /** No content: what 204 answers with. */
