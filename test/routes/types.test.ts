@@ -81,6 +81,7 @@ t.test('every schema and its public interface are assignable to each other', asy
   t.strictSame(names(SyncRequestSchema), ['resources', 'mode', 'force'] satisfies Array<keyof v.SyncRequest>)
   t.strictSame(names(MappingChangeSchema), ['mode', 'clientRef', 'autoSync'] satisfies Array<keyof v.MappingChange>)
   t.strictSame(names(CreateConnectionSchema).sort(), [
+    'allowDuplicate',
     'config',
     'movePolicy',
     'name',
@@ -89,6 +90,7 @@ t.test('every schema and its public interface are assignable to each other', asy
     'secrets'
   ] satisfies Array<keyof v.CreateConnection>)
   t.strictSame(names(UpdateConnectionSchema).sort(), [
+    'allowDuplicate',
     'config',
     'movePolicy',
     'name',
