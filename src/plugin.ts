@@ -121,6 +121,9 @@ function addLifecycle(
   })
 }
 
+/** What a run may cost is counted in its row: this only ends a job that never gets as far as that. */
+const engineAttempts = 100
+
 const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   if (app.hasDecorator('rmm')) throw new AlreadyRegisteredError()
   const options = resolveOptions(given)
@@ -135,8 +138,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
       resolveTransport(id, [...transports.keys()], options.transport, process.env)
     ])
   )
-  for (const transport of transports.values())
-    await transport.open?.({ maxAttempts: core.settings.maxAttempts, log: core.log })
+  for (const transport of transports.values()) await transport.open?.({ maxAttempts: engineAttempts, log: core.log })
   const services = createServices(core, {
     transports,
     transportOf: provider => transports.get(chosen.get(provider) ?? 'direct')!,

@@ -34,6 +34,7 @@ export class RmmRun {
   declare attempt: number
   declare failures: number
   declare waits: number
+  declare deaths: number
   declare fence: number
   declare worker: string | null
   declare leaseUntil: Date | null
@@ -78,6 +79,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     attempt: int('attempt').default(0),
     failures: int('failures').default(0),
     waits: int('waits').default(0),
+    deaths: int('deaths').default(0),
     fence: bigint('fence').defaultRaw('0'),
     worker: text('worker').nullable(),
     leaseUntil: time('lease_until').nullable(),

@@ -8,6 +8,7 @@ import { actors } from './0007_actors.ts'
 import { runList } from './0008_run_list.ts'
 import { misread } from './0010_misread.ts'
 import { mappedBy } from './0012_mapped_by.ts'
+import { deaths } from './0013_deaths.ts'
 import { sinks } from './0016_sinks.ts'
 import { changes } from './0022_changes.ts'
 import type { Migration } from './migration.ts'
@@ -24,6 +25,7 @@ export const migrations: readonly Migration[] = [
   runList,
   misread,
   mappedBy,
+  deaths,
   sinks,
   changes
 ]

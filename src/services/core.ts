@@ -15,6 +15,8 @@ export interface Settings {
   onChangesMs: number
   /** Failed attempts after which a run fails. */
   maxAttempts: number
+  /** Workers that may die with a run, one after the other and without getting any further, before it fails. */
+  maxDeaths: number
   retryDelayMs: number
   /** Records of a sync committed in one transaction, and given to `onChanges`, at most. */
   batchRecords: number
@@ -27,6 +29,7 @@ export const defaultSettings: Settings = {
   tickMs: 3_000,
   onChangesMs: 30_000,
   maxAttempts: 2,
+  maxDeaths: 20,
   retryDelayMs: 1_000,
   batchRecords: 500,
   interactiveMs: 20_000

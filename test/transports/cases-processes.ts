@@ -99,29 +99,39 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
     await respawn(t)
   })
 
-  if (kind !== 'direct') {
-    await t.test('a run that kills every worker fails once, and keeps what was committed', async t2 => {
+  const killOne = async (on: Bench, runId: string, attempt: number, pages: number): Promise<void> => {
+    const { pid } = await until(`attempt ${attempt}`, async () => {
+      const state = await stateOf(on, runId)
+      return state.attempt === attempt && state.status === 'running' && state.pages >= pages
+        ? { pid: Number(state.worker.split(':')[1]) }
+        : null
+    })
+    workers.get(pid)!.kill('SIGKILL')
+    workers.delete(pid)
+    await respawn(t)
+  }
+
+  await t.test(
+    'B7: workers that die one after the other cost no attempt, as long as the run gets further',
+    async t2 => {
       const id = await prepared(t2)
       const run = await startDevices(on, id)
-      for (let attempt = 1; attempt <= 2; attempt++) {
-        const { pid } = await until(`attempt ${attempt}`, async () => {
-          const state = await stateOf(on, run.id)
-          return state.attempt === attempt && state.status === 'running' && state.pages >= attempt * 5
-            ? { pid: Number(state.worker.split(':')[1]) }
-            : null
-        })
-        workers.get(pid)!.kill('SIGKILL')
-        workers.delete(pid)
-      }
-      await respawn(t)
-      t2.match(await ended(on, run.id), { status: 'failed', error: { code: 'RMM_ERR_TRANSPORT' } })
-      t2.match(await eventsOf(on, id, run.id), { RMM_SYNC_STARTED: 1, RMM_SYNC_FAILED: 1 })
-      t2.ok((await stateOf(on, run.id)).pages >= 10)
-      const next = await startDevices(on, id)
-      t2.match(await ended(on, next.id), { status: 'succeeded' })
-      t2.equal((await pagesOf(on, id, { devices, perPage })).lost, 0, 'the next run read it all')
-    })
-  }
+      for (const attempt of [1, 2, 3]) await killOne(on, run.id, attempt, attempt * 7)
+      await readOnce(t2, on, id, run.id, `${kind}, three workers killed`)
+      t2.match(await stateOf(on, run.id), { attempt: 4, failures: 0 })
+    }
+  )
+
+  await t.test('a run that kills every worker before it gets anywhere fails once', async t2 => {
+    const { id, fake } = await account(t2, on, { devices, perPage })
+    fake.fail({ path: '/v2/devices', kind: 'no-answer', times: Infinity })
+    const run = await startDevices(on, id)
+    for (const attempt of [1, 2, 3]) await killOne(on, run.id, attempt, 0)
+    t2.match(await ended(on, run.id), { status: 'failed', error: { code: 'RMM_ERR_TRANSPORT', message: /^3 workers/ } })
+    t2.match(await eventsOf(on, id, run.id), { RMM_SYNC_STARTED: 1, RMM_SYNC_FAILED: 1 })
+    fake.heal()
+    t2.match(await ended(on, (await startDevices(on, id)).id), { status: 'succeeded', totals: { created: devices } })
+  })
 
   await t.test('schedules from the tickers of several processes: no tick twice, none missed', async t => {
     const { fake } = await account(t, on)

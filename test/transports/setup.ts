@@ -29,6 +29,7 @@ export const engine: NonNullable<RmmSyncOptions['engine']> = {
   tickMs: 200,
   onChangesMs: 2_000,
   maxAttempts: 2,
+  maxDeaths: 2,
   retryDelayMs: 20,
   batchRecords: 1_000,
   interactiveMs: 20_000

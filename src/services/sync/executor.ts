@@ -111,7 +111,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
     try {
       if (run.cancel_requested_at !== null) abort('cancelled')
       stop.signal.throwIfAborted()
-      if (Number(run.attempt) > maxClaims) throw new AbandonedError()
+      if (Number(run.deaths) > settings.maxDeaths) return told(await abandon(run, attempt))
       await start(run, attempt)
       const how = await read(run, attempt, stop.signal, () => context.heartbeat?.())
       if ('again' in how) return told(await ending.retry(attempt, how.again, isToldWait(how.again) ? 0 : undefined))
@@ -124,6 +124,13 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
       stop.abort()
       await lease
     }
+  }
+
+  /** A run whose workers die again and again must not take the whole service with it for ever. */
+  async function abandon(run: RunRow, attempt: Attempt): Promise<SegmentResult> {
+    const message = `${run.deaths} workers in a row died or went silent while they executed this run, without getting any further; the log of those processes has the reason. What was committed stays`
+    const how = { status: 'failed', summary: message, error: { code: 'RMM_ERR_TRANSPORT', message } } as const
+    return { status: 'done', state: await ending.end(run, attempt, how), error: how.error }
   }
 
   return {
@@ -157,18 +164,6 @@ function teller(run: RunRow): (result: SegmentResult) => SegmentResult {
   return result => {
     tell(result.status === 'done' ? 'ended' : 'yielded', result.status === 'done' ? result.state : null)
     return result
-  }
-}
-
-/** A run whose workers die again and again must not take the whole service with it for ever. */
-const maxClaims = 100
-
-class AbandonedError extends Error {
-  readonly code = 'RMM_ERR_PROVIDER'
-  constructor() {
-    super(
-      `The run was taken up ${maxClaims} times without coming to an end; see the log of the workers that died with it`
-    )
   }
 }
 

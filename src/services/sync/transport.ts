@@ -51,8 +51,8 @@ export interface DeviceHandle {
 /** What every process of a host gives a transport, whether it executes runs or only starts them. */
 export interface TransportContext {
   /**
-   * Workers that may die with a run before it fails. Failed attempts that the engine sees itself are counted in the
-   * run's row.
+   * Attempts that an engine may make at one job. Failures and the deaths of workers are counted in the run's row, by
+   * what they led to; this only ends what never gets as far as that row.
    */
   maxAttempts: number
   log: TransportLog

@@ -213,7 +213,7 @@ export async function markPages(
     checked as (update ${t.pass} set checkpoint = ${json(checkpoint)}::jsonb, pages = pages + ${marks.length}, notes = ${JSON.stringify(notes)}::jsonb,
         missed = ${missed === pass.missed ? sql`missed` : sql`${JSON.stringify([...missed])}::jsonb`}, updated_at = now()
       where id = ${pass.id} and pages = ${pass.pages} returning id)
-    update ${t.run} r set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb,
+    update ${t.run} r set progress = ${JSON.stringify(state.progress)}::jsonb, totals = ${JSON.stringify(state.totals)}::jsonb, deaths = 0,
       lease_until = now() + ${state.leaseMs} * interval '1 millisecond', updated_at = now()
     from checked where r.id = ${attempt.runId} and r.fence = ${attempt.fence}
     returning ${quiet ? sql`set_config('synchronous_commit', 'off', true)` : sql`null`}`.execute(trx)

@@ -36,7 +36,7 @@ export async function claimRun(
   options: { worker: string; leaseMs: number; takeOver: boolean }
 ): Promise<RunRow | null> {
   const { rows } =
-    await sql<RunRow>`update ${t.run} set status = 'running', fence = fence + 1, attempt = attempt + 1, worker = ${options.worker},
+    await sql<RunRow>`update ${t.run} set status = 'running', fence = fence + 1, attempt = attempt + 1, deaths = deaths + (status = 'running')::int, worker = ${options.worker},
       lease_until = now() + ${options.leaseMs} * interval '1 millisecond', started_at = coalesce(started_at, now()), not_before = null, updated_at = now()
     where id = ${runId} and (status in ('queued', 'interrupted') or (status = 'running' and (${options.takeOver} or lease_until is null or lease_until < now())))
     returning *`.execute(db)

@@ -54,6 +54,8 @@ export interface RunRow {
   transport: string
   status: RunStatus
   attempt: number
+  /** Workers that died with it since it last got any further. */
+  deaths: number
   failures: number
   waits: number
   fence: string | number
