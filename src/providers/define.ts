@@ -121,6 +121,11 @@ export interface RemoteSessionOptions {
 export interface ProviderContext<Config, Secrets> {
   config: Config
   secrets: Secrets
+  /**
+   * A person waits for the answer (a test, new secrets): a pause that the platform asked for earlier is not kept. `fetch`
+   * sees to it by itself.
+   */
+  atOnce?: boolean
   log: ProviderLog
   /** Aborted when the connection's work has to stop. */
   signal: AbortSignal

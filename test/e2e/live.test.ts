@@ -195,7 +195,7 @@ t.test('a locked-out network: the listener waits, nobody is called wrong, and pa
   t.equal((await connection()).status, 'connected', 'the password is not wrong')
   t.match((await host.call('t1', 'GET', `/connections/${id}/device-groups/status`)).body, {
     source: 'stored',
-    message: /asked us to wait/,
+    message: /locked out our network.*next try in \d+ s/,
     totalClients: 2
   })
   t.match(await host.call('t1', 'POST', `/connections/${id}/device-groups/sync-all`, {}), {

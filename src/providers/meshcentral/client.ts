@@ -49,8 +49,8 @@ function address({ url, domain }: MeshConfig, file: string, loginKey?: string): 
 /** What a connection's clients in one process share: who was online, and whether the server asked for a pause. */
 export class ServerState {
   readonly presence: Presence
-  /** Until then the server has asked to be left alone. */
-  pausedUntil = 0
+  /** Until then (`performance.now()`) the server has asked to be left alone, and with what words. */
+  pause: { until: number; reason: string } | null = null
 
   constructor(offlineGraceMs: number) {
     this.presence = new Presence(offlineGraceMs)
@@ -88,13 +88,12 @@ export class MeshClient {
     signal.throwIfAborted()
     if (this.closing.signal.aborted) throw new ProviderError('unreachable', 'This MeshCentral client is closed')
     if (this.current && !this.current.ended) return this.current
-    const wait = this.state.pausedUntil - Date.now()
-    if (wait > 0)
-      throw new ProviderError(
-        'rate_limited',
-        `MeshCentral at ${this.host} asked us to wait; next try in ${Math.ceil(wait / 1000)} s`,
-        { retryAfterMs: wait }
-      )
+    const { pause } = this.state
+    const wait = pause === null ? 0 : pause.until - performance.now()
+    if (pause !== null && wait > 0 && this.ctx.atOnce !== true)
+      throw new ProviderError('rate_limited', `${pause.reason} (next try in ${Math.ceil(wait / 1000)} s)`, {
+        retryAfterMs: wait
+      })
     this.opening ??= this.open().finally(() => {
       this.opening = null
     })
@@ -142,12 +141,14 @@ export class MeshClient {
       if (error instanceof ProviderError && error.kind === 'unreachable' && !this.closed) state.presence.disconnected()
       throw error
     }
+    state.pause = null
     state.presence.connected(Date.now())
     return this.current
   }
 
   private ended(reason: ProviderError): void {
-    if (reason.retryAfterMs !== undefined) this.state.pausedUntil = Date.now() + reason.retryAfterMs
+    if (reason.retryAfterMs !== undefined)
+      this.state.pause = { until: performance.now() + reason.retryAfterMs, reason: reason.message }
     if (reason.kind === 'unreachable' && !this.closed) this.state.presence.disconnected()
   }
 }

@@ -221,6 +221,14 @@ export class Session {
       frame = parseFrame(text)
     } catch {
       this.options.ctx.log.debug({ length: text.length }, 'a frame of MeshCentral is not JSON')
+      // Whose answer it was cannot be read. Whoever waits would wait for nothing, and blame a missing right.
+      if (text.startsWith('{'))
+        this.pending.rejectAll(
+          new ProviderError(
+            'protocol',
+            `${this.options.controlUrl.host} sent an answer of ${text.length} characters that is not complete JSON: something between it and us cuts long answers, or changes them. Check the proxy in front of MeshCentral`
+          )
+        )
       return
     }
     if (!isObject(frame)) return

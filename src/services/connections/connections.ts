@@ -66,7 +66,7 @@ export function createConnections(
   ): Promise<Checked> {
     return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
       try {
-        const open = await clients.openWith(provider, connectionId, config, secrets, signal)
+        const open = await clients.openWith(provider, connectionId, config, secrets, signal, { atOnce: true })
         try {
           return accountOf(
             provider,

@@ -33,6 +33,8 @@ export interface EgressOptions {
   limits?: Limits | undefined
   /** The connection's shared limiter; without it this egress has its own, made from `limits`. */
   limiter?: RateLimiter | undefined
+  /** A person waits for it: requests are not kept back by a pause that the platform asked for. Default false. */
+  atOnce?: boolean | undefined
   log: ProviderLog
   /** Aborting it ends every request and socket at once. */
   signal: AbortSignal
@@ -116,13 +118,14 @@ export function createEgress(options: EgressOptions): Egress {
     trouble: () => trouble,
     fetch: createFetch({
       agent,
-      limiter: options.limiter ?? createRateLimiter(options.limits, now),
+      limiter: options.limiter ?? createRateLimiter(options.limits, options.now),
       checkHost: createHostCheck(options.hosts, ['https:', 'http:']),
       redact,
       log,
       signal,
       retry: { attempts, baseMs, maxWaitMs },
       totalMs,
+      atOnce: options.atOnce === true,
       now,
       random: options.random ?? Math.random,
       note,

@@ -28,6 +28,8 @@ export interface FetchDeps {
   signal: AbortSignal
   retry: { attempts: number; baseMs: number; maxWaitMs: number }
   totalMs: number
+  /** A person waits: a pause that the platform asked for before does not keep these requests back. */
+  atOnce: boolean
   now(): number
   random(): number
   /** Told how every attempt ended: with a sentence where it failed. */
@@ -177,15 +179,16 @@ function judge(deps: FetchDeps, call: Call, response: FetchResponse): Outcome {
 /** One try, with a permit held from start to the last byte. */
 async function attemptOnce(deps: FetchDeps, call: Call, attempt: number, backoffMs: number): Promise<Outcome> {
   const asked = deps.now()
-  const permit: Permit = await deps.limiter.acquire(call.signal, deps.retry.maxWaitMs)
+  const permit: Permit = await deps.limiter.acquire(call.signal, deps.retry.maxWaitMs, deps.atOnce)
   try {
     const response = await exchange(deps, call, attempt, deps.now() - asked)
     const outcome = judge(deps, call, response)
     deps.note('error' in outcome ? outcome.error.message : null)
     if (response.status === 429) {
       const told = 'waitMs' in outcome ? outcome.waitMs : null
-      permit.throttled(told ?? backoffMs, told !== null)
-    }
+      const reason = 'error' in outcome ? outcome.error.message : undefined
+      permit.throttled(told ?? backoffMs, told !== null, reason)
+    } else if (deps.atOnce && response.status < 500) permit.answered()
     return outcome
   } catch (error) {
     call.signal.throwIfAborted()

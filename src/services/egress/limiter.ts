@@ -13,22 +13,26 @@ export interface Permit {
   release(): void
   /**
    * The platform said 429: everyone waits `waitMs`, then all are paced. `told`: the wait is what the platform asked
-   * for.
+   * for. `reason`: what whoever is kept waiting gets to read.
    */
-  throttled(waitMs: number, told?: boolean): void
+  throttled(waitMs: number, told?: boolean, reason?: string): void
+  /** The platform answers again: nobody waits for the end of its pause any more. */
+  answered(): void
 }
 
 /** Shared by all runs of one connection, since platforms count per account. */
 export interface RateLimiter {
   /**
    * Waits for a turn, first come first served. Rejects with the signal's reason, or with
-   * `ProviderError('rate_limited')` where the platform's pause is longer than `maxWaitMs`.
+   * `ProviderError('rate_limited')` where the platform's pause is longer than `maxWaitMs`. `atOnce`: a person waits, and
+   * may know more than the pause; it goes first and waits for neither pause nor pace.
    */
-  acquire(signal: AbortSignal, maxWaitMs: number): Promise<Permit>
+  acquire(signal: AbortSignal, maxWaitMs: number, atOnce?: boolean): Promise<Permit>
 }
 
 interface Waiter {
   maxWaitMs: number
+  atOnce: boolean
   start(): void
   fail(error: unknown): void
 }
@@ -71,15 +75,20 @@ function createBucket(perMinute: number, now: () => number) {
  */
 function createPace(now: () => number) {
   let perMinute: number | null = null
-  let pausedUntil = 0
+  let pausedUntil = now()
+  let reason = ''
   let nextAt = 0
   let calm = 0
-  let calmSince = 0
+  let calmSince = now()
   let throttledAt = -1
   /** Quarters to add: for the requests that went well, or for the time that went by. */
   const steps = () => Math.max(calm >= stepAfter ? 1 : 0, Math.floor((now() - calmSince) / stepAfterMs))
   return {
     pauseMs: () => pausedUntil - now(),
+    reason: () => reason,
+    resume() {
+      pausedUntil = Math.min(pausedUntil, now())
+    },
     waitMs: () => Math.max(pausedUntil, nextAt) - now(),
     take() {
       if (perMinute === null) return
@@ -91,7 +100,8 @@ function createPace(now: () => number) {
       }
       nextAt = now() + 60_000 / perMinute
     },
-    throttled(turn: number, lastTurn: number, waitMs: number, told: boolean) {
+    throttled(turn: number, lastTurn: number, waitMs: number, told: boolean, why: string) {
+      if (now() + waitMs >= pausedUntil) reason = why
       pausedUntil = Math.max(pausedUntil, now() + waitMs)
       calm = 0
       calmSince = pausedUntil
@@ -104,8 +114,11 @@ function createPace(now: () => number) {
   }
 }
 
-/** One limiter per connection; hand the same one to every egress of that connection. `now` in milliseconds. */
-export function createRateLimiter(limits: Limits = {}, now: () => number = Date.now): RateLimiter {
+/**
+ * One limiter per connection; hand the same one to every egress of that connection. `now` in milliseconds, of a clock
+ * that nobody sets: by one that is set back everyone would wait that much longer.
+ */
+export function createRateLimiter(limits: Limits = {}, now: () => number = () => performance.now()): RateLimiter {
   const concurrency = Math.max(1, limits.concurrency ?? 1)
   const bucket = limits.perMinute ? createBucket(limits.perMinute, now) : null
   const pace = createPace(now)
@@ -116,12 +129,12 @@ export function createRateLimiter(limits: Limits = {}, now: () => number = Date.
 
   function refuseLongWaits() {
     const pause = pace.pauseMs()
-    for (const waiter of queue.filter(waiter => pause > waiter.maxWaitMs)) {
+    for (const waiter of queue.filter(waiter => !waiter.atOnce && pause > waiter.maxWaitMs)) {
       queue.splice(queue.indexOf(waiter), 1)
       waiter.fail(
         new ProviderError(
           'rate_limited',
-          `The platform allows no request for another ${Math.ceil(pause / 1000)} s; the work goes on after that`,
+          `${pace.reason()} (nothing is asked for another ${Math.ceil(pause / 1000)} s)`,
           { retryAfterMs: pause }
         )
       )
@@ -132,7 +145,7 @@ export function createRateLimiter(limits: Limits = {}, now: () => number = Date.
     clearTimeout(timer)
     refuseLongWaits()
     while (queue.length > 0 && active < concurrency) {
-      const wait = Math.max(pace.waitMs(), bucket?.waitMs() ?? 0)
+      const wait = Math.max(queue[0]!.atOnce ? 0 : pace.waitMs(), bucket?.waitMs() ?? 0)
       if (wait > 0) {
         timer = setTimeout(pump, wait)
         return
@@ -154,15 +167,19 @@ export function createRateLimiter(limits: Limits = {}, now: () => number = Date.
         active--
         pump()
       },
-      throttled(waitMs, told = false) {
-        pace.throttled(turn, turns, waitMs, told)
+      throttled(waitMs, told = false, reason = 'The platform allows us no request for a while') {
+        pace.throttled(turn, turns, waitMs, told, reason)
+        pump()
+      },
+      answered() {
+        pace.resume()
         pump()
       }
     }
   }
 
   return {
-    acquire(signal, maxWaitMs) {
+    acquire(signal, maxWaitMs, atOnce = false) {
       if (signal.aborted) return Promise.reject(signal.reason)
       return new Promise((resolve, reject) => {
         const onAbort = () => {
@@ -172,6 +189,7 @@ export function createRateLimiter(limits: Limits = {}, now: () => number = Date.
         }
         const waiter: Waiter = {
           maxWaitMs,
+          atOnce,
           start() {
             signal.removeEventListener('abort', onAbort)
             resolve(permit())
@@ -182,7 +200,8 @@ export function createRateLimiter(limits: Limits = {}, now: () => number = Date.
           }
         }
         signal.addEventListener('abort', onAbort, { once: true })
-        queue.push(waiter)
+        if (atOnce) queue.unshift(waiter)
+        else queue.push(waiter)
         pump()
       })
     }

@@ -23,17 +23,24 @@ export interface OpenClient {
   close(): Promise<void>
 }
 
+export interface Opening {
+  /** Told of every failure of the provider. */
+  passes?(error: Error): Promise<void>
+  /** A person waits: the platform is asked although it wanted to be left alone; they may know more than that. */
+  atOnce?: boolean
+}
+
 export interface ClientFactory {
   /** Opens a provider's client for a stored connection; unseals its secrets only now. */
   open(row: ConnectionRow, signal: AbortSignal): Promise<OpenClient>
-  /** The same for values that are not stored (yet). `passes` is told of every failure of the provider. */
+  /** The same for values that are not stored (yet). */
   openWith(
     provider: RmmProvider,
     connectionId: string,
     config: Record<string, unknown>,
     secrets: Record<string, unknown>,
     signal: AbortSignal,
-    passes?: (error: Error) => Promise<void>
+    how?: Opening
   ): Promise<OpenClient>
   /** Forgets what is kept for a connection that is gone. */
   forget(connectionId: string): void
@@ -79,7 +86,7 @@ export function createClientFactory(core: Core): ClientFactory {
     config: Record<string, unknown>,
     secrets: Record<string, unknown>,
     signal: AbortSignal,
-    passes = async (_error: Error): Promise<void> => {}
+    { passes = async () => {}, atOnce = false }: Opening = {}
   ): Promise<OpenClient> {
     const { origins } = destinationOf(provider, config)
     const limiter = limiterOf(provider, connectionId, origins.join())
@@ -91,6 +98,7 @@ export function createClientFactory(core: Core): ClientFactory {
       allowPrivateNetwork: provider.allowPrivateNetwork === true,
       ...(ca === undefined ? {} : { ca }),
       limiter,
+      atOnce,
       log,
       signal,
       redact,
@@ -103,7 +111,7 @@ export function createClientFactory(core: Core): ClientFactory {
       passes
     }
     try {
-      const context = { config, secrets, log, signal, fetch: egress.fetch, webSocket: egress.webSocket }
+      const context = { config, secrets, atOnce, log, signal, fetch: egress.fetch, webSocket: egress.webSocket }
       const client: unknown = await callProvider(provider, 'open', signal, () => provider.open(context))
       const guarded = guardProvider(provider, client, door)
       return {
@@ -128,7 +136,9 @@ export function createClientFactory(core: Core): ClientFactory {
       if (provider === undefined)
         throw new ProviderError('not_in_plan', `The provider ${row.provider} is not registered in this process`)
       const secrets = await openSecrets(core, row)
-      return await openWith(provider, row.id, row.config, secrets, signal, error => noteRefusal(core, row, error))
+      return await openWith(provider, row.id, row.config, secrets, signal, {
+        passes: error => noteRefusal(core, row, error)
+      })
     },
     forget: connectionId => {
       limiters.delete(connectionId)

@@ -218,7 +218,7 @@ t.test('retries', async t => {
 
   t.test('a longer Retry-After is handed up instead of slept through, and holds for the whole connection', async t => {
     const { url, host, seen } = await serve(t, answerWith([[429, { 'retry-after': '120' }], [200]]))
-    const limiter = createRateLimiter({ concurrency: 2 })
+    const limiter = createRateLimiter({ concurrency: 2 }, () => Date.now())
     t.match(await failure(egressFor(t, [host], { limiter }).fetch(url)), {
       kind: 'rate_limited',
       retryAfterMs: 120_000
@@ -636,7 +636,7 @@ t.test('rate limit', async t => {
     const stop = new AbortController()
     const starts: number[] = []
     try {
-      const limiter = createRateLimiter(limits)
+      const limiter = createRateLimiter(limits, () => Date.now())
       const loop = async () => {
         while (true) {
           const permit = await limiter.acquire(stop.signal, 60_000)
@@ -682,7 +682,7 @@ t.test('rate limit', async t => {
     t.ok(starts[6]! - starts[5]! >= 1330, '45 a minute')
     mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
     t.teardown(() => mock.timers.reset())
-    const limiter = createRateLimiter({ concurrency: 2 })
+    const limiter = createRateLimiter({ concurrency: 2 }, () => Date.now())
     const { signal } = new AbortController()
     const both = [await limiter.acquire(signal, 60_000), await limiter.acquire(signal, 60_000)]
     for (const permit of both) {
@@ -706,7 +706,7 @@ t.test('rate limit', async t => {
   async function paceAfter(t: Test, complaints: number, told: boolean, idleMs = 0): Promise<number> {
     mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 0 })
     t.teardown(() => mock.timers.reset())
-    const limiter = createRateLimiter()
+    const limiter = createRateLimiter({}, () => Date.now())
     const { signal } = new AbortController()
     const next = async () => {
       let permit: Awaited<ReturnType<typeof limiter.acquire>> | undefined
@@ -746,6 +746,20 @@ t.test('rate limit', async t => {
     ]
     t.ok(later < soon * 0.6, `${later} after a minute, ${soon} before`)
     t.ok(muchLater <= 10, 'a platform that was busy ten minutes ago is asked as one that never was')
+  })
+
+  t.test('a clock that is set back keeps nobody waiting', async t => {
+    mock.timers.enable({ apis: ['Date'], now: 7_200_000 })
+    t.teardown(() => mock.timers.reset())
+    const { signal } = new AbortController()
+    const limiter = createRateLimiter({ concurrency: 2 })
+    const first = await limiter.acquire(signal, 60_000)
+    first.throttled(10, true, 'busy')
+    first.release()
+    mock.timers.setTime(3_600_000)
+    const second = await limiter.acquire(signal, 60_000)
+    second.release()
+    t.pass('the pause was ten milliseconds')
   })
 
   t.test('perMinute is never exceeded in any minute', async t => {
