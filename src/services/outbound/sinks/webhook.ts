@@ -79,7 +79,7 @@ export function webhookSink(options: WebhookSinkOptions): EventSink {
 }
 
 /** How many requests are under way is the relay's business, and so is waiting after a 429: that is the connection's. */
-const unlimited: RateLimiter = { acquire: async () => ({ release() {}, throttled() {} }) }
+const unlimited: RateLimiter = { acquire: async () => ({ release() {}, throttled() {}, answered() {} }) }
 
 /**
  * The events of each connection one after the other; several connections at once. A failure ends its own connection's
