@@ -10,7 +10,7 @@ import type {
 } from './records.ts'
 
 export * from './records.ts'
-export { isRecordId, mapRecords, type Misreadings, misreadings } from './map-records.ts'
+export { exampleOf, isRecordId, mapRecords, type Misreadings, misreadings } from './map-records.ts'
 
 /** A group on the platform that can hold one client's devices. */
 export interface DeviceGroup {

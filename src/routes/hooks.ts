@@ -29,7 +29,7 @@ export const hookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
         summary: 'A platform tells us that something changed',
         tags,
         params: HookParams,
-        response: { 200: DuplicateSchema, 202: AcceptedSchema, ...errors(413, 415, 503) }
+        response: { 200: DuplicateSchema, 202: AcceptedSchema, ...errors(413, 415, 502, 503) }
       }
     },
     async (request, reply) => {

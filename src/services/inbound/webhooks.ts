@@ -4,6 +4,7 @@ import {
   ConnectionDisconnectedError,
   NotFoundError,
   NotSupportedError,
+  ProviderFaultError,
   PublicUrlError,
   WebhookRefusedError,
   WebhookUnreadableError
@@ -67,7 +68,23 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
       verifyHmacSha256(request.rawBody, '', ['unknown'])
       return null
     }
-    return webhook.verify(request, secrets) ? provider! : null
+    return isProven(provider!, request, secrets) ? provider! : null
+  }
+
+  /** Only `true` proves anything: what a provider gets wrong here must not let anybody in, nor tell anybody apart. */
+  function isProven(provider: RmmProvider, request: WebhookRequest, secrets: string[]): boolean {
+    try {
+      const verdict: unknown = provider.webhook!.verify(request, secrets)
+      if (typeof verdict === 'boolean') return verdict
+      throw new Error(`it returned ${verdict instanceof Promise ? 'a promise' : typeof verdict}`)
+    } catch (error) {
+      const { message } = cleanError(error, createRedact(secrets))
+      core.log.error(
+        { provider: provider.id },
+        `The provider ${provider.name} broke a rule in webhook.verify, so that the request was refused: it returns true or false at once and never throws (${message})`
+      )
+      return false
+    }
   }
 
   /** The hook whose secret proves the request, or a refusal that tells nothing. */
@@ -210,6 +227,7 @@ function read(
     if (isTooDeep(body)) throw new Error(`it is nested more than ${deepestJson} levels deep`)
     return { event: usable(provider.webhook!.parse(request), provider), body }
   } catch (error) {
+    if (error instanceof ProviderFaultError) throw error
     const cause = cleanError(error, createRedact(secrets))
     throw Object.assign(new BodyError(`The body is no event of this platform: ${cause.message.slice(0, 200)}`), {
       cause

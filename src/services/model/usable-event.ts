@@ -1,4 +1,5 @@
-import type { AlertRecord, Hint, RmmProvider, WebhookEvent } from '../../providers/define.ts'
+import { ProviderFaultError } from '../../errors.ts'
+import { type AlertRecord, exampleOf, type Hint, type RmmProvider, type WebhookEvent } from '../../providers/define.ts'
 import { clean, idText, isObject, maxIdLength } from './normalize/field-values.ts'
 import { normalizeAlert } from './normalize/records.ts'
 
@@ -37,23 +38,37 @@ export function usableHint(hint: Hint, { name, resources }: Source): UsableHint 
 }
 
 function shown(value: unknown): string {
-  const text = typeof value === 'string' ? value : typeof value === 'object' ? JSON.stringify(value) : String(value)
-  return clean(text).slice(0, 80).toWellFormed()
+  return clean(typeof value === 'string' ? value : exampleOf(value))
+    .slice(0, 80)
+    .toWellFormed()
+}
+
+/** What an event is by its type alone: whatever the platform sent, a provider makes such a one of it, or throws. */
+function brokenRule(event: WebhookEvent): string | null {
+  if (!isObject(event) || 'then' in event) return 'it returns an event, { id, type, occurredAt, hints }, at once'
+  if (typeof event.id !== 'string' || typeof event.type !== 'string') return 'id and type of an event are texts'
+  if (!Array.isArray(event.hints)) return 'hints of an event is a list'
+  if (event.occurredAt != null && !(event.occurredAt instanceof Date))
+    return 'occurredAt of an event is a Date, or null where the platform does not tell'
+  return null
 }
 
 /**
  * An event as the database takes it. What it points at but nobody could look up is left out and told in `refused`: the
- * event is stored all the same. Throws where not even the event itself can be told from others.
+ * event is stored all the same. Throws where not even the event itself can be told from others, and
+ * `RMM_ERR_PROVIDER_FAULT` where it is none.
  */
 export function usable(event: WebhookEvent, provider: Source): UsableEvent {
-  if (typeof event.id !== 'string' || event.id === '' || event.id.length > maxEventId || clean(event.id) !== event.id)
+  const broken = brokenRule(event)
+  if (broken !== null)
+    throw new ProviderFaultError(`The provider ${provider.name} broke a rule in webhook.parse: ${broken}`)
+  if (event.id === '' || event.id.length > maxEventId || clean(event.id) !== event.id)
     throw new Error('the event has no usable id')
-  if (typeof event.type !== 'string' || event.type.length > maxEventType)
-    throw new Error('the event has no usable type')
+  if (event.type.length > maxEventType) throw new Error('the event has no usable type')
   const year = event.occurredAt?.getUTCFullYear() ?? Number.NaN
   const { alert: told, ...rest } = event
   const hints = event.hints.slice(0, maxHints).map(hint => usableHint(hint, provider))
-  const alert = told === undefined ? undefined : usableAlert(told, provider)
+  const alert = told == null ? undefined : usableAlert(told, provider)
   const refused = [...hints, alert].filter(part => typeof part === 'string')
   return {
     ...rest,
