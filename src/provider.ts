@@ -5,6 +5,7 @@
 export { type Static, type TObject, type TSchema, Type } from '@sinclair/typebox'
 export * from './providers/define.ts'
 export * from './providers/hmac.ts'
+export * from './providers/oauth2.ts'
 export * as paging from './providers/paging.ts'
 export * as values from './providers/values.ts'
 export type { AlertSeverity, ResourceName } from './words.ts'

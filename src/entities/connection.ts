@@ -1,6 +1,6 @@
-import { defineEntity, type EntitySchema, HiddenProps } from '@mikro-orm/core'
+import { defineEntity, type EntitySchema, HiddenProps, type PrimaryKeyProp } from '@mikro-orm/core'
 import type { MovePolicy } from '../types.ts'
-import { bool, type Columns, generatedId, int, json, oneOf, text, time } from './columns.ts'
+import { belongsTo, bool, type Columns, generatedId, int, json, oneOf, text, time } from './columns.ts'
 
 /** One tenant's account on one platform. What is sealed or grants access is neither loaded nor serialised. */
 export class RmmConnection {
@@ -79,4 +79,27 @@ export const RmmConnectionSchema: EntitySchema<RmmConnection> = defineEntity({
     { name: 'rmm_connection_list', properties: ['tenantId', 'createdAt', 'id'] },
     { name: 'rmm_connection_due', properties: ['nextSyncAt'], where: "schedule_enabled and status <> 'disconnected'" }
   ]
+})
+
+/** What logging in brought, sealed: good with the config and secrets of this revision. */
+export class RmmSessionValue {
+  declare connectionId: string
+  declare key: string
+  declare revision: number
+  declare sealed: string
+  declare expiresAt: Date | null
+  declare [PrimaryKeyProp]?: ['connectionId', 'key']
+}
+
+export const RmmSessionValueSchema: EntitySchema<RmmSessionValue> = defineEntity({
+  class: RmmSessionValue,
+  tableName: 'rmm_session_value',
+  schema: '*',
+  properties: {
+    connectionId: belongsTo(RmmConnectionSchema, 'rmm_session_value', 'connection_id').primary(),
+    key: text('key').primary(),
+    revision: int('revision'),
+    sealed: text('sealed'),
+    expiresAt: time('expires_at').nullable()
+  } satisfies Columns<RmmSessionValue>
 })

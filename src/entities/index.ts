@@ -2,7 +2,7 @@ import type { EntitySchema } from '@mikro-orm/core'
 import { RmmActivitySchema } from './activity.ts'
 import { RmmAlertSchema } from './alert.ts'
 import { RmmChangeSchema } from './change.ts'
-import { RmmConnectionSchema } from './connection.ts'
+import { RmmConnectionSchema, RmmSessionValueSchema } from './connection.ts'
 import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkConnectionSchema, RmmSinkSchema } from './delivery.ts'
 import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
 import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
@@ -12,7 +12,7 @@ import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
 export { RmmActivity } from './activity.ts'
 export { RmmAlert } from './alert.ts'
 export { RmmChange } from './change.ts'
-export { RmmConnection } from './connection.ts'
+export { RmmConnection, RmmSessionValue } from './connection.ts'
 export { RmmDelivery, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
 export { RmmDevice, RmmDeviceStatus } from './device.ts'
 export { RmmClientGroup, RmmOrganization } from './organization.ts'
@@ -45,6 +45,7 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmLeaseSchema,
   RmmSinkSchema,
   RmmSinkConnectionSchema,
+  RmmSessionValueSchema,
   RmmActivitySchema,
   RmmChangeSchema,
   RmmMigrationSchema

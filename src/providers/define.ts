@@ -1,4 +1,5 @@
 import type { Static, TObject } from '@sinclair/typebox'
+import type { ProviderContext } from './context.ts'
 import type {
   AlertRecord,
   DeviceRecord,
@@ -9,6 +10,7 @@ import type {
   Visibility
 } from './records.ts'
 
+export * from './context.ts'
 export * from './records.ts'
 export { exampleOf, isRecordId, mapRecords, type Misreadings, misreadings } from './map-records.ts'
 
@@ -116,76 +118,6 @@ export interface RemoteSessionOptions {
   /** Default none of them: the platform's own settings hold. */
   consent?: readonly Consent[]
 }
-
-/** Everything a provider gets to reach its platform; bound to one connection. */
-export interface ProviderContext<Config, Secrets> {
-  config: Config
-  secrets: Secrets
-  /**
-   * A person waits for the answer (a test, new secrets): a pause that the platform asked for earlier is not kept. `fetch`
-   * sees to it by itself.
-   */
-  atOnce?: boolean
-  log: ProviderLog
-  /** Aborted when the connection's work has to stop. */
-  signal: AbortSignal
-  /** Time-outs, bounded retries, `Retry-After`, rate limit, no redirects, only the connection's hosts. */
-  fetch: ProviderFetch
-  /** The same egress for a WebSocket. */
-  webSocket: ProviderWebSocket
-}
-
-export interface ProviderLog {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-}
-
-export interface FetchOptions {
-  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  headers?: Record<string, string>
-  body?: string
-  signal?: AbortSignal
-  /** Repeating it does no harm, so it may be retried. Default: true for GET, false otherwise. */
-  idempotent?: boolean
-  /** Bytes of the answer at most. Default 32 MiB. */
-  maxBytes?: number
-}
-
-export interface FetchResponse {
-  status: number
-  headers: Record<string, string>
-  text(): string
-  /** Throws `ProviderError('protocol')` where the body is not JSON. */
-  json(): unknown
-}
-
-export type ProviderFetch = (url: string | URL, options?: FetchOptions) => Promise<FetchResponse>
-
-/** An open socket. `abort` destroys it at once, without the closing handshake. */
-export interface ProviderSocket {
-  send(text: string): void
-  close(): void
-  abort(): void
-  readonly closed: boolean
-}
-
-export type ProviderWebSocket = (
-  url: string | URL,
-  options: {
-    headers?: Record<string, string>
-    /** PEM; trusted in addition to the system's. */
-    ca?: string
-    onMessage(text: string): void
-    /**
-     * `refused`: it was ended on our side over a message that is larger than `maxMessageBytes`, or that cannot be read.
-     */
-    onClose(info: { code: number; reason: string; refused?: boolean }): void
-    signal?: AbortSignal
-    /** Bytes of one message at most. Default 256 MiB. */
-    maxMessageBytes?: number
-  }
-) => Promise<ProviderSocket>
 
 /**
  * One platform. Required members are few; every optional member's presence *is* the capability.

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import nock from 'nock'
 import t from 'tap'
 import { ProviderError } from '../../src/providers/define.ts'
+import { memorySession } from '../../src/services/egress/index.ts'
 import type { Checkpoint, Page, ProviderFetch, ProviderLog, Resource } from '../../src/providers/define.ts'
 import { createClient } from '../../src/providers/level/client.ts'
 import type { LevelClient } from '../../src/providers/level/client.ts'
@@ -49,7 +50,8 @@ async function open(t: Test, options: LevelOptions = {}, secrets = { apiKey }, c
     log,
     signal,
     fetch: egress.fetch,
-    webSocket: egress.webSocket
+    webSocket: egress.webSocket,
+    session: memorySession()
   })
   return {
     provider,

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import type { DeviceRecord, ProviderLog, ProviderWebSocket, RmmProvider } from '../../src/providers/define.ts'
+import { memorySession } from '../../src/services/egress/index.ts'
 import type { MeshClient } from '../../src/providers/meshcentral/client.ts'
 import { normalizeDevice } from '../../src/services/model/index.ts'
 import { createEgress, hostsOf } from '../../src/services/egress/egress.ts'
@@ -33,7 +34,8 @@ export async function openMesh(
     log,
     signal: stop.signal,
     fetch: egress.fetch,
-    webSocket
+    webSocket,
+    session: memorySession()
   })) as MeshClient
   t.teardown(async () => {
     await provider.close?.(client)

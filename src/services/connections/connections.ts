@@ -11,6 +11,7 @@ import {
   checkAgainst,
   checkConfig,
   type ClientFactory,
+  type OpenClient,
   openSecrets,
   seal,
   sealSecrets,
@@ -41,6 +42,8 @@ import {
 interface Checked {
   account: string
   warnings: string[]
+  /** Gives what logging in brought to the connection that is stored with these values. */
+  keep: OpenClient['keep']
 }
 
 function nameOf(name: string | undefined, fallback: string): string {
@@ -62,16 +65,16 @@ export function createConnections(
     provider: RmmProvider,
     connectionId: string,
     config: Record<string, unknown>,
-    secrets: Record<string, unknown>
+    secrets: Record<string, unknown>,
+    row?: ConnectionRow
   ): Promise<Checked> {
     return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
       try {
-        const open = await clients.openWith(provider, connectionId, config, secrets, signal, { atOnce: true })
+        const how = { atOnce: true, ...(row === undefined ? {} : { row }) }
+        const open = await clients.openWith(provider, connectionId, config, secrets, signal, how)
         try {
-          return accountOf(
-            provider,
-            await callProvider(provider, 'check', signal, () => open.provider.check(open.client, signal))
-          )
+          const found = await callProvider(provider, 'check', signal, () => open.provider.check(open.client, signal))
+          return { ...accountOf(provider, found), keep: open.keep }
         } finally {
           await open.close()
         }
@@ -79,6 +82,15 @@ export function createConnections(
         throw toRouteError(error, 'check')
       }
     })
+  }
+
+  /** A log-in that is lost is made again. */
+  async function keepSession(tenantId: string, id: string, keep: OpenClient['keep']) {
+    try {
+      await keep(await requireConnection(database, tenantId, id))
+    } catch (error) {
+      core.log.warn({ err: error, connectionId: id }, 'what logging in brought could not be kept')
+    }
   }
 
   async function read(tenantId: string, id: string) {
@@ -101,7 +113,7 @@ export function createConnections(
     const secrets = checkAgainst(provider.secretSchema, input.secrets, 'secrets')
     const schedule = mergeSchedule(defaultSchedule, input.schedule)
     const name = nameOf(input.name, provider.name)
-    const { account, warnings } = await check(provider, id, config, secrets)
+    const { account, warnings, keep } = await check(provider, id, config, secrets)
     const hookKey = randomBytes(16).toString('base64url')
     const hookSecret = provider.webhook ? newHookSecret() : null
     const owner = { tenant_id: tenantId, id }
@@ -135,6 +147,7 @@ export function createConnections(
         summary: `Connected "${name}" (${provider.name}, ${account})`
       })
     })
+    await keepSession(tenantId, id, keep)
     return {
       connection: await read(tenantId, id),
       webhook:
@@ -151,11 +164,10 @@ export function createConnections(
       change.config === undefined
         ? checkAgainst(provider.configSchema, row.config, 'config')
         : checkConfig(provider, change.config)
-    const values = async (secrets: Record<string, unknown>) => ({
-      config,
-      account: (await check(provider, row.id, config, secrets)).account,
-      checkedAt: row.revision
-    })
+    const values = async (secrets: Record<string, unknown>) => {
+      const { account, keep } = await check(provider, row.id, config, secrets)
+      return { config, account, keep, checkedAt: row.revision }
+    }
     if (change.secrets === undefined) {
       requireSameDestination(provider, row.config, config)
       return await values(await openSecrets(core, row))
@@ -172,7 +184,8 @@ export function createConnections(
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
     const values =
       change.config === undefined && change.secrets === undefined ? null : await checkedValues(row, provider, change)
-    const patch = { ...name, ...schedule, ...movePolicy, ...values }
+    const { keep, ...checked } = values ?? {}
+    const patch = { ...name, ...schedule, ...movePolicy, ...checked }
     const changed = changedFields(row, patch)
     const reconnected = row.status === 'disconnected' && values !== null
     await database.transaction(async trx => {
@@ -226,6 +239,7 @@ export function createConnections(
               : `Changed the connection "${row.name}": ${changed.join(', ')}`
         })
     })
+    if (keep !== undefined) await keepSession(tenantId, id, keep)
     return await read(tenantId, id)
   }
 
@@ -233,7 +247,7 @@ export function createConnections(
     const row = await requireConnection(database, tenantId, id)
     const provider = await registry.require(row.provider, tenantId)
     try {
-      const { account, warnings } = await check(provider, id, row.config, await openSecrets(core, row))
+      const { account, warnings } = await check(provider, id, row.config, await openSecrets(core, row), row)
       await setStatus(database, row, 'connected', null)
       return { ok: true as const, account, checkedAt: core.now().toISOString(), warnings }
     } catch (error) {

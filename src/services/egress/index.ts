@@ -17,3 +17,4 @@ export {
   type RateLimiter,
   type Redact
 } from './egress.ts'
+export { checkedKey, checkedValue, memorySession, type PendingValues, singleFlight } from './session-values.ts'

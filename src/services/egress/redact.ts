@@ -117,8 +117,9 @@ export function createRedact(secrets: readonly string[]): Redact {
   }
   return Object.assign(redact, {
     add(more: readonly string[]) {
-      for (const value of more) values.add(value)
-      search = undefined
+      const fresh = more.filter(value => !values.has(value))
+      for (const value of fresh) values.add(value)
+      if (fresh.length > 0) search = undefined
     }
   })
 }

@@ -9,9 +9,18 @@ import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { Core } from '../core.ts'
 import { publishRequest } from '../diagnostics.ts'
 import { hashText } from '../model/index.ts'
-import { createEgress, createRateLimiter, createRedact, destinationOf, type RateLimiter } from '../egress/index.ts'
+import {
+  createEgress,
+  createRateLimiter,
+  createRedact,
+  destinationOf,
+  memorySession,
+  type PendingValues,
+  type RateLimiter
+} from '../egress/index.ts'
 import { type ConnectionRow, setStatus } from '../store/index.ts'
 import { type Door, guardLog, guardProvider, handle, outside } from './door.ts'
+import { createSession } from './session.ts'
 import { openSecrets } from './vault.ts'
 import { callProvider } from './provider-fault.ts'
 
@@ -20,10 +29,14 @@ export interface OpenClient {
   provider: RmmProvider
   /** Stands for the client in calls of `provider`; nothing else can use it. */
   client: unknown
+  /** Gives what logging in brought to the connection that was stored with these values. */
+  keep(row: ConnectionRow): Promise<void>
   close(): Promise<void>
 }
 
 export interface Opening {
+  /** The stored connection whose session is used. Default: a session of its own, that `keep` can give to one. */
+  row?: ConnectionRow
   /** Told of every failure of the provider. */
   passes?(error: Error): Promise<void>
   /** A person waits: the platform is asked although it wanted to be left alone; they may know more than that. */
@@ -71,6 +84,7 @@ export function createClientFactory(core: Core): ClientFactory {
   // together. One for each place it was pointed to: neither owes a connection to the other what that one asked for,
   // nor does a look elsewhere end a pause.
   const limiters = new Map<string, Map<string, RateLimiter>>()
+  const pending: PendingValues = new Map()
 
   function limiterOf(provider: RmmProvider, connectionId: string, origins: string): RateLimiter {
     const kept = limiters.get(connectionId) ?? new Map<string, RateLimiter>()
@@ -86,11 +100,18 @@ export function createClientFactory(core: Core): ClientFactory {
     config: Record<string, unknown>,
     secrets: Record<string, unknown>,
     signal: AbortSignal,
-    { passes = async () => {}, atOnce = false }: Opening = {}
+    { row, passes = async () => {}, atOnce = false }: Opening = {}
   ): Promise<OpenClient> {
     const { origins } = destinationOf(provider, config)
     const limiter = limiterOf(provider, connectionId, origins.join())
     const redact = createRedact(secretValues(secrets))
+    const redactNamed = createRedact(secretValues(secrets, name => name === 'username'))
+    const learned = (value: string): void => {
+      redact.add([value])
+      redactNamed.add([value])
+    }
+    const memory = row === undefined ? memorySession(learned) : null
+    const session = memory ?? createSession(core, row!, pending, learned)
     const log = guardLog(core.log.child({ connectionId, provider: provider.id }), redact)
     const ca = provider.ca?.(config)
     const egress = createEgress({
@@ -106,17 +127,22 @@ export function createClientFactory(core: Core): ClientFactory {
     })
     const door: Door = {
       redact,
-      redactNamed: createRedact(secretValues(secrets, name => name === 'username')),
+      redactNamed,
       trouble: egress.trouble,
       passes
     }
     try {
-      const context = { config, secrets, atOnce, log, signal, fetch: egress.fetch, webSocket: egress.webSocket }
+      const { fetch, webSocket } = egress
+      const context = { config, secrets, atOnce, log, signal, fetch, webSocket, session }
       const client: unknown = await callProvider(provider, 'open', signal, () => provider.open(context))
       const guarded = guardProvider(provider, client, door)
       return {
         provider: guarded,
         client: handle,
+        async keep(stored) {
+          const shared = createSession(core, stored, pending, learned)
+          for (const [key, value] of memory?.entries() ?? []) await shared.set(key, value)
+        },
         async close() {
           // A client that cannot say goodbye must not fail what it was used for.
           await guarded.close?.(handle).catch(error => log.debug({ err: error }, 'closing the client failed'))
@@ -137,6 +163,7 @@ export function createClientFactory(core: Core): ClientFactory {
         throw new ProviderError('not_in_plan', `The provider ${row.provider} is not registered in this process`)
       const secrets = await openSecrets(core, row)
       return await openWith(provider, row.id, row.config, secrets, signal, {
+        row,
         passes: error => noteRefusal(core, row, error)
       })
     },

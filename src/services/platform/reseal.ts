@@ -5,30 +5,51 @@ import {
   replaceSealed,
   type SealedColumn,
   sealedColumns,
-  type SealedRow,
-  sealedRows
+  sealedRows,
+  replaceSessionValue,
+  type SessionValueRow,
+  sessionValues
 } from '../store/index.ts'
-import { keyIdOf, readContents, seal, sealSecrets, unseal } from './vault.ts'
+import { keyIdOf, type Purpose, readContents, seal, sealSecrets, unseal } from './vault.ts'
 
 const portion = 500
 /** One value that does not open may be damaged; this many say that the key is missing. */
 const samples = 3
 
 interface Value {
-  row: SealedRow
-  column: SealedColumn
+  owner: { id: string; tenant_id: string }
+  purpose: Purpose
   sealed: string
+  /** What a connection's secrets belong to. */
+  config: Record<string, unknown>
+  replace(to: string): Promise<boolean>
 }
 
 async function* sealedValues(core: Core, signal: AbortSignal): AsyncGenerator<Value> {
+  const { database } = core
   for (let after: string | null = null; ; ) {
     signal.throwIfAborted()
-    const rows = await sealedRows(core.database, after, portion)
+    const rows = await sealedRows(database, after, portion)
     for (const row of rows)
-      for (const column of Object.keys(sealedColumns) as SealedColumn[])
-        if (row[column] !== null) yield { row, column, sealed: row[column] }
-    if (rows.length < portion) return
+      for (const column of Object.keys(sealedColumns) as SealedColumn[]) {
+        const sealed = row[column]
+        if (sealed === null) continue
+        const replace = (to: string) => replaceSealed(database, row.id, column, sealed, to)
+        yield { owner: row, purpose: sealedColumns[column], sealed, config: row.config, replace }
+      }
+    if (rows.length < portion) break
     after = rows.at(-1)!.id
+  }
+  for (let after: SessionValueRow | null = null; ; ) {
+    signal.throwIfAborted()
+    const rows: SessionValueRow[] = await sessionValues(database, after, portion)
+    for (const row of rows) {
+      const owner = { id: row.connection_id, tenant_id: row.tenant_id }
+      const replace = (to: string) => replaceSessionValue(database, row, to)
+      yield { owner, purpose: 'session', sealed: row.sealed, config: {}, replace }
+    }
+    if (rows.length < portion) return
+    after = rows.at(-1)!
   }
 }
 
@@ -38,8 +59,8 @@ async function currentKey(core: Core): Promise<string | null> {
   return keyIdOf(core, await seal(core, 'session', { tenant_id: '', id: 'probe' }, ''))
 }
 
-async function opens(core: Core, { row, column, sealed }: Value): Promise<boolean> {
-  return await unseal(core, sealedColumns[column], row, sealed).then(
+async function opens(core: Core, { owner, purpose, sealed }: Value): Promise<boolean> {
+  return await unseal(core, purpose, owner, sealed).then(
     () => true,
     () => false
   )
@@ -110,24 +131,23 @@ async function pass(core: Core, current: string | null, plan: boolean, signal: A
 
 async function resealOne(
   core: Core,
-  { row, column, sealed }: Value,
+  { owner, purpose, sealed, config, replace }: Value,
   isCurrent: boolean,
   plan: boolean
 ): Promise<'kept' | 'resealed' | 'unreadable'> {
-  const purpose = sealedColumns[column]
   let again: () => Promise<string>
   try {
-    const { plain, old } = await unseal(core, purpose, row, sealed)
+    const { plain, old } = await unseal(core, purpose, owner, sealed)
     const contents = purpose === 'connection' ? readContents(core, sealed, plain) : null
     if (isCurrent && !old && contents?.config !== null) return 'kept'
     again = () =>
       contents === null
-        ? seal(core, purpose, row, plain)
-        : sealSecrets(core, row, contents.secrets, contents.config ?? row.config)
+        ? seal(core, purpose, owner, plain)
+        : sealSecrets(core, owner, contents.secrets, contents.config ?? config)
   } catch (error) {
-    core.log.debug({ err: error, connectionId: row.id, of: purpose }, 'a sealed value does not open')
+    core.log.debug({ err: error, connectionId: owner.id, of: purpose }, 'a sealed value does not open')
     return 'unreadable'
   }
   if (plan) return 'resealed'
-  return (await replaceSealed(core.database, row.id, column, sealed, await again())) ? 'resealed' : 'kept'
+  return (await replace(await again())) ? 'resealed' : 'kept'
 }

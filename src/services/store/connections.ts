@@ -220,6 +220,7 @@ export async function updateConnection(trx: Db, t: Tables, id: string, patch: Co
   }
   const { rows } = await sql`update ${t.connection} set ${sql.join(sets)} where id = ${id}
     ${patch.checkedAt === undefined ? sql`` : sql`and revision = ${patch.checkedAt}`} returning id`.execute(trx)
+  if (rows.length > 0 && patch.checkedAt !== undefined) await forgetSession(trx, t, id)
   return rows.length > 0
 }
 
@@ -235,12 +236,18 @@ async function cancelRuns(trx: Db, t: Tables, id: string): Promise<void> {
   )
 }
 
+/** What logging in brought is good with the config and secrets it was brought with only. */
+async function forgetSession(trx: Db, t: Tables, id: string): Promise<void> {
+  await sql`delete from ${t.session_value} where connection_id = ${id}`.execute(trx)
+}
+
 /** Secrets go, what they brought stays. */
 export async function disconnect(trx: Db, t: Tables, id: string): Promise<void> {
   await sql`update ${t.connection} set status = 'disconnected', status_reason = null, sealed_secrets = null, revision = revision + 1, hook_secret = null, hook_secret_previous = null,
     hook_previous_until = null, schedule_enabled = false, next_sync_at = null, due_since = null, updated_at = now() where id = ${id}`.execute(
     trx
   )
+  await forgetSession(trx, t, id)
   await cancelRuns(trx, t, id)
 }
 

@@ -22,6 +22,7 @@ export const tableNames = [
   'lease',
   'sink',
   'sink_connection',
+  'session_value',
   'activity',
   'change',
   'migration'

@@ -168,6 +168,15 @@ export {
   type StoredProgress,
   toRun
 } from './runs/runs.ts'
+export {
+  deleteSessionValue,
+  readSessionValue,
+  type SessionOwner,
+  type SessionValueRow,
+  sessionValues,
+  replaceSessionValue,
+  writeSessionValue
+} from './session-values.ts'
 export { scheduleNext, takeDue } from './schedules.ts'
 export { locate, type NamedTarget } from './targets.ts'
 export {

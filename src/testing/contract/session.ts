@@ -10,6 +10,7 @@ import type {
   RmmProvider
 } from '../../providers/define.ts'
 import { createEgress, hostsOf } from '../../services/egress/egress.ts'
+import { memorySession } from '../../services/egress/session-values.ts'
 import type { ResourceName } from '../../types.ts'
 import { hostOf, type Traffic, watchTraffic } from './traffic.ts'
 import type { ContractWorld, RunningWorld } from './world.ts'
@@ -137,7 +138,8 @@ function contextFor(
     webSocket(url, options) {
       asked.push(hostOf(url))
       return egress.webSocket(url, options)
-    }
+    },
+    session: memorySession()
   }
   return { context, close: egress.close }
 }
