@@ -20,7 +20,7 @@ import { createActors } from './services/actors.ts'
 import { createClock } from './services/clock.ts'
 import type { Core } from './services/core.ts'
 import { createServices, type Services } from './services/index.ts'
-import { createRegistry, lookOver } from './services/platform/index.ts'
+import { checkedAvailable, checkedBox, checkedDirectory, createRegistry, lookOver } from './services/platform/index.ts'
 import { databaseTime, openDatabase } from './services/store/index.ts'
 import { directTransport } from './transports/direct.ts'
 import { resolveTransport } from './transports/resolve.ts'
@@ -69,9 +69,9 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
   clock.measure().catch(() => {}) // Whatever writes by it looks again.
   return {
     database,
-    registry: createRegistry(options.providers, options.available),
-    secrets: options.secrets,
-    directory: options.directory,
+    registry: createRegistry(options.providers, checkedAvailable(options.available)),
+    secrets: checkedBox(options.secrets),
+    directory: checkedDirectory(options.directory),
     onChanges: options.onChanges,
     adoptGroup: options.deviceGroups.adopt,
     actors,

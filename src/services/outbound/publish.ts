@@ -1,3 +1,4 @@
+import { HostError } from '../../errors.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EventSink, RmmEvent, Taken } from '../../types.ts'
 import { withTimeLimit } from '../../waits.ts'
@@ -17,7 +18,11 @@ export async function publish(
     return await withTimeLimit(limitMs, [shutdown], async signal => {
       const taken = await Promise.race([sink.publish(events, signal), ignored(signal, done.signal, limitMs)])
       const known = new Set(events.map(event => event.id))
-      if (taken === undefined) return { ids: [...known] }
+      if (taken === undefined || taken === null) return { ids: [...known] }
+      if (!Array.isArray(taken.ids))
+        throw new HostError(
+          `The sink ${sink.name} broke a rule: publish resolves with nothing where it took all, or with { ids }, a list of what it took`
+        )
       const ids = taken.ids.filter(id => known.has(id))
       if (ids.length === 0 && taken.error === undefined)
         return { ids, error: new Error('the sink took none of its events and did not say why') }

@@ -1,4 +1,4 @@
-import { ConnectionDisconnectedError, SecretsRequiredError, SecretsUnreadableError } from '../../errors.ts'
+import { ConnectionDisconnectedError, HostError, SecretsRequiredError, SecretsUnreadableError } from '../../errors.ts'
 import type { Core } from '../core.ts'
 import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { type ConnectionRow, replaceSealed, type SealedColumn, sealedColumns, setStatus } from '../store/index.ts'
@@ -38,11 +38,12 @@ export async function seal(core: Core, purpose: Purpose, owner: Owner, plain: st
   return await core.secrets.seal(plain, boundTo(purpose, owner))
 }
 
-/** Throws `RMM_ERR_SECRETS_UNREADABLE`. */
+/** Throws `RMM_ERR_SECRETS_UNREADABLE`, and `RMM_ERR_HOST` where the box is at fault. */
 export async function unseal(core: Core, purpose: Purpose, owner: Owner, sealed: string): Promise<Opened> {
   try {
     return { plain: await core.secrets.open(sealed, boundTo(purpose, owner)), old: false }
   } catch (error) {
+    if (error instanceof HostError) throw error
     try {
       return { plain: await core.secrets.open(sealed, formerlyBoundTo(owner)), old: true }
     } catch {

@@ -3,6 +3,7 @@
  * takes the tenant or connection it may touch; nothing here decides what should happen.
  */
 
+export { requireOpen } from './open-transaction.ts'
 export { noteMisread } from './runs/misread.ts'
 export { listActivity, type NewActivity, pruneActivity, writeActivity } from './activity.ts'
 export {

@@ -1,14 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
-import { messageOf } from '../../log.ts'
 import type { NewEvent } from '../../types.ts'
 import type { Core } from '../core.ts'
+import { assetRefsOf, onChangesFailure } from './host-answer.ts'
 import {
   type AlertChange,
   type Db,
   type DeviceChange,
   type DeviceEvent,
   type MergeContext,
+  requireOpen,
   storeAssetRefs,
   type NewChange,
   writeChanges,
@@ -98,12 +99,10 @@ async function callHost(
       })(),
       tooLong
     ])
-    return result?.assetRefs ?? {}
+    await requireOpen(trx)
+    return assetRefsOf(result, new Set(devices.map(({ device }) => device.id)))
   } catch (error) {
-    if (error instanceof OnChangesError) throw error
-    throw Object.assign(new OnChangesError(`onChanges of the host failed: ${messageOf(error)}`), {
-      cause: error
-    })
+    throw onChangesFailure(error)
   } finally {
     timer.abort()
     tooLong.catch(() => {})
