@@ -108,6 +108,12 @@ export const PublicUrlError = createError(
   'Webhooks need the address the platform can reach: set the option publicUrl, e.g. https://psa.example.com, and publicPath where this process mounts no routes',
   409
 )
+/** The database is there but will not do this work now: others are at the same rows. */
+export const DatabaseBusyError = createError<[string]>('RMM_ERR_DATABASE_BUSY', '%s', 503)
+/** The database is away, starting, or out of space, memory or connections. */
+export const DatabaseUnavailableError = createError<[string]>('RMM_ERR_DATABASE_UNAVAILABLE', '%s', 503)
+/** A setting of the database, of the role or of the pool makes this work impossible. */
+export const DatabaseSettingsError = createError<[string]>('RMM_ERR_DATABASE_SETTINGS', '%s', 503)
 export const InternalError = createError(
   'RMM_ERR_INTERNAL',
   'Something went wrong on our side; the log has the details under this request id',

@@ -62,7 +62,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
   requireIgnoredSchema(options.orm, options.schema)
   requireIgnoredTransports(options.orm, options.transports)
   const actors = createActors()
-  const database = await openDatabase(options.orm, options.schema, actors.current)
+  const database = await openDatabase(options.orm, options.schema, actors.current, signal)
   if (options.migrations === 'run') await runMigrations(database)
   if (options.migrations === 'check') await checkMigrations(database)
   const clock = createClock(database.inThread ? null : () => databaseTime(database))

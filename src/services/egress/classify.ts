@@ -1,4 +1,5 @@
 import { ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
+import { type Trouble, troubleOf } from '../store/index.ts'
 import { isAddressFault } from './failures.ts'
 
 /** What a failed attempt means for its run. */
@@ -47,13 +48,8 @@ export function classify(error: unknown): Failure {
       ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs })
     }
   }
-  if (isDatabaseGone(error) || isSessionGone((error as Error).cause))
-    return {
-      code: 'RMM_ERR_INTERRUPTED',
-      message: 'The database went away; the run goes on from its checkpoint',
-      kind: 'interrupted',
-      reach: 'run'
-    }
+  const trouble = troubleOf(error)
+  if (trouble !== null) return ofDatabase(trouble, error)
   const code = (error as { code?: unknown }).code
   if (typeof code === 'string' && code.startsWith('RMM_ERR_')) {
     return {
@@ -78,28 +74,16 @@ function isOfAccount(error: ProviderError): boolean {
 }
 
 /**
- * The host's `onChanges` works in our transaction: it may be the first to notice that the session is gone. Its own
- * network troubles are not that.
+ * The database's trouble is nobody's failure. Only a setting that ends the work every time is one: the run tells it,
+ * unless it cannot even be written down.
  */
-function isSessionGone(cause: unknown): boolean {
-  return (
-    /^(08|57P|25P03)/.test(String((cause as { code?: unknown } | undefined)?.code)) ||
-    /connection terminated/i.test(String((cause as Error | undefined)?.message))
-  )
-}
-
-/** SQLSTATE classes 08 (connection) and 57P (shutdown), or the socket to the server itself. */
-function isDatabaseGone(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown }
-  if (
-    typeof code === 'string' &&
-    (/^(08|57P)/.test(code) || code === '25P03' || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT'].includes(code))
-  )
-    return true
-  return (
-    typeof message === 'string' &&
-    /connection terminated|connection ended|client has encountered a connection error|timeout exceeded when trying to connect/i.test(
-      message
-    )
-  )
+function ofDatabase(trouble: Trouble, error: unknown): Failure {
+  const { code, message } = error as { code?: unknown; message: string }
+  const isSettings = code === 'RMM_ERR_DATABASE_SETTINGS'
+  return {
+    code: isSettings ? code : 'RMM_ERR_INTERRUPTED',
+    message: isSettings ? message : `${trouble.what}; the run goes on from its checkpoint`,
+    kind: isSettings && !trouble.noWrites ? 'transient' : 'interrupted',
+    reach: 'run'
+  }
 }

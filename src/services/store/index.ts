@@ -188,3 +188,4 @@ export {
   type SealedRow,
   sealedRows
 } from './sealed.ts'
+export { type Trouble, troubleOf } from './trouble.ts'

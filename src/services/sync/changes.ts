@@ -90,16 +90,18 @@ async function callHost(
   })
   try {
     const batch = { tenantId, connectionId, provider, devices, alerts }
-    const em = core.database.hostEntityManager(trx)
-    const result = await Promise.race([
-      (async () => {
-        const returned = await core.onChanges?.(batch, em)
-        await em.flush()
-        return returned
-      })(),
-      tooLong
-    ])
-    await requireOpen(trx)
+    const result = await core.database.asHost(trx, async em => {
+      const told = await Promise.race([
+        (async () => {
+          const returned = await core.onChanges?.(batch, em)
+          await em.flush()
+          return returned
+        })(),
+        tooLong
+      ])
+      await requireOpen(trx)
+      return told
+    })
     return assetRefsOf(result, new Set(devices.map(({ device }) => device.id)))
   } catch (error) {
     throw onChangesFailure(error)

@@ -54,12 +54,12 @@ export async function complete(reading: Reading, pass: Pass, moves: Moves, verdi
   const listed = reading.state.progress.some(item => item.resource === 'organizations' && item.complete)
   const found = await findOrganizations(reading, unknownOrganizations(moves), listed)
   const doubt = verdict.doubt === null ? null : incomplete(pass, verdict.doubt)
-  const state = withProgress(reading.state, pass.resource, {})
-  const out = { state, changes: noChanges(), items: [...verdict.items] }
   const { core, attempt, context } = reading
   const { t } = core.database
   try {
-    const open = await step(reading, async trx => {
+    const { open, state } = await step(reading, async trx => {
+      const state = withProgress(reading.state, pass.resource, {})
+      const out = { state, changes: noChanges(), items: [...verdict.items] }
       const waiting = await writeShown(reading, trx, pass, moves, verdict.alive, found, out)
       const open = waiting.length > 0 ? massMove(waiting) : (doubt ?? verdict.blocked)
       // An alert is closed by a word of its own even where the list was short.
@@ -73,9 +73,9 @@ export async function complete(reading: Reading, pass: Pass, moves: Moves, verdi
         await completePass(trx, t, attempt, pass, verdict.missed)
       } else if (doubt === null) await rememberMissed(trx, t, pass, verdict.missed)
       await writeProgress(trx, t, attempt, out.state)
-      return open
+      return { open, state: out.state }
     })
-    reading.state = out.state
+    reading.state = state
     if (open !== null) throw open
   } catch (error) {
     if (!(error instanceof Waiting)) throw error

@@ -15,6 +15,7 @@ import {
   runById,
   type RunEnd,
   type RunRow,
+  troubleOf,
   writeEvents
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
@@ -76,7 +77,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
       return await attemptRun(runId, context)
     } catch (error) {
       if (isStale(error)) return { status: 'held' }
-      if (classify(error).kind !== 'interrupted') throw error
+      if (troubleOf(error) === null) throw error
       // The database would not even take the end of the attempt. It costs none: by then the lease has run out.
       core.log.warn({ err: error, runId }, 'the run goes on when the database is back')
       return { status: 'yield', reason: 'retry', delayMs: settings.leaseMs }

@@ -74,19 +74,20 @@ function advance(state: PageProgress, name: ResourceName, pages: number, process
 async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], moves: Moves): Promise<void> {
   const { core, attempt, context } = reading
   const { t } = core.database
-  const items = pages.flatMap(page => page.items)
+  const unusable = pages.flatMap(page => page.items)
   const misread = mergeMisread(pages.flatMap(page => page.misread))
-  const processed = pages.reduce((sum, page) => sum + page.records.length, items.length)
-  const state = advance(reading.state, pass.resource, pages.length, processed)
-  state.totals.failed += items.length
-  count(state, pass.resource, 'failed', items.length)
+  const processed = pages.reduce((sum, page) => sum + page.records.length, unusable.length)
   const notes = noteOf(pass, pages)
   const missed = stillMissed(pass.missed, pages)
   const last = pages.at(-1)!.checkpoint
   const how = movesOf(moves)
   const began = performance.now()
-  const moving = await step(reading, async trx => {
+  const { state, moving } = await step(reading, async trx => {
+    const state = advance(reading.state, pass.resource, pages.length, processed)
+    state.totals.failed += unusable.length
+    count(state, pass.resource, 'failed', unusable.length)
     const changes = noChanges()
+    const items = [...unusable]
     const out = { state, changes, items }
     const moving = await merge(reading, trx, pass.resource, newestOf(pages), { ...out, how, server: notes.server })
     await removeDeleted(reading, trx, pass.resource, pages, out)
@@ -99,7 +100,7 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], 
     const checkpoint = how === 'later' && moves.devices.size + moving.length > 0 ? null : last
     const marks = pages.map(page => page.mark)
     await markPages(trx, t, attempt, pass, marks, { checkpoint, notes, missed }, state, quiet)
-    return moving
+    return { state, moving }
   })
   tellPage(reading, pass, pages.length, processed, state.totals, performance.now() - began)
   setAside(moves, moving, how)

@@ -29,7 +29,10 @@ class Cancelled extends Error {
   readonly cancelled = true
 }
 
-/** One step of the run, in one transaction that holds the run and its connection. */
+/**
+ * One step of the run, in one transaction that holds the run and its connection. It may be done again from its
+ * beginning, so that `work` counts and collects in values of its own.
+ */
 export async function step<T>({ core, attempt }: Reading, work: (trx: Db) => Promise<T>): Promise<T> {
   return await core.database.transaction(async trx => {
     if ((await holdRun(trx, core.database.t, attempt)).cancelled) throw new Cancelled('the run was cancelled')

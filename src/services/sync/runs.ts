@@ -110,7 +110,7 @@ export function createSync(
           summary: `Started ${run.mode === 'full' ? 'a full' : 'an incremental'} sync of "${row.name}" (${run.resources.join(', ')})${run.force ? ', confirming a mass removal' : ''}`
         })
       if (run !== null)
-        await transport.dispatch?.(handleOf(run), trx).catch(error => {
+        await transport.dispatch?.(handleOf(run), database.hostTransaction(trx)).catch(error => {
           throw unreachable(transport, error)
         })
       return run
@@ -212,9 +212,8 @@ export function createSync(
 function unreachable(transport: SyncTransport, error: unknown): Error {
   // The transport has said it in its own words.
   if (error instanceof TransportError) return error
-  const reason = error instanceof Error ? error.message : String(error)
   return Object.assign(
     new TransportError(`The sync engine '${transport.kind}' cannot be reached; nothing was started, try again later`),
-    { cause: reason }
+    { cause: error }
   )
 }

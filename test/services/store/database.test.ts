@@ -18,7 +18,7 @@ t.test(
           await sql`select pg_terminate_backend(${rows[0]!.pid})`.execute(database.db)
           await sql`select 1`.execute(trx)
         }),
-        { message: /terminat|queryable/ },
+        { code: 'RMM_ERR_DATABASE_UNAVAILABLE', cause: { message: /terminat|queryable/ } },
         'what broke it is what is told'
       )
     }
@@ -49,7 +49,7 @@ t.test(
       // Locked out until its time is over.
       await t.rejects(givenUp.promise, { message: /Query read timeout/ })
     })
-    await t.rejects(failing!, { message: /Query read timeout/ })
+    await t.rejects(failing!, { code: 'RMM_ERR_DATABASE_SETTINGS', message: /query_timeout/ })
     t.strictSame(
       (
         await sql`select state from pg_stat_activity where datname = current_database() and state like 'idle in %'`.execute(
