@@ -1,5 +1,5 @@
 import { ProviderError, type ProviderErrorKind } from '../../providers/define.ts'
-import { type Trouble, troubleOf } from '../store/index.ts'
+import { type Trouble, troubleOf } from '../model/index.ts'
 import { isAddressFault } from './failures.ts'
 
 /** What a failed attempt means for its run. */

@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type CompiledQuery, Kysely, PGliteDialect, type QueryResult, sql } from 'kysely'
 import { OptionError } from '../../errors.ts'
 import type { Actor } from '../../types.ts'
+import { isTold, type Trouble, troubleError, troubleOf } from '../model/index.ts'
 import { ownTypes, sessionOver } from './session.ts'
-import { isTold, type Trouble, troubleError, troubleOf } from './trouble.ts'
 
 /** A place to run SQL: outside or inside a transaction. */
 export type Db = Kysely<any>
@@ -46,7 +46,7 @@ export interface Database {
   /**
    * `read committed`, whatever the host's default is. Where others were in the way `work` is done again from its
    * beginning: it must leave no trace outside the transaction. Whatever else the database has trouble with comes out as
-   * `RMM_ERR_DATABASE_…` (`trouble.ts`), of single statements too.
+   * `RMM_ERR_DATABASE_…` (`model/trouble.ts`), of single statements too.
    */
   transaction<T>(work: (trx: Db) => Promise<T>): Promise<T>
   /** Calls `listener` after every commit that wrote events. */

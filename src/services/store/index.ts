@@ -188,4 +188,3 @@ export {
   type SealedRow,
   sealedRows
 } from './sealed.ts'
-export { type Trouble, troubleOf } from './trouble.ts'

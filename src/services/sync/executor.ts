@@ -4,6 +4,7 @@ import type { ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { publishRun, type RunMessage } from '../diagnostics.ts'
 import { classify, type Failure } from '../egress/index.ts'
+import { troubleOf } from '../model/index.ts'
 import {
   type Attempt,
   claimRun,
@@ -15,7 +16,6 @@ import {
   runById,
   type RunEnd,
   type RunRow,
-  troubleOf,
   writeEvents
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'

@@ -95,15 +95,14 @@ const isOurs = (error: Error): boolean => String((error as { code?: unknown }).c
 
 const retryAfterMs = 2_000
 
-/** A trouble that is already told is not told again. */
-const told = new WeakSet<object>()
-export const isTold = (error: unknown): boolean => typeof error === 'object' && error !== null && told.has(error)
+/** It has come out of a transaction or a statement before. */
+export function isTold(error: unknown): boolean {
+  return String((error as { code?: unknown } | null)?.code).startsWith('RMM_ERR_DATABASE_')
+}
 
 /** The trouble as an error that routes answer with and runs show. `values`: the settings as they are. */
 export function troubleError(trouble: Trouble, cause: unknown, values: Readonly<Record<string, string>>): Error {
-  const error = Object.assign(errorFor(trouble, values), { cause, retryAfterMs })
-  told.add(error)
-  return error
+  return Object.assign(errorFor(trouble, values), { cause, retryAfterMs })
 }
 
 function errorFor({ kind, what, settings }: Trouble, values: Readonly<Record<string, string>>): Error {

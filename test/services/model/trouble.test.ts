@@ -3,7 +3,7 @@ import t from 'tap'
 import { OnChangesError } from '../../../src/errors.ts'
 import { ProviderError } from '../../../src/providers/define.ts'
 import { classify } from '../../../src/services/egress/index.ts'
-import { troubleError, troubleOf, troubleOfSqlState } from '../../../src/services/store/trouble.ts'
+import { troubleError, troubleOf, troubleOfSqlState } from '../../../src/services/model/trouble.ts'
 
 const failed = (code: string) => Object.assign(new Error('as the driver says it'), { code })
 
