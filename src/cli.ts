@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { parseArgs } from 'node:util'
 import type { MikroORM } from '@mikro-orm/core'
+import { diagnose, toldDiagnosis } from './commands/doctor.ts'
+import { type Given, givenOptions } from './commands/given.ts'
+import { resealAll, toldResealed } from './commands/reseal.ts'
 import { migrate, migrationPlan, pendingMigrations } from './migrate.ts'
 import { migrations } from './migrations/index.ts'
 import { requireSchemaName } from './option-checks.ts'
@@ -9,27 +12,47 @@ import { openDatabase, outboxLag } from './services/store/index.ts'
 
 const help = `Usage: rmm-sync migrate [--plan] [--schema <name>] [--url <address>]
        rmm-sync sinks [--drop <sink>] [--schema <name>] [--url <address>]
+       rmm-sync doctor [--options <file>] [--json] [--schema <name>] [--url <address>]
+       rmm-sync reseal --options <file> [--plan] [--json] [--schema <name>] [--url <address>]
 
 migrate: brings the schema of fastify-rmm-sync up to date, in one transaction. Safe to run from several machines at once.
 sinks: tells what waits for each sink of events, also for those that were taken out of the option 'events'.
+doctor: names what is wrong with what is stored: missing tables, schemas without protection, addresses that break the
+  rules, keys that the secret box lacks, stuck runs, sinks that are behind. Asks no platform, changes nothing.
+reseal: seals everything with the current key of the secret box, so that older keys can be taken out of it. Safe beside
+  running processes, and safe to repeat.
 
-  --plan            print the SQL instead of applying it: what the database lacks, or everything without an address
+  --plan            migrate: print the SQL instead of applying it: what the database lacks, or everything without an address
+                    reseal: only count
   --drop <sink>     forget what waits for a sink that is not coming back; refused while a process serves it
+  --options <file>  a module whose default export is what the host gives the plugin, or a function that gives it:
+                    secrets, and as far as there are some providers, orm, transports, engine
+  --json            tell it as JSON
   --schema <name>   the plugin's option 'schema' (default: rmm)
   --url <address>   postgresql://user:password@host:5432/database (default: the variable DATABASE_URL)
   --help            this text
 
-Exit codes: 0 done, 1 failed, 2 not understood.
+Exit codes: 0 done and well, 1 failed or something is wrong, 2 not understood.
 `
 
 /** A mistake on the command line: exit code 2. */
 class UsageError extends Error {}
 
+/** The commands, and what each knows beside --schema and --url. */
+const commands = {
+  migrate: ['plan'],
+  sinks: ['drop'],
+  doctor: ['options', 'json'],
+  reseal: ['options', 'plan', 'json']
+} as const
+
 interface Command {
-  name: 'migrate' | 'sinks'
+  name: keyof typeof commands
   plan: boolean
   drop: string | undefined
-  schema: string
+  options: string | undefined
+  json: boolean
+  schema: string | undefined
   url: string | undefined
 }
 
@@ -37,17 +60,26 @@ function readCommand(args: string[]): Command | null {
   const { values, positionals } = parse(args)
   if (values.help || args.length === 0) return null
   const [name] = positionals
-  if (positionals.length !== 1 || (name !== 'migrate' && name !== 'sinks'))
-    throw new UsageError(`unknown command '${positionals.join(' ')}'`)
-  if (name === 'sinks' && values.plan) throw new UsageError("'sinks' knows no --plan")
-  if (name === 'migrate' && values.drop !== undefined) throw new UsageError("'migrate' knows no --drop")
+  if (positionals.length !== 1 || !isCommand(name)) throw new UsageError(`unknown command '${positionals.join(' ')}'`)
+  const known: readonly string[] = [...commands[name], 'schema', 'url', 'help']
+  const foreign = Object.keys(values).find(option => !known.includes(option))
+  if (foreign !== undefined) throw new UsageError(`'${name}' knows no --${foreign}`)
+  if (name === 'reseal' && values.options === undefined)
+    throw new UsageError('which keys? Give --options <file>, a module that exports the secret box as { secrets }')
+  const { plan = false, json = false, drop, options, schema, url = process.env['DATABASE_URL'] } = values
+  return { name, plan, drop, options, json, schema: schema && checkedSchema(schema), url }
+}
+
+const isCommand = (name: string | undefined): name is Command['name'] =>
+  name !== undefined && Object.hasOwn(commands, name)
+
+function checkedSchema(schema: string): string {
   try {
-    requireSchemaName(values.schema)
+    requireSchemaName(schema)
+    return schema
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
-  const { plan, drop, schema, url = process.env['DATABASE_URL'] } = values
-  return { name, plan, drop, schema, url }
 }
 
 function parse(args: string[]) {
@@ -56,11 +88,13 @@ function parse(args: string[]) {
       args,
       allowPositionals: true,
       options: {
-        plan: { type: 'boolean', default: false },
+        plan: { type: 'boolean' },
         drop: { type: 'string' },
-        schema: { type: 'string', default: 'rmm' },
+        options: { type: 'string' },
+        json: { type: 'boolean' },
+        schema: { type: 'string' },
         url: { type: 'string' },
-        help: { type: 'boolean', short: 'h', default: false }
+        help: { type: 'boolean', short: 'h' }
       }
     })
   } catch (error) {
@@ -83,13 +117,18 @@ async function connect(url: string): Promise<MikroORM> {
   })
 }
 
-async function run({ name, plan, drop, schema, url }: Command): Promise<string> {
-  if (url === undefined) {
-    if (plan) return script(migrationPlan(schema))
+async function run(command: Command): Promise<string> {
+  const { name, plan, drop, url } = command
+  const given = await givenOptions(command.options)
+  const schema = command.schema ?? given.schema ?? 'rmm'
+  if (url === undefined && given.orm === undefined) {
+    if (name === 'migrate' && plan) return script(migrationPlan(schema))
     throw new UsageError('which database? Give --url postgresql://… or set DATABASE_URL')
   }
-  const orm = await connect(url)
+  const orm = given.orm ?? (await connect(url!))
   try {
+    if (name === 'doctor') return await doctor(orm, schema, given, command.json)
+    if (name === 'reseal') return await resealed(orm, schema, given, command)
     if (name === 'sinks') return await sinks(orm, schema, drop)
     if (!plan) return told(schema, await migrate(orm, { schema }))
     const pending = await pendingMigrations(orm, { schema })
@@ -98,6 +137,22 @@ async function run({ name, plan, drop, schema, url }: Command): Promise<string> 
   } finally {
     await orm.close()
   }
+}
+
+async function doctor(orm: MikroORM, schema: string, given: Given, json: boolean): Promise<string> {
+  const diagnosis = await diagnose(await openDatabase(orm, schema), given, new AbortController().signal)
+  if (!diagnosis.ok) process.exitCode = 1
+  return json ? `${JSON.stringify(diagnosis, null, 2)}\n` : toldDiagnosis(diagnosis)
+}
+
+async function resealed(orm: MikroORM, schema: string, { secrets }: Given, { options, plan, json }: Command) {
+  if (typeof secrets?.seal !== 'function' || typeof secrets.open !== 'function')
+    throw new Error(`${options} exports no secret box: export default { secrets: aesGcmSecretBox({ keys, current }) }`)
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort(new Error('stopped; what was sealed anew stays so, call it again')))
+  const done = await resealAll(await openDatabase(orm, schema), secrets, plan, stop.signal)
+  if (done.unreadable > 0) process.exitCode = 1
+  return json ? `${JSON.stringify(done, null, 2)}\n` : toldResealed(done)
 }
 
 async function sinks(orm: MikroORM, schema: string, drop: string | undefined): Promise<string> {
@@ -136,7 +191,10 @@ function told(schema: string, applied: string[]): string {
 
 try {
   const command = readCommand(process.argv.slice(2))
-  process.stdout.write(command === null ? help : await run(command))
+  process.stdout.write(command === null ? help : await run(command), () => {
+    // What a host's module opened beside its database is not ours to close.
+    if (command?.options !== undefined) process.exit()
+  })
 } catch (error) {
   const usage = error instanceof UsageError
   process.stderr.write(`rmm-sync: ${explain(error)}\n${usage ? 'Try: rmm-sync --help\n' : ''}`)

@@ -19,6 +19,10 @@ export interface Health {
   sinks: SinkHealth[]
   /** Connections in status `error`. */
   connections: { error: number }
+  secrets: {
+    /** Keys that stored secrets were sealed with and the secret box does not have, with how many values need each. */
+    missingKeys: Array<{ keyId: string | null; values: number }>
+  }
 }
 
 export interface SinkHealth {

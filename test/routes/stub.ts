@@ -179,7 +179,8 @@ export const health: Health = {
   runs: { waiting: 2, stuck: 0 },
   deliveries: { pending: 0, dead: 1, oldestMs: null },
   sinks: [{ name: 'out', pending: 3, oldestMs: 1_000, failures: 2, served: true }],
-  connections: { error: 1 }
+  connections: { error: 1 },
+  secrets: { missingKeys: [{ keyId: 'k1', values: 2 }] }
 }
 export const delivery: Delivery = {
   id: 'v1',

@@ -12,7 +12,8 @@ const nothing: Omit<Health, 'sinks'> = {
   schedules: { late: 0, oldestMs: null },
   runs: { waiting: 0, stuck: 0 },
   deliveries: { pending: 0, dead: 0, oldestMs: null },
-  connections: { error: 0 }
+  connections: { error: 0 },
+  secrets: { missingKeys: [] }
 }
 
 t.test('a tenant sees what of its own is late, stuck, given up or in error, and nothing of others', async t => {

@@ -30,7 +30,16 @@ export const HealthSchema = Type.Object(
       oldestMs: Age('Age of the oldest that waits, in milliseconds; null where none does.')
     }),
     sinks: Type.Array(SinkHealthSchema, { description: 'Where events go, and what waits for it.' }),
-    connections: Type.Object({ error: Count('Connections whose status is error.') })
+    connections: Type.Object({ error: Count('Connections whose status is error.') }),
+    secrets: Type.Object({
+      missingKeys: Type.Array(
+        Type.Object({
+          keyId: Nullable(Text('Names the key; null where the secret box does not tell.')),
+          values: Count('Stored values that need it.')
+        }),
+        { description: 'Keys that stored secrets were sealed with and that the secret box does not have.' }
+      )
+    })
   },
   { title: 'RmmHealth', description: 'What waits, is late or failed' }
 )

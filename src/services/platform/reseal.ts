@@ -1,4 +1,5 @@
 import type { KeyUsage, Resealed, SecretsUsage } from '../../types.ts'
+import { waitAtMost } from '../../waits.ts'
 import type { Core } from '../core.ts'
 import {
   clearExpiredHookSecrets,
@@ -12,9 +13,14 @@ import {
 } from '../store/index.ts'
 import { keyIdOf, type Purpose, readContents, seal, sealSecrets, unseal } from './vault.ts'
 
+/** What a pass over everything sealed needs; no platform is asked. */
+export type Vault = Pick<Core, 'database' | 'secrets' | 'signal'> & { log: Pick<Core['log'], 'debug'> }
+
 const portion = 500
 /** One value that does not open may be damaged; this many say that the key is missing. */
 const samples = 3
+/** A box that asks a service may not answer. */
+const boxMs = 5_000
 
 interface Value {
   owner: { id: string; tenant_id: string }
@@ -25,11 +31,11 @@ interface Value {
   replace(to: string): Promise<boolean>
 }
 
-async function* sealedValues(core: Core, signal: AbortSignal): AsyncGenerator<Value> {
+async function* sealedValues(core: Vault, signal: AbortSignal, tenantId: string | null = null): AsyncGenerator<Value> {
   const { database } = core
   for (let after: string | null = null; ; ) {
     signal.throwIfAborted()
-    const rows = await sealedRows(database, after, portion)
+    const rows = await sealedRows(database, { after, limit: portion, tenantId })
     for (const row of rows)
       for (const column of Object.keys(sealedColumns) as SealedColumn[]) {
         const sealed = row[column]
@@ -42,7 +48,7 @@ async function* sealedValues(core: Core, signal: AbortSignal): AsyncGenerator<Va
   }
   for (let after: SessionValueRow | null = null; ; ) {
     signal.throwIfAborted()
-    const rows: SessionValueRow[] = await sessionValues(database, after, portion)
+    const rows: SessionValueRow[] = await sessionValues(database, { after, limit: portion, tenantId })
     for (const row of rows) {
       const owner = { id: row.connection_id, tenant_id: row.tenant_id }
       const replace = (to: string) => replaceSessionValue(database, row, to)
@@ -54,23 +60,31 @@ async function* sealedValues(core: Core, signal: AbortSignal): AsyncGenerator<Va
 }
 
 /** The id of the key that seals from now on; null where the box does not tell. */
-async function currentKey(core: Core): Promise<string | null> {
+async function currentKey(core: Vault): Promise<string | null> {
   if (core.secrets.keyId === undefined) return null
   return keyIdOf(core, await seal(core, 'session', { tenant_id: '', id: 'probe' }, ''))
 }
 
-async function opens(core: Core, { owner, purpose, sealed }: Value): Promise<boolean> {
-  return await unseal(core, purpose, owner, sealed).then(
-    () => true,
-    () => false
+async function opens(core: Vault, { owner, purpose, sealed }: Value): Promise<boolean> {
+  let opened = false
+  const opening = unseal(core, purpose, owner, sealed).then(
+    () => {
+      opened = true
+    },
+    () => {}
   )
+  await waitAtMost(boxMs, opening)
+  return opened
 }
 
-/** Which keys the stored values need, and whether the box has them. Opens a few values of each, writes nothing. */
-export async function secretsUsage(core: Core, signal = core.signal): Promise<SecretsUsage> {
+/**
+ * Which keys the stored values need, of all tenants or of one, and whether the box has them. Opens a few values of each,
+ * writes nothing.
+ */
+export async function secretsUsage(core: Vault, tenantId: string | null = null): Promise<SecretsUsage> {
   const current = await currentKey(core)
   const byKey = new Map<string | null, { values: number; tried: number; opened: boolean }>()
-  for await (const value of sealedValues(core, signal)) {
+  for await (const value of sealedValues(core, core.signal, tenantId)) {
     const keyId = keyIdOf(core, value.sealed)
     const seen = byKey.get(keyId) ?? { values: 0, tried: 0, opened: false }
     byKey.set(keyId, seen)
@@ -95,7 +109,7 @@ const passes = 5
  * out of the box.
  */
 export async function reseal(
-  core: Core,
+  core: Vault,
   { plan = false, signal = core.signal }: { plan?: boolean; signal?: AbortSignal } = {}
 ): Promise<Resealed> {
   if (!plan) await clearExpiredHookSecrets(core.database)
@@ -106,6 +120,7 @@ export async function reseal(
     before = await pass(core, current, plan, signal)
     for (const { keyId, resealed } of before) {
       const known = keys.find(counts => counts.keyId === keyId)
+      if (known === undefined && resealed === 0) continue
       if (known === undefined) keys.push({ keyId, values: resealed, resealed, unreadable: 0 })
       else known.resealed += resealed
     }
@@ -116,7 +131,7 @@ export async function reseal(
 const sum = (keys: Counts[], what: 'resealed' | 'unreadable'): number =>
   keys.reduce((total, counts) => total + counts[what], 0)
 
-async function pass(core: Core, current: string | null, plan: boolean, signal: AbortSignal): Promise<Counts[]> {
+async function pass(core: Vault, current: string | null, plan: boolean, signal: AbortSignal): Promise<Counts[]> {
   const byKey = new Map<string | null, Counts>()
   for await (const value of sealedValues(core, signal)) {
     const keyId = keyIdOf(core, value.sealed)
@@ -130,7 +145,7 @@ async function pass(core: Core, current: string | null, plan: boolean, signal: A
 }
 
 async function resealOne(
-  core: Core,
+  core: Vault,
   { owner, purpose, sealed, config, replace }: Value,
   isCurrent: boolean,
   plan: boolean

@@ -3,6 +3,9 @@ import type { Core } from '../core.ts'
 import { destinationOf, leadsElsewhere } from '../egress/index.ts'
 import { type ConnectionRow, replaceSealed, type SealedColumn, sealedColumns, setStatus } from '../store/index.ts'
 
+/** What only opens and seals needs no more of the core. */
+export type Sealing = Pick<Core, 'secrets'>
+
 /** What a sealed value is for; one never opens as another. */
 export type Purpose = 'connection' | 'hook' | 'session'
 
@@ -30,16 +33,16 @@ export interface Opened {
 }
 
 /** The id of the key that sealed a value, where the box tells. */
-export function keyIdOf(core: Core, sealed: string): string | null {
+export function keyIdOf(core: Sealing, sealed: string): string | null {
   return core.secrets.keyId?.(sealed) ?? null
 }
 
-export async function seal(core: Core, purpose: Purpose, owner: Owner, plain: string): Promise<string> {
+export async function seal(core: Sealing, purpose: Purpose, owner: Owner, plain: string): Promise<string> {
   return await core.secrets.seal(plain, boundTo(purpose, owner))
 }
 
 /** Throws `RMM_ERR_SECRETS_UNREADABLE`, and `RMM_ERR_HOST` where the box is at fault. */
-export async function unseal(core: Core, purpose: Purpose, owner: Owner, sealed: string): Promise<Opened> {
+export async function unseal(core: Sealing, purpose: Purpose, owner: Owner, sealed: string): Promise<Opened> {
   try {
     return { plain: await core.secrets.open(sealed, boundTo(purpose, owner)), old: false }
   } catch (error) {
@@ -52,7 +55,7 @@ export async function unseal(core: Core, purpose: Purpose, owner: Owner, sealed:
   }
 }
 
-function unreadable(core: Core, sealed: string, cause: unknown): Error {
+function unreadable(core: Sealing, sealed: string, cause: unknown): Error {
   const keyId = keyIdOf(core, sealed)
   const key = keyId === null ? '' : ` (they were sealed with the key '${keyId}')`
   return Object.assign(
@@ -65,7 +68,7 @@ function unreadable(core: Core, sealed: string, cause: unknown): Error {
 
 /** Secrets as they are stored: together with the config they are meant for. */
 export async function sealSecrets(
-  core: Core,
+  core: Sealing,
   owner: Owner,
   secrets: Record<string, unknown>,
   config: Record<string, unknown>
@@ -117,7 +120,7 @@ async function openBound(core: Core, row: ConnectionRow, sealed: string): Promis
 
 /** What a sealed text says; the config is null in those of version 0.1. */
 export function readContents(
-  core: Core,
+  core: Sealing,
   sealed: string,
   plain: string
 ): { secrets: Record<string, unknown>; config: Record<string, unknown> | null } {

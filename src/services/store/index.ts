@@ -76,7 +76,7 @@ export {
   storeDeliveries,
   toDelivery
 } from './deliveries.ts'
-export { readHealth } from './health.ts'
+export { type Allowances, missingTables, readHealth, stuckRuns } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export { knownRevisions } from './devices/inventory.ts'

@@ -16,11 +16,16 @@ export interface SealedRow extends Record<SealedColumn, string | null> {
   config: Record<string, unknown>
 }
 
-/** All connections that have sealed values, a portion at a time, in order of their ids. */
-export async function sealedRows({ db, t }: Database, after: string | null, limit: number): Promise<SealedRow[]> {
+/** Connections that have sealed values, of one tenant or of all (null), a portion at a time, in order of their ids. */
+export async function sealedRows(
+  { db, t }: Database,
+  { after, limit, tenantId }: { after: string | null; limit: number; tenantId: string | null }
+): Promise<SealedRow[]> {
   const { rows } = await sql<SealedRow>`select id, tenant_id, config, sealed_secrets, hook_secret, hook_secret_previous
     from ${t.connection} where coalesce(sealed_secrets, hook_secret, hook_secret_previous) is not null
-    ${after === null ? sql`` : sql`and id > ${after}::uuid`} order by id limit ${limit}`.execute(db)
+    ${tenantId === null ? sql`` : sql`and tenant_id = ${tenantId}`} ${after === null ? sql`` : sql`and id > ${after}::uuid`} order by id limit ${limit}`.execute(
+    db
+  )
   return rows
 }
 

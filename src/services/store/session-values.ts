@@ -52,12 +52,16 @@ export interface SessionValueRow {
 /** Those of all connections that are not over, a portion at a time, in order of their connections and keys. */
 export async function sessionValues(
   { db, t }: Database,
-  after: Pick<SessionValueRow, 'connection_id' | 'key'> | null,
-  limit: number
+  {
+    after,
+    limit,
+    tenantId
+  }: { after: Pick<SessionValueRow, 'connection_id' | 'key'> | null; limit: number; tenantId: string | null }
 ): Promise<SessionValueRow[]> {
   const { rows } = await sql<SessionValueRow>`select v.connection_id, c.tenant_id, v.key, v.sealed
     from ${t.session_value} v join ${t.connection} c on c.id = v.connection_id and c.revision = v.revision
     where (v.expires_at is null or v.expires_at > now())
+      ${tenantId === null ? sql`` : sql`and c.tenant_id = ${tenantId}`}
       ${after === null ? sql`` : sql`and (v.connection_id, v.key) > (${after.connection_id}::uuid, ${after.key})`}
     order by v.connection_id, v.key limit ${limit}`.execute(db)
   return rows
