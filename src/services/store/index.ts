@@ -93,7 +93,16 @@ export {
   passesOf,
   rememberMissed
 } from './devices/passes.ts'
-export { organizationWorth, repeatedRecords, seenRecord, showsTheSame, unseen, type Unseen } from './devices/absence.ts'
+export {
+  countKnown,
+  organizationWorth,
+  repeatedRecords,
+  seenRecord,
+  showsTheSame,
+  stillThere,
+  unseen,
+  type Unseen
+} from './devices/absence.ts'
 export { applyPatchCounts, keepUpdates, type OpenUpdate, unseenUpdates } from './devices/patches.ts'
 export { removeDevices, removeOrganizations } from './devices/removal.ts'
 export { loseSight, ofDeletedOrganizations, type OutOfSight } from './devices/sight.ts'

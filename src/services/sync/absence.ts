@@ -35,6 +35,8 @@ export interface Verdict {
   goneBefore: Date
   /** Records that the list did not show, as a single read told them. */
   alive: Normal[]
+  /** What the platform itself called deleted, and when. */
+  deleted: Array<[string, string]>
   /** Records that the account may only not see any more. */
   outOfSight: string[]
   /** Updates that count although the list did not show them. */
@@ -48,8 +50,6 @@ export interface Verdict {
 
 /** Open alerts asked for in one run; what is left is asked for in the next. */
 const alertsAtMost = 200
-/** Single reads under way at once, where more than a sample is asked for. */
-const atOnce = 8
 
 export function nothing(pass: Pass): Verdict {
   return {
@@ -57,6 +57,7 @@ export function nothing(pass: Pass): Verdict {
     gone: [],
     goneBefore: pass.startedAt,
     alive: [],
+    deleted: [],
     outOfSight: [],
     kept: [],
     missed: new Map(),
@@ -104,7 +105,10 @@ export async function judgeRecords(
   name: 'organizations' | 'devices',
   words: Words
 ): Promise<Verdict> {
-  const absent = await unseen(reading.core.database, reading.context.connectionId, pass, name)
+  const unshown = await unseen(reading.core.database, reading.context.connectionId, pass, name)
+  // What the platform called deleted needs no further word.
+  const deleted = new Set(pass.notes.deleted.map(([id]) => id))
+  const absent = { ...unshown, gone: unshown.gone.filter(id => !deleted.has(id)) }
   if (absent.gone.length === 0) return nothing(pass)
   if (pass.notes.partial) return await judgeSight(reading, pass, name, absent, words)
   if (!isAskable(reading, name)) return await judgeUnasked(reading, pass, name, absent)
@@ -126,33 +130,31 @@ async function judgeAsked(
   absent: Unseen,
   words: Words
 ): Promise<Verdict> {
-  const order = askingOrder(absent.gone)
-  await ask(reading, name, order.slice(0, sampleSize), words)
-  const isShort = (): boolean => absent.gone.some(id => lives(words.alive.get(id)))
+  await ask(reading, name, askingOrder(absent.gone).slice(0, sampleSize), words)
+  const verdict = heard(pass, words, absent.gone)
   // What cannot be told apart is missing by its own fault: then every record stands for itself, and only for itself.
   const unidentified = pass.notes.unidentified > 0
-  if (isShort() && !unidentified) return { ...heard(pass, words, absent.gone), doubt: tellShort(name, absent, words) }
-  const silent = absent.gone.every(id => !words.gone.has(id))
-  if (!silent && !unidentified) {
-    const blocked = await brake(reading, pass, name, {
-      ...absent,
-      gone: absent.gone.filter(id => !words.unsure.has(id))
-    })
-    if (blocked !== null) return { ...heard(pass, words, absent.gone), gone: [], blocked }
-    await ask(reading, name, order.slice(sampleSize), words, { atOnce, untilAlive: true })
-    if (isShort()) return { ...heard(pass, words, absent.gone), doubt: tellShort(name, absent, words) }
-  }
-  const verdict = heard(pass, words, absent.gone)
-  const blocked = unidentified ? await brake(reading, pass, name, { ...absent, gone: verdict.gone }) : null
-  const unasked = absent.gone.filter(id => !isAsked(words, id)).length
-  if (unasked > 0)
-    verdict.items.push({
-      resource: name,
-      externalId: null,
-      outcome: 'ambiguous',
-      reason: `${unasked} more ${name} are not in the list and were not asked for, as asking for others told nothing; they stay, and the next run looks again`
-    })
-  return blocked === null ? verdict : { ...verdict, gone: [], blocked }
+  if (verdict.alive.some(lives) && !unidentified) return { ...verdict, doubt: tellShort(name, absent, words) }
+  const unasked = absent.gone.filter(id => !isAsked(words, id))
+  const doubt = unasked.length > 0 && !unidentified ? await doubtOf(reading, pass) : null
+  if (doubt !== null && pass.doubtedId === null) return { ...verdict, doubt }
+  const blocked =
+    unidentified || verdict.gone.length === 0
+      ? await brake(reading, pass, name, { ...absent, gone: verdict.gone })
+      : await brake(reading, pass, name, { ...absent, gone: absent.gone.filter(id => !words.unsure.has(id)) })
+  if (blocked !== null) return { ...verdict, gone: [], blocked }
+  // A sample speaks for the others where it was of one voice and nothing else speaks against the list.
+  if (!unidentified && doubt === null && verdict.gone.length > 0 && verdict.items.length === 0)
+    return { ...verdict, gone: absent.gone }
+  if (unasked.length > 0) verdict.items.push(tellUnasked(name, unasked.length, doubt))
+  return verdict
+}
+
+function tellUnasked(name: ResourceName, count: number, doubt: string | null): RunItem {
+  const why =
+    doubt === null ? 'what was asked for others does not speak for them' : `of the list nobody can be sure (${doubt})`
+  const reason = `${count} more ${name} are not in the list and were not asked for, and ${why}; they stay, and the next run looks again`
+  return { resource: name, externalId: null, outcome: 'ambiguous', reason }
 }
 
 function tellShort(name: ResourceName, { gone }: Pick<Unseen, 'gone'>, words: Words): string {
@@ -248,7 +250,7 @@ async function judgeSight(
 }
 
 /** The brake counts what would be lost, not rows. */
-async function brake(
+export async function brake(
   reading: Reading,
   pass: Pass,
   name: 'organizations' | 'devices',

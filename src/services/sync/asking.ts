@@ -35,25 +35,18 @@ export function isAsked({ gone, alive, unsure }: Words, externalId: string): boo
 const silentAfter = 3
 
 /**
- * Asks for records one by one, each once, `atOnce` at a time; ends early where one lives and `untilAlive`. A platform that
- * does not say leaves the record as it is and the rest goes on; refused credentials and being asked to wait end the read.
+ * Asks for records one by one, each once. A platform that does not say leaves the record as it is and the rest goes on;
+ * refused credentials and being asked to wait end the read.
  */
-export async function ask(
-  source: Source,
-  name: ResourceName,
-  ids: readonly string[],
-  words: Words,
-  { atOnce = 1, untilAlive = false }: { atOnce?: number; untilAlive?: boolean } = {}
-): Promise<void> {
+export async function ask(source: Source, name: ResourceName, ids: readonly string[], words: Words): Promise<void> {
   const open = ids.filter(id => !isAsked(words, id))
   if (open.length > 0) words.askedAt ??= source.core.now()
   let failures = 0
-  for (let at = 0; at < open.length && !words.silent; at += atOnce) {
-    const answers = await Promise.all(open.slice(at, at + atOnce).map(id => askOne(source, name, id, words)))
+  for (const id of open) {
+    if (words.silent) return
+    failures = (await askOne(source, name, id, words)) ? failures + 1 : 0
     source.heartbeat?.()
-    for (const failed of answers) failures = failed ? failures + 1 : 0
     words.silent = failures >= silentAfter
-    if (untilAlive && [...words.alive.values()].some(lives)) return
   }
 }
 

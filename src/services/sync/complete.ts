@@ -51,8 +51,9 @@ class Waiting extends Error {
  * doubt left and nothing waits for a person. Throws what is left open, after everything else was committed.
  */
 export async function complete(reading: Reading, pass: Pass, moves: Moves, verdict: Verdict): Promise<void> {
-  const listed = reading.state.progress.some(item => item.resource === 'organizations' && item.complete)
-  const found = await findOrganizations(reading, unknownOrganizations(moves), listed)
+  const groups = reading.state.progress.find(item => item.resource === 'organizations')
+  const list = groups === undefined ? 'unread' : groups.complete ? 'read' : 'failed'
+  const found = await findOrganizations(reading, unknownOrganizations(moves), list)
   const doubt = verdict.doubt === null ? null : incomplete(pass, verdict.doubt)
   const { core, attempt, context } = reading
   const { t } = core.database
@@ -112,21 +113,17 @@ async function writeShown(
 }
 
 /** What only a complete read can tell: who is gone or out of sight, which alerts are over, how many patches wait. */
-async function conclude(
-  reading: Reading,
-  trx: Db,
-  pass: Pass,
-  { gone, goneBefore, outOfSight, kept }: Verdict,
-  out: Outcome
-): Promise<NewEvent[]> {
+async function conclude(reading: Reading, trx: Db, pass: Pass, verdict: Verdict, out: Outcome): Promise<NewEvent[]> {
   const { core, context } = reading
   const { t } = core.database
   const { resource } = pass
-  if (resource === 'alerts' && gone.length > 0)
-    out.changes.alerts.push(...(await closeAlerts(trx, t, context, gone, goneBefore)))
-  if (resource === 'devices' && gone.length > 0) await removeAndTell(reading, trx, gone, goneBefore, out)
-  if (resource === 'organizations' && gone.length > 0)
-    count(out.state, resource, 'changed', await removeOrganizations(trx, t, context, gone, goneBefore))
+  const { outOfSight, kept } = verdict
+  for (const [before, gone] of goneByTime(verdict)) {
+    if (resource === 'alerts') out.changes.alerts.push(...(await closeAlerts(trx, t, context, gone, before)))
+    if (resource === 'devices') await removeAndTell(reading, trx, gone, before, out)
+    if (resource === 'organizations')
+      count(out.state, resource, 'changed', await removeOrganizations(trx, t, context, gone, before))
+  }
   if (resource === 'updates' && pass.notes.whole) {
     await keepUpdates(trx, t, context, pass, kept)
     const { changes, first } = await applyPatchCounts(trx, t, context, pass, reading.attempt.runId)
@@ -144,6 +141,13 @@ async function conclude(
     pass.startedAt
   )
   return tellSight(lost, resource, out.items)
+}
+
+/** What goes, by the time after which it must not have been seen. */
+function goneByTime({ gone, goneBefore, deleted }: Verdict): Array<[Date, string[]]> {
+  const told = Map.groupBy(deleted, ([, at]) => at)
+  const byTime = [...told].map(([at, ids]): [Date, string[]] => [new Date(at), ids.map(([id]) => id)])
+  return gone.length === 0 ? byTime : [[goneBefore, gone], ...byTime]
 }
 
 /**

@@ -52,14 +52,19 @@ const organizationsAtMost = 25
 const levelsAtMost = 10
 
 /**
- * An organization that nobody has listed is asked for before a device loses its client over it. `listed`: their list has
- * just been read to its end, and is believed where the platform cannot be asked.
+ * An organization that nobody has listed is asked for before a device loses its client over it. `list`: their list
+ * has just been read to its end, or could not be, or nobody wanted it. Where it could not be, that the platform does not
+ * know the organization is not believed either.
  */
-export async function findOrganizations(source: Source, named: Iterable<string>, listed: boolean): Promise<Found> {
+export async function findOrganizations(
+  source: Source,
+  named: Iterable<string>,
+  list: 'read' | 'failed' | 'unread'
+): Promise<Found> {
   const { core, context, provider } = source
   const resource = provider.resources.organizations
   if (resource?.fetchOne === undefined)
-    return { organizations: [], gone: resource === undefined || listed ? null : new Set() }
+    return { organizations: [], gone: resource === undefined || list === 'read' ? null : new Set() }
   const words = noWords()
   const organizations: NormalOrganization[] = []
   let level = [...new Set(named)].slice(0, organizationsAtMost)
@@ -71,7 +76,7 @@ export async function findOrganizations(source: Source, named: Iterable<string>,
     const known = await knownOrganizations(core.database, context.connectionId, parents)
     level = parents.filter(id => !known.has(id) && !words.alive.has(id))
   }
-  return { organizations, gone: words.gone }
+  return { organizations, gone: list === 'failed' ? new Set() : words.gone }
 }
 
 /** Organizations that were asked for get their row and their place. */

@@ -19,7 +19,7 @@ import {
   type PassNotes,
   placeTree,
   removeDevices,
-  removeOrganizations
+  stillThere
 } from '../store/index.ts'
 import { applyChanges, type Changes, noChanges } from './changes.ts'
 import { pagesOf } from './pages.ts'
@@ -90,7 +90,7 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], 
     const items = [...unusable]
     const out = { state, changes, items }
     const moving = await merge(reading, trx, pass.resource, newestOf(pages), { ...out, how, server: notes.server })
-    await removeDeleted(reading, trx, pass.resource, pages, out)
+    notes.deleted = await takeDeleted(reading, trx, pass, pages, out)
     count(state, 'alerts', 'changed', changes.alerts.length)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await noteMisread(trx, t, { id: attempt.runId, ...context }, pass.resource, misread)
@@ -183,23 +183,31 @@ export async function merge(
   return []
 }
 
-/** Deletes that the platform itself reports, page by page. */
-async function removeDeleted(
+/**
+ * Deletes that the platform itself reports. Those of devices and organizations are kept until the list has come to its
+ * end: only then it is known how many they are. Returns what is kept now.
+ */
+async function takeDeleted(
   reading: Reading,
   trx: Db,
-  name: ResourceName,
+  { resource, notes }: Pass,
   pages: PreparedPage[],
-  out: Pick<Outcome, 'state' | 'changes'>
-): Promise<void> {
+  { changes }: Pick<Outcome, 'changes'>
+): Promise<PassNotes['deleted']> {
   const { core, context } = reading
   const { t } = core.database
-  for (const { deletedIds, observedAt } of pages) {
-    if (deletedIds.length === 0) continue
-    if (name === 'devices') await removeAndTell(reading, trx, deletedIds, observedAt, out)
-    if (name === 'organizations')
-      count(out.state, name, 'changed', await removeOrganizations(trx, t, context, deletedIds, observedAt))
-    if (name === 'alerts') out.changes.alerts.push(...(await closeAlerts(trx, t, context, deletedIds, observedAt)))
-  }
+  if (resource === 'alerts')
+    for (const { deletedIds, observedAt } of pages)
+      if (deletedIds.length > 0) changes.alerts.push(...(await closeAlerts(trx, t, context, deletedIds, observedAt)))
+  if (resource !== 'devices' && resource !== 'organizations') return []
+  const seen = new Set(notes.deleted.length === 0 ? [] : pages.flatMap(page => page.mark.seen))
+  const kept = new Map(notes.deleted.filter(([id]) => !seen.has(id)))
+  const told = new Map(
+    pages.flatMap(({ deletedIds, observedAt }) => deletedIds.map(id => [id, observedAt.toISOString()]))
+  )
+  const living = told.size === 0 ? [] : await stillThere(trx, t, context.connectionId, resource, [...told.keys()])
+  for (const id of living) kept.set(id, told.get(id)!)
+  return [...kept]
 }
 
 export async function removeAndTell(

@@ -4,6 +4,7 @@ import { dropRunItems, type Pass } from '../store/index.ts'
 import { judgeAlerts, judgeRecords, nothing, type Verdict } from './absence.ts'
 import { noWords, type Words } from './asking.ts'
 import { complete } from './complete.ts'
+import { judgeDeleted } from './deleted.ts'
 import { judgeUpdates } from './judge-updates.ts'
 import { type Moves, noMoves } from './moves.ts'
 import { tellProgress, withProgress } from './progress.ts'
@@ -37,6 +38,10 @@ export async function readResource(reading: Reading, name: ResourceName): Promis
 }
 
 async function judge(reading: Reading, pass: Pass, words: Words): Promise<Verdict> {
+  return await judgeDeleted(reading, pass, await judgeAbsence(reading, pass, words))
+}
+
+async function judgeAbsence(reading: Reading, pass: Pass, words: Words): Promise<Verdict> {
   const { resource, mode, notes } = pass
   if (resource === 'alerts') return await judgeAlerts(reading, pass, words)
   if (resource === 'updates') return notes.whole ? await judgeUpdates(reading, pass, words) : nothing(pass)

@@ -148,7 +148,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
     const none: Found = { organizations: [], gone: null }
     if (!organizationTold || named === null) return none
     const known = await knownOrganizations(database, source.context.connectionId, [named])
-    return known.has(named) ? none : await findOrganizations(source, [named], false)
+    return known.has(named) ? none : await findOrganizations(source, [named], 'unread')
   }
 
   /** Whether the account still sees what the device was in: only then its silence about the device means something. */

@@ -112,3 +112,42 @@ t.test('an empty list of devices is a loss whatever their number, one of empty g
   h.script.organizations = list([])
   t.match(await h.sync(both), { progress: [{ status: 'complete' }, { status: 'failed' }] })
 })
+
+for (const deletes of ['snapshot', 'explicit'] as const) {
+  t.test(`what the platform calls deleted (${deletes}) needs a person as well where it is much`, async t => {
+    const h = await scriptedHost(t, { script: createScript({ deletes }) })
+    const all = devices(100)
+    const ids = (from: number, to: number) => all.slice(from, to).map(({ externalId }) => externalId)
+    const removed = async () => (await h.rows('device')).filter(row => row.removed_at !== null).length
+    h.script.devices = list(all)
+    await h.sync({ resources: ['devices'] })
+    h.script.devices = list(
+      page(all.slice(0, 40), { deletedIds: ids(50, 65) }),
+      page(all.slice(40, 50), { deletedIds: ids(65, 100) })
+    )
+    t.match(await h.sync({ resources: ['devices'] }), {
+      status: 'failed',
+      error: { code: 'RMM_ERR_MASS_REMOVAL', message: /^50 of 100 devices would be removed/ }
+    })
+    t.equal(await removed(), 0)
+    // Said once by a platform that tells only what changed: the next run still knows it.
+    h.script.devices = list(
+      deletes === 'explicit' ? all.slice(0, 50) : page(all.slice(0, 50), { deletedIds: ids(50, 100) })
+    )
+    t.match(await h.sync({ resources: ['devices'], force: true }), { status: 'succeeded', totals: { removed: 50 } })
+    t.equal(await removed(), 50)
+  })
+
+  t.test(`a few that the platform calls deleted (${deletes}) go, unless they were seen afterwards`, async t => {
+    const h = await scriptedHost(t, { script: createScript({ deletes }) })
+    const all = devices(100)
+    h.script.devices = list(all)
+    await h.sync({ resources: ['devices'] })
+    h.script.devices = list(page(all.slice(2), { deletedIds: ['d000', 'd001'] }), [all[1]!])
+    t.match(await h.sync({ resources: ['devices'] }), { status: 'succeeded', totals: { removed: 1 } })
+    t.strictSame(
+      (await h.rows('device')).filter(row => row.removed_at !== null).map(row => row.external_id),
+      ['d000']
+    )
+  })
+}

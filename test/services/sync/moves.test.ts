@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
+import { ProviderError } from '../../../src/providers/define.ts'
 import type { ChangeBatch } from '../../../src/types.ts'
 import { device, devices, fastEngine, group, list, page, scriptedHost, type ScriptedHost } from '../scripted.ts'
 
@@ -297,4 +298,29 @@ t.test('a single read of a device in a group that nobody has listed asks for the
   h.script.one.set('d001', device('d001', { organizationExternalId: 'locked' }))
   h.script.one.set('locked', new Error('cannot be read'))
   t.match(await h.app.rmm.sync.device('t1', h.connectionId, 'd001'), { device: { clientRef: 'c1' } }, 'it does not say')
+})
+
+t.test('while the organizations cannot be read, a group that nobody knows moves no device', async t => {
+  const h = await scriptedHost(t)
+  await twoClients(h)
+  const inNew = [
+    ...devices(30, { organizationExternalId: 'brand new' }),
+    ...devices(40).slice(30),
+    ...devices(20, { organizationExternalId: 'g2' }, 'e')
+  ]
+  const listed = h.script.organizations
+  h.script.organizations = async function* () {
+    throw new ProviderError('protocol', 'half a list')
+  }
+  h.script.devices = list(inNew)
+  const run = await h.sync()
+  t.match(run, { status: 'partial', error: { message: /^organizations: half a list$/ } })
+  t.strictSame(await clientsOf(h), { c1: 40, c2: 20 })
+  t.equal((await h.items(run.id)).filter(({ outcome }) => outcome === 'ambiguous').length, 30)
+  h.script.organizations = listed
+  t.match(
+    await h.sync(),
+    { status: 'partial', error: { code: 'RMM_ERR_MASS_MOVE' } },
+    'a list that knows it not is heard'
+  )
 })

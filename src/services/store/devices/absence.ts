@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Loss, Worth } from '../../model/index.ts'
-import type { Database } from '../database.ts'
+import type { Database, Db, Tables } from '../database.ts'
 import { observed } from '../observed.ts'
 import { type Pass, passesOf } from './passes.ts'
 
@@ -35,18 +35,41 @@ export async function unseen(
     select r.external_id from missing m join ${table} r on r.connection_id = ${connectionId} and r.external_id = m.external_id ${status}
     where ${touched} < ${started}::timestamptz order by r.external_id`.execute(db)
   if (gone.rows.length === 0) return { known: 0, seen: 0, gone: [] }
+  return { ...(await countKnown({ db, t }, connectionId, pass, resource)), gone: gone.rows.map(row => row.external_id) }
+}
+
+/** The records that were known before the pass, which must not make a loss look small, and those it showed. */
+export async function countKnown(
+  { db, t }: Pick<Database, 'db' | 't'>,
+  connectionId: string,
+  pass: Pass,
+  resource: 'organizations' | 'devices'
+): Promise<{ known: number; seen: number }> {
+  const table = resource === 'devices' ? t.device : t.organization
+  const ids = sql`any(${passesOf(pass)}::uuid[])`
   const counts = await sql<{
     known: string | number
     seen: string | number
   }>`select (select count(*) from ${table} r where r.connection_id = ${connectionId} and r.removed_at is null
       and r.created_at < coalesce((select min(p.created_at) from ${t.page} p where p.pass_id = ${ids}), now())) as known,
     (select coalesce(sum(cardinality(p.seen)), 0) from ${t.page} p where p.pass_id = ${ids}) as seen`.execute(db)
-  return {
-    // What it brought itself must not make a loss look small.
-    known: Number(counts.rows[0]!.known),
-    seen: Number(counts.rows[0]!.seen),
-    gone: gone.rows.map(row => row.external_id)
-  }
+  return { known: Number(counts.rows[0]!.known), seen: Number(counts.rows[0]!.seen) }
+}
+
+/** Which of these are not removed. */
+export async function stillThere(
+  db: Db,
+  t: Tables,
+  connectionId: string,
+  resource: 'organizations' | 'devices',
+  externalIds: readonly string[]
+): Promise<Set<string>> {
+  const table = resource === 'devices' ? t.device : t.organization
+  const { rows } = await sql<{ external_id: string }>`select external_id from ${table}
+    where connection_id = ${connectionId} and external_id = any(${externalIds}::text[]) and removed_at is null`.execute(
+    db
+  )
+  return new Set(rows.map(row => row.external_id))
 }
 
 /** Records that were on more than one page of this pass. */

@@ -22,6 +22,8 @@ export interface PassNotes {
   partial: boolean
   /** The installation that the records are of. */
   server: string | null
+  /** What its pages called deleted and is not removed yet: the id, and when (ISO 8601). */
+  deleted: Array<[string, string]>
 }
 
 /** One read of one resource from first to last page. It outlives the attempt, and the run, that began it. */
@@ -157,14 +159,14 @@ function newPass(
     checkpoint,
     pages: 0,
     doubtedId: doubted?.id ?? null,
-    notes: noNotes(checkpoint === null),
+    notes: { ...noNotes(checkpoint === null), deleted: last?.complete === false ? (last.notes.deleted ?? []) : [] },
     missed: new Map(last?.missed),
     knownIds: last?.known_ids ?? []
   }
 }
 
 function noNotes(whole: boolean): PassNotes {
-  return { whole, unidentified: 0, endedEmpty: false, partial: false, server: null }
+  return { whole, unidentified: 0, endedEmpty: false, partial: false, server: null, deleted: [] }
 }
 
 export interface PageMark {
