@@ -7,6 +7,7 @@ import { mergeBench } from './merge.ts'
 import { meshcentralBench } from './meshcentral.ts'
 import { print, type Row } from './report.ts'
 import { sinkBench } from './sink.ts'
+import { suggestionsBench } from './suggestions.ts'
 import { webhookBench } from './webhook.ts'
 
 /**
@@ -29,7 +30,8 @@ const benches = {
   meshcentral: meshcentralBench,
   webhook: webhookBench,
   'device-groups': deviceGroupsBench,
-  sink: sinkBench
+  sink: sinkBench,
+  suggestions: suggestionsBench
 }
 const rows: Row[] = []
 for (const kind of kinds()) {

@@ -33,3 +33,23 @@ export async function waitAtMost(ms: number, done: Promise<unknown> | undefined)
     over.abort()
   }
 }
+
+/** Longest piece of computing between two looks of the event loop at everything else. */
+const longestPieceMs = 10
+
+/**
+ * For long computations: call the function between any two of their steps. It lets everything else of the process have
+ * its turn whenever a piece has taken long enough, and costs next to nothing in between.
+ */
+export function createTurns(pieceMs = longestPieceMs): () => Promise<void> | undefined {
+  let began = performance.now()
+  return () => {
+    if (performance.now() - began < pieceMs) return undefined
+    return new Promise(resolve =>
+      setImmediate(() => {
+        began = performance.now()
+        resolve()
+      })
+    )
+  }
+}

@@ -4,7 +4,7 @@ import type { Rmm } from '../../rmm.ts'
 import type { Client, List, MappingChange, NewEvent, Organization, PageQuery } from '../../types.ts'
 import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
-import { clean, suggest } from '../model/index.ts'
+import { clean } from '../model/index.ts'
 import {
   changeMappings,
   type ConnectionRow,
@@ -13,7 +13,6 @@ import {
   holdConnection,
   limitOf,
   listOrganizations,
-  organizationNames,
   placementsOf,
   placeTree,
   readCursor,
@@ -25,6 +24,8 @@ import {
   writeChanges,
   writeCursor
 } from '../store/index.ts'
+
+import { listSuggestions } from './suggestions.ts'
 
 type Change = { organizationId: string } & MappingChange
 
@@ -95,10 +96,8 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
     },
     async suggestions(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
-      const open = (await organizationNames(database, tenantId, connectionId)).filter(
-        organization => organization.mode === 'inherit'
-      )
-      return slice(suggest(open, await directory.clients(tenantId)), query)
+      const clients = await directory.clients(tenantId)
+      return await listSuggestions(database, tenantId, connectionId, clients, query)
     },
     async clients(tenantId, query) {
       const q = query?.q?.trim()

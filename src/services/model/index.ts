@@ -31,7 +31,7 @@ export {
 export { fieldEnd, fieldOf, joinFields, joinRows } from './row-text.ts'
 export { defaultSchedule, mergeSchedule } from './schedules.ts'
 export { stableJson, storable } from './stable-json.ts'
-export { suggest } from './suggestions.ts'
+export { createClientIndex } from './suggestions.ts'
 export { type Assignment, placeAll, type Placement, type TreeNode } from './tree.ts'
 export { usable, type UsableAlert, type UsableEvent, type UsableHint, usableHint } from './usable-event.ts'
 export { isTold, type Trouble, troubleError, troubleOf } from './trouble.ts'

@@ -57,80 +57,130 @@ export function normalizeName(name: string): string[] {
 
 interface Named {
   client: Client
-  words: string[]
+  words: Set<string>
   key: string
-  grams: Set<string>
+  gramCount: number
 }
 
-/**
- * Proposes a client for each organization, best first; nothing is applied. The same name after normalising scores 1,
- * all words of one within the other up to 0.9, similar spelling by shared letter pairs. Equally good clients are all
- * named: choosing is the operator's.
- */
-export function suggest(organizations: Array<{ id: string; name: string }>, clients: Client[]): MappingSuggestion[] {
-  const named = clients.map(client => toNamed(client)).filter(({ words }) => words.length > 0)
-  const byWord = new Map<string, Set<Named>>()
-  for (const candidate of named) {
-    for (const key of [...candidate.words, ...candidate.grams])
-      byWord.set(key, (byWord.get(key) ?? new Set()).add(candidate))
+/** Finds the clients that an organization may be, without looking at each of them. */
+export interface ClientIndex {
+  add(client: Client): void
+  /**
+   * Proposes clients for an organization; nothing is applied. The same name after normalising scores 1, all words of one
+   * within the other up to 0.9, similar spelling by shared letter pairs. Equally good clients are all named, five at
+   * most: choosing is the operator's.
+   */
+  suggest(organization: { id: string; name: string }): MappingSuggestion[]
+}
+
+/** Shared letter pairs that a proposal by spelling needs, as a share of all pairs of both names: rounds to `leastScore`. */
+const spellingWeight = 0.85
+const leastDice = (leastScore - 0.005) / spellingWeight
+
+export function createClientIndex(): ClientIndex {
+  const named: Named[] = []
+  const byWord = new Map<string, number[]>()
+  const byGram = new Map<string, number[]>()
+  /** How often each client was met, for one question at a time; all zero in between. */
+  let met = new Uint16Array(1_024)
+
+  function post(index: Map<string, number[]>, key: string, at: number): void {
+    const list = index.get(key)
+    if (list === undefined) index.set(key, [at])
+    else list.push(at)
   }
-  return organizations.flatMap(organization => best(organization, byWord))
+
+  /** Calls `found` with every client in the lists, and in how many of them it is. */
+  function tally(lists: readonly number[][], found: (at: number, times: number) => void): void {
+    const touched: number[] = []
+    for (const list of lists) for (const at of list) if (met[at]!++ === 0) touched.push(at)
+    for (const at of touched) {
+      const times = met[at]!
+      met[at] = 0
+      found(at, times)
+    }
+  }
+
+  function contained(words: Set<string>, key: string): Map<number, Score> {
+    const scores = new Map<number, Score>()
+    const lists = [...words].flatMap(word => [byWord.get(word) ?? []])
+    tally(lists, (at, both) => {
+      const theirs = named[at]!
+      if (theirs.key === key) scores.set(at, { score: 1, reason: 'same name' })
+      else if (both === Math.min(words.size, theirs.words.size))
+        scores.set(at, {
+          score: round(0.6 + (0.3 * (2 * both)) / (words.size + theirs.words.size)),
+          reason: words.size < theirs.words.size ? "the client's name contains it" : "it contains the client's name"
+        })
+    })
+    return scores
+  }
+
+  /** Whoever shares enough pairs shares one of the rarest: only those lists are read. */
+  function spelledAlike(grams: Set<string>, scores: Map<number, Score>): void {
+    const lists = [...grams].map(gram => byGram.get(gram) ?? []).sort((a, b) => a.length - b.length)
+    const least = Math.max(1, Math.ceil((leastDice * grams.size) / (2 - leastDice)))
+    const rarest = lists.slice(0, lists.length - least + 1)
+    const others = lists.length - rarest.length
+    tally(rarest, (at, times) => {
+      const { gramCount } = named[at]!
+      if (scores.has(at) || times + others < (leastDice * (grams.size + gramCount)) / 2) return
+      const common = times + lists.slice(rarest.length).filter(list => includes(list, at)).length
+      const score = round(((2 * common) / (grams.size + gramCount)) * spellingWeight)
+      if (score >= leastScore) scores.set(at, { score, reason: 'similar spelling' })
+    })
+  }
+
+  return {
+    add(client) {
+      const words = normalizeName(client.name)
+      if (words.length === 0) return
+      const at = named.length
+      if (at === met.length) met = new Uint16Array(2 * at)
+      const grams = pairs(words.join(''))
+      named.push({ client, words: new Set(words), key: words.join(' '), gramCount: grams.size })
+      for (const word of new Set(words)) post(byWord, word, at)
+      for (const gram of grams) post(byGram, gram, at)
+    },
+    suggest(organization) {
+      const words = normalizeName(organization.name)
+      const scores = contained(new Set(words), words.join(' '))
+      const certain = [...scores.values()].some(({ score }) => score === 1)
+      if (!certain) spelledAlike(pairs(words.join('')), scores)
+      const top = Math.max(...[...scores.values()].map(({ score }) => score))
+      return [...scores]
+        .filter(([, { score }]) => score === top)
+        .sort(([a], [b]) => a - b)
+        .slice(0, 5)
+        .map(([at, { score, reason }]) => {
+          const { id, name } = named[at]!.client
+          return { organizationId: organization.id, clientRef: id, clientName: name, score, reason }
+        })
+    }
+  }
 }
 
-function toNamed(client: Client): Named {
-  const words = normalizeName(client.name)
-  return { client, words, key: words.join(' '), grams: pairs(words.join('')) }
+interface Score {
+  score: number
+  reason: string
+}
+
+/** Lists grow in order. */
+function includes(list: readonly number[], wanted: number): boolean {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (list[middle]! < wanted) low = middle + 1
+    else high = middle
+  }
+  return list[low] === wanted
 }
 
 function pairs(text: string): Set<string> {
   const grams = new Set<string>()
-  for (let i = 0; i < text.length - 1; i++) grams.add(`#${text.slice(i, i + 2)}`)
+  for (let i = 0; i < text.length - 1; i++) grams.add(text.slice(i, i + 2))
   return grams
-}
-
-function best(organization: { id: string; name: string }, byWord: Map<string, Set<Named>>): MappingSuggestion[] {
-  const words = normalizeName(organization.name)
-  const grams = pairs(words.join(''))
-  const shared = new Map<Named, number>()
-  for (const gram of grams)
-    for (const candidate of byWord.get(gram) ?? []) shared.set(candidate, (shared.get(candidate) ?? 0) + 1)
-  for (const word of words)
-    for (const candidate of byWord.get(word) ?? []) if (!shared.has(candidate)) shared.set(candidate, 0)
-  const scored = [...shared]
-    .map(([candidate, common]) => ({ candidate, ...score(words, grams.size, candidate, common) }))
-    .filter(({ score }) => score >= leastScore)
-  const top = Math.max(...scored.map(({ score }) => score))
-  return scored
-    .filter(({ score }) => score === top)
-    .slice(0, 5)
-    .map(({ candidate, score, reason }) => ({
-      organizationId: organization.id,
-      clientRef: candidate.client.id,
-      clientName: candidate.client.name,
-      score,
-      reason
-    }))
-}
-
-function score(
-  words: string[],
-  gramCount: number,
-  candidate: Named,
-  common: number
-): { score: number; reason: string } {
-  if (words.join(' ') === candidate.key) return { score: 1, reason: 'same name' }
-  const own = new Set(words)
-  const theirs = new Set(candidate.words)
-  const both = [...own].filter(word => theirs.has(word)).length
-  const smaller = Math.min(own.size, theirs.size)
-  if (both === smaller && both > 0) {
-    return {
-      score: round(0.6 + (0.3 * (2 * both)) / (own.size + theirs.size)),
-      reason: own.size < theirs.size ? "the client's name contains it" : "it contains the client's name"
-    }
-  }
-  const dice = (2 * common) / (gramCount + candidate.grams.size)
-  return { score: round(dice * 0.85), reason: 'similar spelling' }
 }
 
 function round(value: number): number {

@@ -111,7 +111,7 @@ export {
   findOrganizations,
   listOrganizations,
   mergeOrganizations,
-  organizationNames
+  openOrganizations
 } from './organizations.ts'
 export { databaseTime } from './observed.ts'
 export {

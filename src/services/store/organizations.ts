@@ -83,21 +83,19 @@ export async function findOrganizations(
   return rows.map(toOrganization)
 }
 
-/** Every organization that is there, without counts: for suggestions. */
-export async function organizationNames(
+/** Organizations that nobody has decided about, in the order of their paths; for suggestions. */
+export async function openOrganizations(
   { db, t }: Database,
   tenantId: string,
-  connectionId: string
-): Promise<Array<{ id: string; name: string; path: string; mode: string }>> {
-  const { rows } = await sql<{
-    id: string
-    name: string
-    path: string
-    mode: string
-  }>`select id, name, path, mode from ${t.organization}
-    where tenant_id = ${tenantId} and connection_id = ${connectionId} and removed_at is null order by path, id`.execute(
-    db
-  )
+  connectionId: string,
+  from: { path: string; id: string; including: boolean } | null,
+  limit: number
+): Promise<Array<{ id: string; name: string; path: string }>> {
+  const after =
+    from === null ? sql`` : sql`and (path, id) ${from.including ? sql`>=` : sql`>`} (${from.path}, ${from.id}::uuid)`
+  const { rows } = await sql<{ id: string; name: string; path: string }>`select id, name, path from ${t.organization}
+    where tenant_id = ${tenantId} and connection_id = ${connectionId} and removed_at is null and mode = 'inherit' ${after}
+    order by path, id limit ${limit}`.execute(db)
   return rows
 }
 

@@ -12,7 +12,6 @@ import {
 import { createReRead } from '../../../src/services/sync/reread.ts'
 import type { Core } from '../../../src/services/core.ts'
 import { connectionRow } from '../../../src/services/store/connections.ts'
-import { suggest } from '../../../src/services/model/suggestions.ts'
 import { placeAll, type TreeNode } from '../../../src/services/model/tree.ts'
 import { databaseKind } from '../../helper.ts'
 import {
@@ -482,27 +481,5 @@ t.test('every organization of any tree, cycles and gaps included, is placed as t
     }),
     { numRuns: 2_000 }
   )
-  t.pass()
-})
-
-t.test('suggestions name only what was given, with a score that can be compared', async t => {
-  const name = fc.oneof(
-    fc.string({ unit: 'grapheme', maxLength: 20 }),
-    fc.constantFrom('Acme Ltd', 'ACME', 'Müller & Söhne GmbH', 'the and co', '', '  ', '& Co')
-  )
-  const named = fc.uniqueArray(fc.record({ id: fc.uuid(), name }), { selector: item => item.id, maxLength: 8 })
-  fc.assert(
-    fc.property(named, named, (organizations, clients) => {
-      for (const { organizationId, clientRef, clientName, score, reason } of suggest(organizations, clients)) {
-        if (!organizations.some(({ id }) => id === organizationId))
-          throw new Error('an organization that was not given')
-        if (clients.find(({ id }) => id === clientRef)?.name !== clientName)
-          throw new Error('a client that was not given')
-        if (!(score > 0 && score <= 1) || reason === '') throw new Error(`score ${score}`)
-      }
-    }),
-    { numRuns: 1_000 }
-  )
-  t.match(suggest([{ id: 'o', name: 'MULLER und Sohne' }], [{ id: 'c', name: 'Müller & Söhne GmbH' }]), [{ score: 1 }])
   t.pass()
 })
