@@ -110,6 +110,15 @@ t.test('a refused log-in is a sentence with what to do, and the socket is droppe
   }
 })
 
+t.test('a 2FA code is sent as it is meant, however it was pasted; one of blanks is none', async t => {
+  const { provider, open } = await setUp(t, { twoFactor: '123456' })
+  for (const token of ['123 456', ' 123456\n', '123\u00a0456', '12 34 56', '\u200b123456', '123-456', '123\u2013456'])
+    t.match(await provider.check(await open({ token }), signal), { account: /^sync on/ }, JSON.stringify(token))
+  t.match(await failure(provider.check(await open({ token: ' \n ' }), signal)), { message: /needs a 2FA code/ })
+  const letters = await setUp(t, { twoFactor: 'ccccccbc-gujx' })
+  t.match(await letters.provider.check(await letters.open({ token: 'ccccccbc-gujx ' }), signal), { account: /^sync/ })
+})
+
 t.test('log-in: password, token, 2FA, login key, domain', async t => {
   const { fake, provider, open } = await setUp(t, { twoFactor: '123456', domain: 'alt', loginKey: 'abc' })
   t.match(await failure(provider.check(await open(), signal)), { kind: 'forbidden', message: /wants its login key/ })

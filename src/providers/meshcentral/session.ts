@@ -44,8 +44,15 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal):
   }
 }
 
+/** As authenticators show a code and people paste it, it has blanks or dashes in it that the server takes for part of it. */
+function codeOf(token = ''): string {
+  const code = token.replace(/[\s\u200b-\u200d\u2060\ufeff]+/g, '')
+  return /^[\d\p{Pd}]+$/u.test(code) ? code.replace(/\p{Pd}/gu, '') : code
+}
+
 function authHeader({ username, password, token }: SessionOptions['credentials']): string {
-  const parts = token === undefined || token === '' ? [username, password] : [username, password, token]
+  const code = codeOf(token)
+  const parts = code === '' ? [username, password] : [username, password, code]
   return parts.map(part => Buffer.from(part, 'utf8').toString('base64')).join(',')
 }
 
@@ -233,7 +240,7 @@ export class Session {
     }
     if (!isObject(frame)) return
     this.groups.take(frame)
-    const end = endOf(frame, Boolean(this.options.credentials.token))
+    const end = endOf(frame, codeOf(this.options.credentials.token) !== '')
     if (end) this.end(end)
     else if (frame['action'] === 'event') this.publish(frame['event'])
     else if (frame['action'] === 'serverinfo' && isObject(frame['serverinfo']))

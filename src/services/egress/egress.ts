@@ -1,9 +1,8 @@
-import { createSecureContext, getCACertificates } from 'node:tls'
-import type { SecureContext } from 'node:tls'
 import { Agent } from 'undici'
-import { ProviderError } from '../../providers/define.ts'
 import type { ProviderFetch, ProviderLog, ProviderWebSocket } from '../../providers/define.ts'
 import { createRedact, type Redact } from './redact.ts'
+import { namesOf, trust } from './authority.ts'
+import { describeFailure } from './failures.ts'
 import { createFetch, type RequestInfo } from './fetch.ts'
 import { createHostCheck, guardedConnector } from './hosts.ts'
 import { createRateLimiter, type Limits, type RateLimiter } from './limiter.ts'
@@ -74,24 +73,6 @@ export interface Egress {
 }
 
 /**
- * Undefined where nothing but Node's own authorities is trusted. Throws `ProviderError` on something that is not a
- * certificate.
- */
-function trust(...authorities: Array<string | undefined>): SecureContext | undefined {
-  const extra = authorities.filter(ca => ca !== undefined)
-  if (extra.length === 0) return undefined
-  try {
-    if (!extra.every(ca => ca.includes('-----BEGIN CERTIFICATE-----'))) throw new Error('no PEM')
-    return createSecureContext({ ca: [...getCACertificates('default'), ...extra] })
-  } catch {
-    throw new ProviderError(
-      'protocol',
-      'The CA certificate of this connection cannot be read: paste it as PEM, from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----'
-    )
-  }
-}
-
-/**
  * The egress of one connection over its own undici `Agent` (HTTP/1.1 only; the global dispatcher stays untouched).
  * Close it when the provider's client is closed.
  */
@@ -121,6 +102,7 @@ export function createEgress(options: EgressOptions): Egress {
       limiter: options.limiter ?? createRateLimiter(options.limits, options.now),
       checkHost: createHostCheck(options.hosts, ['https:', 'http:']),
       redact,
+      describe: (error, host) => describeFailure(error, host, redact, namesOf(options.ca)),
       log,
       signal,
       retry: { attempts, baseMs, maxWaitMs },
@@ -134,6 +116,7 @@ export function createEgress(options: EgressOptions): Egress {
     webSocket: createWebSocket({
       checkHost: createHostCheck(options.hosts, ['wss:', 'ws:']),
       redact,
+      describe: (error, host, ca) => describeFailure(error, host, redact, namesOf(options.ca, ca)),
       signal,
       allowPrivateNetwork,
       secureContext: ca => trust(options.ca, ca),

@@ -15,6 +15,18 @@ const unknownAuthority: Cause = {
   text: 'has a certificate from an authority that is not trusted here (self-signed or an unknown CA). Install a certificate of a public authority, or give the connection the CA certificate',
   permanent: true
 }
+const untrusted = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'CERT_SIGNATURE_FAILURE'
+])
+const doesNotFit = (ownCa: string): Cause => ({
+  text: `has a certificate that does not come from the CA certificate given to this connection (${ownCa}). Give it the one that issued the server's certificate, or leave it out where that is of a public authority`,
+  permanent: true
+})
 const dropped: Cause = { text: 'dropped the connection. Check the server, and any proxy in between' }
 const noRoute: Cause = { text: 'cannot be reached: no route to it. Check the network and the firewall' }
 const noTls: Cause = {
@@ -105,17 +117,19 @@ export interface Failure {
 }
 
 /**
- * Turns what undici, node:net or node:tls threw into a sentence for the operator. The original stays out of `cause`:
+ * Turns what undici, node:net or node:tls threw into a sentence for the operator. `ownCa` names the authorities that
+ * were given to the connection: where they do not fit, that is what has to be mended. The original stays out of `cause`:
  * parser errors carry raw bytes of the answer.
  */
-export function describeFailure(error: unknown, host: string, redact: Redact): Failure {
+export function describeFailure(error: unknown, host: string, redact: Redact, ownCa: string | null = null): Failure {
   if (error instanceof ProviderError) return { error, permanent: true }
   const code = codeOf(error)
   // What is told alike is told apart in the log.
   const inner = code === 'RMM_UNRESOLVED' ? codeOf((error as Error).cause) : ''
   const said = (error as Error)?.message ?? String(error)
   const cause = Object.assign(new Error(redact(inner === '' ? said : `${said} (${inner})`)), { code })
-  const known = Object.hasOwn(causes, code) ? causes[code]! : null
+  const known =
+    ownCa !== null && untrusted.has(code) ? doesNotFit(ownCa) : Object.hasOwn(causes, code) ? causes[code]! : null
   if (code === 'RMM_PRIVATE_ADDRESS' || code === 'RMM_PLAIN_ADDRESS')
     return { error: new ProviderError('forbidden', `${host} ${known!.text}`, { cause }), permanent: true }
   if (known)

@@ -3,7 +3,7 @@ import { request } from 'undici'
 import type { Agent } from 'undici'
 import { ProviderError } from '../../providers/define.ts'
 import type { FetchOptions, FetchResponse, ProviderFetch, ProviderLog } from '../../providers/define.ts'
-import { describeFailure, redirectFailure } from './failures.ts'
+import { type Failure, redirectFailure } from './failures.ts'
 import type { Redact } from './redact.ts'
 import type { Permit, RateLimiter } from './limiter.ts'
 
@@ -24,6 +24,8 @@ export interface FetchDeps {
   limiter: RateLimiter
   checkHost(address: string | URL): URL
   redact: Redact
+  /** What was thrown, as a sentence for the operator. */
+  describe(error: unknown, host: string): Failure
   log: ProviderLog
   signal: AbortSignal
   retry: { attempts: number; baseMs: number; maxWaitMs: number }
@@ -192,7 +194,7 @@ async function attemptOnce(deps: FetchDeps, call: Call, attempt: number, backoff
     return outcome
   } catch (error) {
     call.signal.throwIfAborted()
-    const failure = describeFailure(error, call.url.host, deps.redact)
+    const failure = deps.describe(error, call.url.host)
     deps.note(failure.error.message)
     return { error: failure.error, retry: !failure.permanent, waitMs: null }
   } finally {

@@ -5,13 +5,15 @@ import type { Socket } from 'node:net'
 import type { SecureContext } from 'node:tls'
 import { ProviderError } from '../../providers/define.ts'
 import type { ProviderSocket, ProviderWebSocket } from '../../providers/define.ts'
-import { describeFailure, redirectFailure } from './failures.ts'
+import { type Failure, redirectFailure } from './failures.ts'
 import type { Redact } from './redact.ts'
 import { guardedConnector } from './hosts.ts'
 
 export interface SocketDeps {
   checkHost(address: string | URL): URL
   redact: Redact
+  /** What was thrown, as a sentence for the operator; `ca` is the one given for this socket. */
+  describe(error: unknown, host: string, ca?: string): Failure
   signal: AbortSignal
   allowPrivateNetwork: boolean
   secureContext(ca: string | undefined): SecureContext | undefined
@@ -88,11 +90,11 @@ function dropWire(wire: Wire) {
   wire.agent.destroy().catch(() => {})
 }
 
-function handshakeFailure(wire: Wire, url: URL, redact: Redact, eventError: unknown): ProviderError {
+function handshakeFailure(wire: Wire, url: URL, deps: SocketDeps, eventError: unknown, ca?: string): ProviderError {
   const { refusal } = wire
-  if (!refusal) return describeFailure(wire.error ?? eventError, url.host, redact).error
+  if (!refusal) return deps.describe(wire.error ?? eventError, url.host, ca).error
   const { status, location } = refusal
-  if (status >= 300 && status < 400) return redirectFailure(url, location, redact)
+  if (status >= 300 && status < 400) return redirectFailure(url, location, deps.redact)
   if (status === 401)
     return new ProviderError('auth', `${url.host} refused the credentials for its WebSocket (status 401). Check them`)
   if (status === 403)
@@ -190,10 +192,7 @@ export function createWebSocket(deps: SocketDeps): ProviderWebSocket {
         })
       const onAbort = () => fail(signal.reason)
       const timer = setTimeout(
-        () =>
-          fail(
-            describeFailure({ code: 'UND_ERR_HEADERS_TIMEOUT', message: 'no handshake' }, url.host, deps.redact).error
-          ),
+        () => fail(deps.describe({ code: 'UND_ERR_HEADERS_TIMEOUT', message: 'no handshake' }, url.host).error),
         deps.connectMs + deps.headersMs
       )
       signal.addEventListener('abort', onAbort, { once: true })
@@ -203,7 +202,7 @@ export function createWebSocket(deps: SocketDeps): ProviderWebSocket {
           ...(options.headers ? { headers: options.headers } : {})
         })
       } catch {
-        fail(describeFailure({ code: 'UND_ERR_INVALID_ARG', message: 'invalid header' }, url.host, deps.redact).error)
+        fail(deps.describe({ code: 'UND_ERR_INVALID_ARG', message: 'invalid header' }, url.host).error)
         return
       }
       ws.binaryType = 'arraybuffer'
@@ -211,7 +210,7 @@ export function createWebSocket(deps: SocketDeps): ProviderWebSocket {
       ws.onerror = event => {
         eventError = event.error
       }
-      ws.onclose = () => fail(handshakeFailure(wire, url, deps.redact, eventError))
+      ws.onclose = () => fail(handshakeFailure(wire, url, deps, eventError, options.ca))
       ws.onopen = () =>
         settle(() => {
           deps.note(null)

@@ -527,6 +527,49 @@ t.test('failures name their cause and what to do', async t => {
     })
   })
 
+  t.test(
+    'a CA that was given and does not fit is told as that, by its name, and so is one that was cut off',
+    async t => {
+      const [ca, server, key] = [pem('ca.pem'), pem('server.pem'), pem('server.key.pem')]
+      const good = await serve(t, (_request, response) => json(response, {}), { cert: server, key })
+      const foreign = pem('other-name.pem')
+      const misfit = {
+        kind: 'unreachable',
+        message: /does not come from the CA certificate given.*"\w.*Give it the one/
+      }
+      const wrong = egressFor(t, [good.host], { ca: foreign })
+      t.match(await failure(wrong.fetch(good.url)), misfit)
+      t.match(
+        await failure(wrong.webSocket(good.url.replace('http', 'ws'), { onMessage() {}, onClose() {} })),
+        misfit,
+        'on a WebSocket too'
+      )
+      t.match(
+        await failure(
+          egressFor(t, [good.host]).webSocket(good.url.replace('http', 'ws'), {
+            ca: foreign,
+            onMessage() {},
+            onClose() {}
+          })
+        ),
+        misfit,
+        'and for one that is given with it'
+      )
+      t.equal((await egressFor(t, [good.host], { ca: `${foreign}\n${ca}` }).fetch(good.url)).status, 200, 'several')
+      const lines = ca.trim().split('\n')
+      for (const cut of [
+        lines.slice(0, -1).join('\n'),
+        lines.slice(0, 5).join('\n'),
+        [...lines.slice(0, 5), lines.at(-1)].join('\n'),
+        `${ca}\n${lines.slice(0, 4).join('\n')}`
+      ])
+        t.throws(() => egressFor(t, [good.host], { ca: cut }), {
+          kind: 'protocol',
+          message: /may have been cut off: paste it whole/
+        })
+    }
+  )
+
   t.test('time-outs: no headers, a body that stops, a body that drips', async t => {
     const { url, host } = await serve(t, (request, response) => {
       if (request.url === '/silent') return
