@@ -40,7 +40,8 @@ const syncEnded = {
       unchanged: Count('Records that did not.'),
       removed: Count('Records that are gone.'),
       unmapped: Count('Devices that belong to no client.'),
-      failed: Count('Records that could not be taken.')
+      failed: Count('Records that could not be taken.'),
+      handedOver: Type.Optional(Count('Known devices that were given to the host again.'))
     },
     { description: 'Over all resources.' }
   ),

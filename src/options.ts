@@ -96,6 +96,12 @@ export interface RmmSyncOptions {
   /** Called inside the transaction of every committed step. */
   onChanges?: OnChanges
   /**
+   * What becomes of a batch that `onChanges` throws for. `device`: it is tried again in halves down to single devices (at
+   * most 50 calls more in a run), what fails alone is named in the run's items, the rest is kept. `batch`: it fails whole.
+   * @default 'device'
+   */
+  onChangesIsolation?: 'device' | 'batch'
+  /**
    * When every client's device group is found or made without being asked: when a worker process starts (in the
    * background), and before each scheduled sync of a connection whose platform has device groups. Groups are never
    * renamed this way. `adopt`: whose a group of a predecessor is, told from its name and description; asked for groups
@@ -132,6 +138,7 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'shutdown',
   'ui',
   'onChanges',
+  'onChangesIsolation',
   'deviceGroups',
   'engine'
 ])
@@ -205,6 +212,8 @@ function requireFunctions(options: RmmSyncOptions): void {
 }
 
 function requireValues(options: RmmSyncOptions): void {
+  if (options.onChangesIsolation !== undefined && !['device', 'batch'].includes(options.onChangesIsolation))
+    refuse('onChangesIsolation', options.onChangesIsolation, "it must be 'device' or 'batch'")
   const { prefix, schema, migrations, publicUrl, publicPath, trustedOrigins, events } = options
   if (trustedOrigins !== undefined && !(Array.isArray(trustedOrigins) && trustedOrigins.every(isOrigin)))
     refuse(
@@ -315,6 +324,7 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
     shutdown: { graceMs: options.shutdown?.graceMs ?? 10_000 },
     ui: options.ui,
     onChanges: options.onChanges,
+    onChangesIsolation: options.onChangesIsolation ?? 'device',
     deviceGroups: {
       onStartup: options.deviceGroups?.onStartup ?? false,
       onSchedule: options.deviceGroups?.onSchedule ?? true,

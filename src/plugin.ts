@@ -73,6 +73,7 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
     secrets: checkedBox(options.secrets),
     directory: checkedDirectory(options.directory),
     onChanges: options.onChanges,
+    isolate: options.onChangesIsolation === 'device',
     adoptGroup: options.deviceGroups.adopt,
     actors,
     sinks: [],

@@ -1,3 +1,4 @@
+import type { EntityManager } from '@mikro-orm/core'
 import type { Consent } from './providers/define.ts'
 import type {
   Activity,
@@ -21,6 +22,7 @@ import type {
   DeviceGroupStatus,
   DeviceGroupSync,
   DeviceSyncResult,
+  HandOverRequest,
   Health,
   List,
   MappingChange,
@@ -94,6 +96,11 @@ export interface Rmm {
   sync: {
     start(tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run; deduplicated: boolean }>
     device(tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
+    /**
+     * Gives known, living devices of mapped clients and their active alerts to `onChanges` again, as `handover`: a run
+     * that asks the platform nothing. Throws `RMM_ERR_CONFLICT` while another run of the connection is under way.
+     */
+    handOver(tenantId: string, connectionId: string, input?: HandOverRequest): Promise<{ run: Run }>
     runs(tenantId: string, connectionId: string, query?: CountedQuery): Promise<List<Run>>
     /** Over all connections of the tenant, newest first. */
     allRuns(tenantId: string, query?: CountedQuery & RunFilter): Promise<List<Run>>
@@ -121,6 +128,11 @@ export interface Rmm {
   inventory: {
     list(tenantId: string, query?: CountedQuery & DeviceFilter): Promise<List<Device>>
     get(tenantId: string, deviceId: string): Promise<DeviceDetail>
+    /**
+     * The host has deleted these assets: their links go, and the next full sync hands the devices over again. Inside the
+     * host's transaction where `em` has one open. Resolves with how many links there were.
+     */
+    release(tenantId: string, assetRefs: string[], options?: { em?: EntityManager }): Promise<number>
     remoteSession(
       tenantId: string,
       deviceId: string,

@@ -45,6 +45,8 @@ export class RmmDevice {
   declare createdAt: Date
   /** The run that brought it; null where a webhook or a person's request did. */
   declare createdRun: string | null
+  /** What the host has yet to be told of it: `created`, `handover`, `removed`. */
+  declare owed: string | null
   declare updatedAt: Date
 }
 
@@ -91,6 +93,7 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     outOfSightSince: time('out_of_sight_since').nullable(),
     createdAt: time('created_at').defaultRaw('now()'),
     createdRun: uuid('created_run').nullable(),
+    owed: text('owed').nullable(),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmDevice>,
   uniques: [{ name: 'rmm_device_external_unique', properties: ['connectionId', 'externalId'] }],
@@ -98,6 +101,8 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     { name: 'rmm_device_tenant_list', properties: ['tenantId', 'displayName', 'id'] },
     { name: 'rmm_device_connection_list', properties: ['connectionId', 'displayName', 'id'] },
     { name: 'rmm_device_client_list', properties: ['tenantId', 'clientRef', 'displayName', 'id'] },
+    { name: 'rmm_device_owed', properties: ['connectionId', 'id'], where: 'owed is not null' },
+    { name: 'rmm_device_asset', properties: ['tenantId', 'assetRef'], where: 'asset_ref is not null' },
     {
       name: 'rmm_device_organization',
       properties: ['connectionId', 'organizationExternalId'],

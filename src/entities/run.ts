@@ -45,6 +45,8 @@ export class RmmRun {
   declare summary: string | null
   declare error: NonNullable<Run['error']> | null
   declare continuedFrom: Date | null
+  /** What a run other than a sync is to do, and how far it is. */
+  declare request: Record<string, unknown> | null
   declare queuedAt: Date
   declare startedAt: Date | null
   declare finishedAt: Date | null
@@ -90,6 +92,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     summary: text('summary').nullable(),
     error: json<NonNullable<Run['error']>>('error').nullable(),
     continuedFrom: time('continued_from').nullable(),
+    request: json<Record<string, unknown>>('request').nullable(),
     queuedAt: time('queued_at').defaultRaw('now()'),
     startedAt: time('started_at').nullable(),
     finishedAt: time('finished_at').nullable(),

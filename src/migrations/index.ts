@@ -11,6 +11,7 @@ import { mappedBy } from './0012_mapped_by.ts'
 import { deaths } from './0013_deaths.ts'
 import { sinks } from './0016_sinks.ts'
 import { changes } from './0022_changes.ts'
+import { handover } from './0023_handover.ts'
 import { sessions } from './0026_sessions.ts'
 import type { Migration } from './migration.ts'
 
@@ -29,5 +30,6 @@ export const migrations: readonly Migration[] = [
   deaths,
   sinks,
   changes,
+  handover,
   sessions
 ]

@@ -8,8 +8,10 @@ import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import { CountedQuerySchema } from './schemas/organizations.ts'
 import {
+  BegunSchema,
   DeviceSyncSchema,
   ExternalDeviceParams,
+  HandOverSchema,
   RunItemQuery,
   RunItemSchema,
   RunParams,
@@ -53,6 +55,26 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, o
     async (request, reply) => {
       reply.code(202)
       return sync.start(tenantOf(request), request.params.connectionId, request.body)
+    }
+  )
+
+  app.post(
+    '/connections/:connectionId/handover',
+    {
+      config: { rmmAction: 'sync:run' },
+      schema: {
+        operationId: 'rmmHandOver',
+        summary: 'Give known devices to the host again',
+        tags,
+        params: ConnectionParams,
+        querystring: Input({}),
+        body: HandOverSchema,
+        response: { 202: BegunSchema, ...errors(404, 409, 413, 415, 422, 503) }
+      }
+    },
+    async (request, reply) => {
+      reply.code(202)
+      return sync.handOver(tenantOf(request), request.params.connectionId, request.body)
     }
   )
 

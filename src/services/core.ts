@@ -48,6 +48,8 @@ export interface Core {
   secrets: SecretBox
   directory: Directory
   onChanges: OnChanges | undefined
+  /** Whether `onChanges` is tried with ever smaller portions where it fails. */
+  isolate: boolean
   adoptGroup: AdoptGroup | undefined
   /** Who is behind the call under way. */
   actors: Actors

@@ -67,6 +67,8 @@ async function startDue(core: Core, { sync, before }: DutyParts, providers: stri
   let failed = 0
   for (const row of due) {
     const start = async (): Promise<void> => {
+      // Switched off by the host: not started, and not late either.
+      if (!(await isAvailable(core, row))) return await scheduleNext(core.database, row.id, row.due_at)
       await sync.request(row, { mode: row.full_due ? 'full' : 'incremental' }, 'schedule' satisfies RunTrigger)
       await scheduleNext(core.database, row.id, row.due_at)
     }
@@ -81,6 +83,13 @@ async function startDue(core: Core, { sync, before }: DutyParts, providers: stri
     }
   }
   return due.length === dueAtOnce
+}
+
+async function isAvailable({ registry }: Core, row: { provider: string; tenant_id: string }): Promise<boolean> {
+  return await registry.require(row.provider, row.tenant_id).then(
+    () => true,
+    () => false
+  )
 }
 
 async function adopt(core: Core, sync: SyncService, of: RunsOf): Promise<boolean> {

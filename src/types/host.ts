@@ -51,7 +51,11 @@ export interface EventSink {
 
 /** What happened to one device, as the host hears of it. */
 export interface HostDeviceChange {
-  change: 'created' | 'updated' | 'removed' | 'moved'
+  /**
+   * `handover`: known already, but the host never had it or lost it. Treat it as `created` where you have no record of
+   * it, as `updated` otherwise.
+   */
+  change: 'created' | 'updated' | 'removed' | 'moved' | 'handover'
   device: Device
   /**
    * With `updated` and `moved`: the fields that the platform changed, before and after. A host that writes only these
@@ -66,13 +70,17 @@ export interface ChangeBatch {
   connectionId: string
   provider: string
   devices: HostDeviceChange[]
-  alerts: Array<{ change: 'triggered' | 'updated' | 'resolved'; alert: Alert }>
+  alerts: Array<{ change: 'triggered' | 'updated' | 'resolved' | 'handover'; alert: Alert }>
 }
 
-export type OnChanges = (
-  batch: ChangeBatch,
-  em: EntityManager
-) => Promise<void | { assetRefs?: Record<string, string> }> | void | { assetRefs?: Record<string, string> }
+export interface ChangesTaken {
+  /** Your asset for each device, by the device's id. */
+  assetRefs?: Record<string, string>
+  /** Devices that you do not take, by id, with the reason: told as failed in the run, everything else is kept. */
+  refused?: Record<string, string>
+}
+
+export type OnChanges = (batch: ChangeBatch, em: EntityManager) => Promise<void | ChangesTaken> | void | ChangesTaken
 
 /**
  * Seals secrets. `aad` binds the sealed text to what it is for and whose it is (`connection:<tenant>:<id>`, `hook:…`,

@@ -17,6 +17,8 @@ export interface RunTotals {
   removed: number
   unmapped: number
   failed: number
+  /** Known devices that were given to the host again; where any were. */
+  handedOver?: number
 }
 
 /** How far one resource of a run is. */
@@ -71,6 +73,15 @@ export interface SyncRequest {
   mode?: SyncMode
   /** Confirms a mass removal that the brake refused. */
   force?: boolean
+}
+
+export interface HandOverRequest {
+  /** Only devices of this client. */
+  clientRef?: string
+  /** Only these devices, by our ids. */
+  deviceIds?: string[]
+  /** Only devices that the host named no asset for. @default false */
+  onlyWithoutAsset?: boolean
 }
 
 export interface DeviceSyncResult {

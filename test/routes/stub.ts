@@ -250,6 +250,7 @@ export const answers: Record<string, unknown> = {
   'organizations.clients': list({ id: 'client-1', name: 'Acme' }),
   'sync.start': { run, deduplicated: false },
   'sync.device': { outcome: 'updated', device: detail },
+  'sync.handOver': { run: { ...run, kind: 'handover', totals: { ...run.totals, handedOver: 7 } } },
   'sync.runs': list(run),
   'sync.allRuns': list(run),
   'sync.get': run,
@@ -692,6 +693,17 @@ export const contract: Contract[] = [
     args: ['v1'],
     status: 200,
     target: { deliveryId: 'v1' }
+  },
+  {
+    method: 'POST',
+    path: '/connections/:id/handover',
+    url: '/connections/c1/handover',
+    body: { clientRef: 'client-1', deviceIds: ['d1'], onlyWithoutAsset: true },
+    action: 'sync:run',
+    target: { connectionId: 'c1' },
+    call: 'sync.handOver',
+    args: ['c1', { clientRef: 'client-1', deviceIds: ['d1'], onlyWithoutAsset: true }],
+    status: 202
   },
   {
     method: 'GET',

@@ -62,7 +62,8 @@ export const RunSchema = Type.Object(
         unchanged: Count('Records that did not.'),
         removed: Count('Records that are gone.'),
         unmapped: Count('Devices that belong to no client.'),
-        failed: Count("Records that could not be taken; see the run's items.")
+        failed: Count("Records that could not be taken; see the run's items."),
+        handedOver: Type.Optional(Count('Known devices that were given to the host again; where any were.'))
       },
       { description: 'Over all resources.' }
     ),
@@ -93,6 +94,16 @@ export const SyncRequestSchema = Input({
   mode: Type.Optional(OneOf(modes, 'full reads everything, incremental what changed.', { default: 'full' })),
   force: Type.Optional(Flag('Confirms a mass removal that was refused before.', { default: false }))
 })
+
+export const HandOverSchema = Input({
+  clientRef: Type.Optional(Id('Only devices of this client.')),
+  deviceIds: Type.Optional(
+    Type.Array(Id('A device.'), { minItems: 1, maxItems: 5000, uniqueItems: true, description: 'Only these devices.' })
+  ),
+  onlyWithoutAsset: Type.Optional(Flag('Only devices that the host named no asset for.', { default: false }))
+})
+
+export const BegunSchema = Type.Object({ run: ref(RunSchema) }, { description: 'Queued' })
 
 export const StartedSchema = Type.Object(
   {

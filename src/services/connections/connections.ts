@@ -178,12 +178,13 @@ export function createConnections(
 
   async function update(tenantId: string, id: string, change: UpdateConnection) {
     const row = await requireConnection(database, tenantId, id)
-    const provider = await registry.require(row.provider, tenantId)
+    // What asks nothing of the platform stays possible where the host has switched the provider off.
+    const asks = change.config !== undefined || change.secrets !== undefined
+    const provider = asks ? await registry.require(row.provider, tenantId) : null
     const name = change.name === undefined ? {} : { name: nameOf(change.name, row.name) }
     const schedule = change.schedule === undefined ? {} : { schedule: mergeSchedule(scheduleOf(row), change.schedule) }
     const movePolicy = change.movePolicy === undefined ? {} : { movePolicy: change.movePolicy }
-    const values =
-      change.config === undefined && change.secrets === undefined ? null : await checkedValues(row, provider, change)
+    const values = provider === null ? null : await checkedValues(row, provider, change)
     const { keep, ...checked } = values ?? {}
     const patch = { ...name, ...schedule, ...movePolicy, ...checked }
     const changed = changedFields(row, patch)
@@ -195,8 +196,13 @@ export function createConnections(
         throw new ConflictError(
           'Config or secrets of this connection were changed by somebody else meanwhile; look at it again, and repeat'
         )
-      const elsewhere = values !== null && isElsewhere(provider, row.config, values.config)
-      if (values !== null && (elsewhere || reconnected || values.account !== row.account) && !change.allowDuplicate)
+      const elsewhere = provider !== null && values !== null && isElsewhere(provider, row.config, values.config)
+      if (
+        provider !== null &&
+        values !== null &&
+        (elsewhere || reconnected || values.account !== row.account) &&
+        !change.allowDuplicate
+      )
         await requireNew(trx, t, { tenantId, provider, config: values.config, account: values.account }, id)
       if (elsewhere) await leaveFormerPlatform(trx, t, id)
       const events: NewEvent[] = [
@@ -218,7 +224,7 @@ export function createConnections(
           : [])
       ]
       if (changed.length > 0)
-        await writeChanges(trx, t, contextOf(row, { cause: 'operator', runId: null }), [
+        await writeChanges(trx, t, contextOf(core, row, { cause: 'operator', runId: null }), [
           {
             entity: 'connection',
             entityId: id,

@@ -124,7 +124,7 @@ async function store(core: Core, { row }: GroupSession, done: StepResult[], more
   const { database } = core
   const links = done.flatMap(({ link }) => link ?? [])
   if (links.length === 0) return
-  const context = contextOf(row, { cause: 'mapping', runId: randomUUID() })
+  const context = contextOf(core, row, { cause: 'mapping', runId: randomUUID() })
   await database.transaction(async trx => {
     await holdConnection(trx, database.t, row.id)
     const before = await placementsOf(trx, database.t, row.id)

@@ -34,7 +34,8 @@ const permanentCodes = [
   'RMM_ERR_CONNECTION_DISCONNECTED',
   'RMM_ERR_SECRETS_UNREADABLE',
   'RMM_ERR_SECRETS_REQUIRED',
-  'RMM_ERR_PROVIDER'
+  'RMM_ERR_PROVIDER',
+  'RMM_ERR_PROVIDER_UNAVAILABLE'
 ]
 
 export function classify(error: unknown): Failure {

@@ -7,9 +7,11 @@ import { callProvider, type ClientFactory, linkOf, type OpenClient, toRouteError
 import type { Core } from '../core.ts'
 import {
   type ConnectionRow,
+  type Db,
   findDevice,
   listDevices,
   type NewActivity,
+  releaseAssets,
   requireConnection,
   writeActivity,
   writeEvents
@@ -31,6 +33,12 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
   return {
     get,
     list: (tenantId, query) => listDevices(database, tenantId, query),
+    async release(tenantId, assetRefs, { em } = {}) {
+      const by = { cause: 'operator', runId: null, actor: core.actors.current() } as const
+      const release = (trx: Db) => releaseAssets(trx, database.t, tenantId, assetRefs, { by })
+      const theirs = em?.getTransactionContext<Db>()
+      return theirs === undefined ? await database.transaction(release) : await release(theirs)
+    },
     async remoteSession(tenantId, deviceId, { minutes = defaultSessionMinutes, viewOnly = false, consent } = {}) {
       const device = await get(tenantId, deviceId)
       const row = await requireConnection(database, tenantId, device.connectionId)

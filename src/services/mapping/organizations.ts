@@ -59,7 +59,7 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
     await checkClients(tenantId, changes)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, connectionId)
-      const context = contextOf(row, { cause: 'mapping', runId: randomUUID() })
+      const context = contextOf(core, row, { cause: 'mapping', runId: randomUUID() })
       const before = await placementsOf(trx, t, connectionId)
       const { stored, changes: settledChanges } = await settled(trx)
       await changeMappings(trx, t, connectionId, settledChanges)

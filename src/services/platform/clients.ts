@@ -161,6 +161,8 @@ export function createClientFactory(core: Core): ClientFactory {
       const provider = core.registry.get(row.provider)
       if (provider === undefined)
         throw new ProviderError('not_in_plan', `The provider ${row.provider} is not registered in this process`)
+      // Whatever is done on a platform comes by here: what the host has switched off is not begun.
+      await core.registry.require(row.provider, row.tenant_id)
       const secrets = await openSecrets(core, row)
       return await openWith(provider, row.id, row.config, secrets, signal, {
         row,

@@ -136,6 +136,20 @@ export async function mergeAlerts(
   return [...over, ...merged]
 }
 
+/** The open alerts of these devices, for a host that is given them again. */
+export async function activeAlertsOf(
+  trx: Db,
+  t: Tables,
+  context: MergeContext,
+  deviceExternalIds: string[]
+): Promise<AlertChange[]> {
+  const { rows } =
+    await sql<AlertRow>`${select(t)} where a.connection_id = ${context.connectionId} and a.status = 'active' and a.device_external_id = any(${deviceExternalIds}::text[]) order by a.started_at, a.id`.execute(
+      trx
+    )
+  return rows.map(row => ({ change: 'handover', alert: toAlert(row) }))
+}
+
 async function endAlerts(trx: Db, t: Tables, context: MergeContext, ids: string[]): Promise<AlertChange[]> {
   if (ids.length === 0) return []
   await sql`update ${t.alert} set status = 'resolved', resolved_at = now(), hash = 'closed', updated_at = now() where id = any(${ids}::uuid[])`.execute(

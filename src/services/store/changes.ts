@@ -51,7 +51,10 @@ export interface NewChange {
 
 /** The columns in front of a change that a statement logs, and the values that its context gives them. */
 export const logColumns = sql.raw('tenant_id, connection_id, run_id, cause, actor')
-export function logValues(trx: Db, { tenantId, connectionId, by }: MergeContext): RawBuilder<unknown> {
+export function logValues(
+  trx: Db,
+  { tenantId, connectionId, by }: Pick<MergeContext, 'tenantId' | 'by'> & { connectionId: string | null }
+): RawBuilder<unknown> {
   const actor = by.actor ?? actorBehind(trx)
   return sql`${tenantId}, ${connectionId}::uuid, ${by.runId}::uuid, ${by.cause}, ${actor === null ? null : JSON.stringify(actor)}::jsonb`
 }

@@ -287,3 +287,12 @@ async function hostOf(connection: { getClient(): Db; getNativeClient?(): Promise
 function withOwnTypes(query: CompiledQuery): CompiledQuery {
   return { ...query, sql: { text: query.sql, types: ownTypes } as unknown as string }
 }
+
+/** A place in a transaction to which what follows can be taken back; one of the same name takes the place of the last. */
+export async function savepoint(trx: Db, name: string): Promise<void> {
+  await sql`savepoint ${sql.id(name)}`.execute(trx)
+}
+
+export async function rollBackTo(trx: Db, name: string): Promise<void> {
+  await sql`rollback to savepoint ${sql.id(name)}`.execute(trx)
+}

@@ -7,6 +7,7 @@ export { requireOpen } from './open-transaction.ts'
 export { noteMisread } from './runs/misread.ts'
 export { listActivity, type NewActivity, pruneActivity, writeActivity } from './activity.ts'
 export {
+  activeAlertsOf,
   type AlertChange,
   closeAlerts,
   findAlert,
@@ -55,7 +56,7 @@ export {
   updateConnection
 } from './connections.ts'
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
-export { type Database, type Db, openDatabase, type Tables } from './database.ts'
+export { type Database, type Db, openDatabase, rollBackTo, savepoint, type Tables } from './database.ts'
 export {
   claimDeliveries,
   connectionsWithDeliveries,
@@ -79,9 +80,20 @@ export {
 export { type Allowances, missingTables, readHealth, stuckRuns } from './health.ts'
 export { ownAlertsOf } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
+export {
+  hasToldDevices,
+  type HandOver,
+  knownDeviceIds,
+  nextHandOver,
+  nextOwed,
+  oweAssets,
+  oweDevices,
+  releaseAssets,
+  settleOwed
+} from './devices/owed.ts'
 export { knownRevisions } from './devices/inventory.ts'
 export { type DeviceMerge, mergeDevices, type MovingDevice } from './devices/merge.ts'
-export type { DeviceChange, DeviceEvent, MergeContext, Origin } from './devices/shapes.ts'
+export type { DeviceChange, DeviceEvent, HostedChange, MergeContext, Origin } from './devices/shapes.ts'
 export {
   type Beginning,
   beginPass,
@@ -176,7 +188,8 @@ export {
   runById,
   type RunRow,
   type StoredProgress,
-  toRun
+  toRun,
+  writeRequest
 } from './runs/runs.ts'
 export {
   deleteSessionValue,

@@ -181,7 +181,8 @@ export async function applyReassignment(
   { devices }: Reassignment
 ): Promise<DeviceChange[]> {
   if (devices.length === 0) return []
-  await sql`with moved as (update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now()
+  await sql`with moved as (update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now(),
+      owed = case when ${!context.hears}::boolean and x.assignment = 'mapped' and d.client_ref is null then 'created' else d.owed end
     from jsonb_to_recordset(${JSON.stringify(devices.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment, before: row.client_ref })))}::jsonb) as x(id uuid, client_ref text, assignment text, before text)
     where d.id = x.id returning d.id, d.external_id, d.display_name, d.client_ref, x.before)
     insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)

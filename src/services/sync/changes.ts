@@ -2,16 +2,22 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { OnChangesError } from '../../errors.ts'
 import type { NewEvent } from '../../types.ts'
 import type { Core } from '../core.ts'
-import { assetRefsOf, onChangesFailure } from './host-answer.ts'
+import { type CallHost, type Heard, type Isolation, tellApart } from './host.ts'
+import { assetRefsOf, onChangesFailure, refusedOf } from './host-answer.ts'
 import {
   type AlertChange,
   type Db,
   type DeviceChange,
   type DeviceEvent,
+  type HostedChange,
   type MergeContext,
   requireOpen,
   storeAssetRefs,
   type NewChange,
+  hasToldDevices,
+  oweAssets,
+  oweDevices,
+  settleOwed,
   writeChanges,
   writeEvents
 } from '../store/index.ts'
@@ -20,7 +26,7 @@ export interface Changes {
   /** Every change of the inventory, for the outbox. */
   deviceEvents: DeviceEvent[]
   /** Those that concern the host. */
-  devices: DeviceChange[]
+  devices: HostedChange[]
   alerts: AlertChange[]
 }
 
@@ -43,16 +49,24 @@ export async function applyChanges(
   trx: Db,
   context: MergeContext,
   changes: Changes,
-  more: NewEvent[] = []
-): Promise<void> {
+  more: NewEvent[] = [],
+  isolation: Isolation | null = null
+): Promise<Heard['refused']> {
   const { t } = core.database
+  const refused: Heard['refused'] = []
+  const before = new Set(isolation?.failed)
   if (core.onChanges !== undefined && (changes.devices.length > 0 || changes.alerts.length > 0)) {
     const refs: Record<string, string> = {}
-    for (const portion of portions(changes, core.settings.batchRecords))
-      Object.assign(refs, await callHost(core, trx, context, portion))
+    for (const portion of portions(changes, core.settings.batchRecords)) {
+      const heard = await tellPortion(core, trx, context, portion, isolation)
+      Object.assign(refs, heard.refs)
+      refused.push(...heard.refused)
+    }
     for (const change of [...changes.devices, ...changes.deviceEvents])
       change.device.assetRef = refs[change.device.id] ?? change.device.assetRef
     await storeAssetRefs(trx, t, context.connectionId, refs)
+    const told = changes.devices.filter(({ device }) => !before.has(device.id))
+    await settle(core, trx, context, told, refs, refused)
   }
   await writeChanges(trx, t, context, changes.alerts.filter(told).map(alertLog))
   await writeEvents(
@@ -62,6 +76,42 @@ export async function applyChanges(
     [...changes.deviceEvents.map(deviceEvent), ...changes.alerts.filter(told).map(alertEvent), ...more],
     core.sinks
   )
+  return refused
+}
+
+/** Keeps in mind what the host did not take, or named no asset for although it names assets. */
+async function settle(
+  core: Core,
+  trx: Db,
+  { connectionId }: MergeContext,
+  devices: HostedChange[],
+  refs: Record<string, string>,
+  refused: Heard['refused']
+): Promise<void> {
+  const { t } = core.database
+  const failed = refused.flatMap(({ change, final }) => ('device' in change && !final ? change.device : []))
+  const open = new Set(failed.map(({ device }) => device.id))
+  const taken = devices.filter(({ device }) => !open.has(device.id))
+  const idsOf = (changes: HostedChange[]): string[] => changes.map(({ device }) => device.id)
+  // What is new is owed nothing yet.
+  await settleOwed(trx, t, connectionId, idsOf(taken.filter(({ change }) => change !== 'created')))
+  await oweDevices(trx, t, connectionId, failed)
+  const nameless = taken.filter(({ change, device }) => change === 'created' && device.assetRef === null)
+  if (Object.keys(refs).length > 0) await oweAssets(trx, t, connectionId, idsOf(nameless))
+}
+
+async function tellPortion(
+  core: Core,
+  trx: Db,
+  context: MergeContext,
+  portion: Portion,
+  isolation: Isolation | null
+): Promise<Heard> {
+  const call: CallHost = (devices, alerts) => callHost(core, trx, context, { devices, alerts })
+  if (isolation === null) return await call(portion.devices, portion.alerts)
+  const changes = [...portion.devices.map(device => ({ device })), ...portion.alerts.map(alert => ({ alert }))]
+  const hasTaken = () => hasToldDevices(trx, core.database.t, context.connectionId)
+  return await tellApart(trx, changes, isolation, call, hasTaken)
 }
 
 type Portion = Pick<Changes, 'devices' | 'alerts'>
@@ -75,17 +125,15 @@ function portions({ devices, alerts }: Portion, size: number): Portion[] {
   }))
 }
 
-async function callHost(
-  core: Core,
-  trx: Db,
-  context: MergeContext,
-  { devices, alerts }: Portion
-): Promise<Record<string, string>> {
+async function callHost(core: Core, trx: Db, context: MergeContext, { devices, alerts }: Portion): Promise<Heard> {
   const { tenantId, connectionId, provider } = context
   const timer = new AbortController()
   const tooLong = delay(core.settings.onChangesMs, undefined, { signal: timer.signal }).then(() => {
-    throw new OnChangesError(
-      `onChanges took longer than ${core.settings.onChangesMs} ms; does it use the em it is given, and only that?`
+    throw Object.assign(
+      new OnChangesError(
+        `onChanges took longer than ${core.settings.onChangesMs} ms; does it use the em it is given, and only that?`
+      ),
+      { tooLong: true }
     )
   })
   try {
@@ -102,7 +150,13 @@ async function callHost(
       await requireOpen(trx)
       return told
     })
-    return assetRefsOf(result, new Set(devices.map(({ device }) => device.id)))
+    const byId = new Map(devices.map(change => [change.device.id, change]))
+    const refused = Object.entries(refusedOf(result, byId)).map(([id, reason]) => ({
+      change: { device: byId.get(id)! },
+      reason: `the host refused it: ${reason}`,
+      final: true
+    }))
+    return { refs: assetRefsOf(result, byId), refused }
   } catch (error) {
     throw onChangesFailure(error)
   } finally {
@@ -124,7 +178,7 @@ function deviceEvent({ change, device, changed = [] }: DeviceEvent): NewEvent {
 }
 
 function told(change: AlertChange): boolean {
-  return change.change !== 'updated'
+  return change.change !== 'updated' && change.change !== 'handover'
 }
 
 function alertLog({ change, alert: { id, externalId, name } }: AlertChange): NewChange {

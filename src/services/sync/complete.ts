@@ -20,7 +20,8 @@ import {
   writeProgress
 } from '../store/index.ts'
 import type { Verdict } from './absence.ts'
-import { addMoves, applyChanges, noChanges } from './changes.ts'
+import { addMoves, noChanges } from './changes.ts'
+import { tellHost } from './tell-host.ts'
 import {
   findOrganizations,
   heldItem,
@@ -67,8 +68,8 @@ export async function complete(reading: Reading, pass: Pass, moves: Moves, verdi
       const events = open === null || pass.resource === 'alerts' ? await conclude(reading, trx, pass, verdict, out) : []
       if (pass.resource === 'organizations') await place(reading, trx, pass, out)
       count(out.state, 'alerts', 'changed', out.changes.alerts.length)
+      await tellHost(reading, trx, out, events)
       await insertRunItems(trx, t, { id: attempt.runId, ...context }, out.items)
-      await applyChanges(core, trx, context, out.changes, events)
       if (open === null) {
         out.state = withProgress(out.state, pass.resource, { complete: true, status: 'complete', error: null })
         await completePass(trx, t, attempt, pass, verdict.missed)

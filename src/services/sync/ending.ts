@@ -40,7 +40,7 @@ export function createEnding(core: Core): Ending {
       const ended = await endRun(trx, t, run.id, how, attempt?.fence ?? null)
       if (ended === null) return 'failed'
       const read = how.status === 'succeeded' || how.status === 'partial'
-      if (read) await finishConnection(trx, t, ended)
+      if (read && run.kind === 'sync') await finishConnection(trx, t, ended)
       const type = read ? 'RMM_SYNC_COMPLETED' : 'RMM_SYNC_FAILED'
       const event = {
         type,

@@ -19,6 +19,8 @@ import {
   writeEvents
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
+import { handOverRun } from './hand-over.ts'
+import { newIsolation } from './host.ts'
 import type { Reading } from './reading.ts'
 import { readRun, verdict } from './read-run.ts'
 import { isToldWait } from './waits.ts'
@@ -50,6 +52,9 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
     const row = await connectionRow(database, run.tenant_id, run.connection_id)
     if (row === null || row.status === 'disconnected')
       return { status: 'cancelled', summary: 'The connection was disconnected.', error: null }
+    const context = contextOf(core, row, { cause: 'run', runId: run.id })
+    const state = { progress: run.progress, totals: { ...noTotals, ...run.totals }, leaseMs: settings.leaseMs }
+    if (run.kind === 'handover') return await handOverRun({ core, attempt, context, signal, heartbeat, state }, run)
     const open = await clients.open(row, signal)
     try {
       const reading: Reading = {
@@ -62,8 +67,9 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
         mode: run.mode,
         force: run.force,
         ownOnly: run.trigger === 'manual',
-        context: contextOf(row, { cause: 'run', runId: run.id }),
-        state: { progress: run.progress, totals: { ...noTotals, ...run.totals }, leaseMs: settings.leaseMs }
+        context,
+        state,
+        isolation: newIsolation(core)
       }
       const again = await readRun(reading, run.resources)
       return again === null ? verdict(reading) : { again }

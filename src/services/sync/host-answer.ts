@@ -9,7 +9,7 @@ const broke = (rule: string): Error => new OnChangesError(`onChanges of the host
  * What `onChanges` may return: nothing, or `{ assetRefs }` with a text for devices of the batch it was given. Throws
  * `RMM_ERR_ON_CHANGES` with the rule.
  */
-export function assetRefsOf(returned: unknown, deviceIds: ReadonlySet<string>): Record<string, string> {
+export function assetRefsOf(returned: unknown, deviceIds: Pick<ReadonlySet<string>, 'has'>): Record<string, string> {
   if (returned === undefined || returned === null) return {}
   if (!isObject(returned)) throw broke('it returns nothing, or { assetRefs: { [deviceId]: text } }')
   const { assetRefs } = returned
@@ -25,6 +25,23 @@ export function assetRefsOf(returned: unknown, deviceIds: ReadonlySet<string>): 
     refs[id] = ref
   }
   return refs
+}
+
+const longestReason = 1000
+
+/** The devices of the batch that it does not take, with its reasons. Throws `RMM_ERR_ON_CHANGES` with the rule. */
+export function refusedOf(returned: unknown, deviceIds: Pick<ReadonlySet<string>, 'has'>): Record<string, string> {
+  const refused = isObject(returned) ? (returned['refused'] ?? {}) : {}
+  if (!isObject(refused)) throw broke('refused is an object from device ids to reasons')
+  const told: Record<string, string> = {}
+  for (const [id, reason] of Object.entries(refused)) {
+    if (reason === undefined) continue
+    if (!deviceIds.has(id))
+      throw broke(`refused is by the ids of the devices it was given (device.id); '${id.slice(0, 80)}' is none`)
+    if (typeof reason !== 'string') throw broke(`the reason for refusing a device is a text; that of ${id} is none`)
+    told[id] = reason.slice(0, longestReason).toWellFormed().replaceAll('\0', '')
+  }
+  return told
 }
 
 /** Why `onChanges` failed, as the host's mistake. */

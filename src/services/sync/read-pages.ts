@@ -21,7 +21,8 @@ import {
   removeDevices,
   stillThere
 } from '../store/index.ts'
-import { applyChanges, type Changes, noChanges } from './changes.ts'
+import { type Changes, noChanges } from './changes.ts'
+import { tellHost } from './tell-host.ts'
 import { pagesOf } from './pages.ts'
 import { type Moves, movesOf, type Outcome, writeDevices } from './moves.ts'
 import { newestOf, type Normal, type PreparedPage, preparePages } from './prepare.ts'
@@ -92,9 +93,9 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], 
     const moving = await merge(reading, trx, pass.resource, newestOf(pages), { ...out, how, server: notes.server })
     notes.deleted = await takeDeleted(reading, trx, pass, pages, out)
     count(state, 'alerts', 'changed', changes.alerts.length)
+    await tellHost(reading, trx, out)
     await insertRunItems(trx, t, { id: attempt.runId, ...context }, items)
     await noteMisread(trx, t, { id: attempt.runId, ...context }, pass.resource, misread)
-    await applyChanges(core, trx, context, changes)
     const quiet = changes.devices.length + changes.deviceEvents.length + changes.alerts.length === 0
     // What was set aside is only here: an attempt that dies has to read it again.
     const checkpoint = how === 'later' && moves.devices.size + moving.length > 0 ? null : last
@@ -148,7 +149,10 @@ function tellPage(
   publishPage(() => {
     const before = reading.state.totals
     const outcomes = Object.fromEntries(
-      Object.entries(totals).map(([outcome, count]) => [outcome, count - before[outcome as keyof RunTotals]])
+      Object.entries(totals).map(([outcome, count]) => [
+        outcome,
+        (count ?? 0) - (before[outcome as keyof RunTotals] ?? 0)
+      ])
     ) as unknown as RunTotals
     const { tenantId, connectionId, provider } = reading.context
     const { runId } = reading.attempt

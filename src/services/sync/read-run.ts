@@ -2,6 +2,7 @@ import type { RmmProvider } from '../../providers/define.ts'
 import type { ResourceName, Run } from '../../types.ts'
 import { classify, type Failure } from '../egress/index.ts'
 import type { RunEnd, StoredProgress } from '../store/index.ts'
+import { handOverOwed, notTaken } from './hand-over.ts'
 import { tellProgress } from './progress.ts'
 import { readResource } from './read-resource.ts'
 import type { Reading } from './reading.ts'
@@ -28,6 +29,8 @@ export async function readRun(reading: Reading, resources: ResourceName[]): Prom
       if (!change.final) again.push(failure)
     }
   }
+  const devices = progressOf(reading, 'devices')
+  if (reading.mode === 'full' && devices?.complete) await handOverOwed(reading)
   return longestWait(again)
 }
 
@@ -79,6 +82,8 @@ function isSettled({ complete, status, final }: StoredProgress): boolean {
 /** How a run ends that gave every resource its turn. */
 export function verdict({ state }: Pick<Reading, 'state'>): RunEnd {
   const failed = state.progress.filter(item => item.status === 'failed')
+  const refused = state.progress.reduce((sum, item) => sum + (item.refused ?? 0), 0)
+  if (failed.length === 0 && refused > 0) return notTaken(refused, summarize(state))
   if (failed.length === 0) return { status: 'succeeded', summary: summarize(state), error: null }
   const error = errorOf(failed, state.progress.length)
   if (!state.progress.some(item => item.complete)) return { status: 'failed', summary: error.message, error }

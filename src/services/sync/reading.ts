@@ -1,6 +1,7 @@
 import type { RmmProvider } from '../../providers/define.ts'
 import type { SyncMode } from '../../types.ts'
 import type { Core } from '../core.ts'
+import type { Isolation } from './host.ts'
 import { type Attempt, type Db, holdRun, type MergeContext, type PageProgress } from '../store/index.ts'
 
 /** An open client of one connection, and where what it tells is written. */
@@ -22,6 +23,8 @@ export interface Reading extends Source {
   ownOnly: boolean
   state: PageProgress
   heartbeat(): void
+  /** Null where a host that fails is not tried with less. */
+  isolation: Isolation | null
 }
 
 /** Seen inside a page's transaction, which is rolled back by it. */

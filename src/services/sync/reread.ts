@@ -72,12 +72,13 @@ export interface ReRead {
 /** A process that executes nothing has no duty that looks at the database's clock. */
 const trustClockMs = 60_000
 
-export function contextOf(row: ConnectionRow, by: Partial<Origin> = {}): MergeContext {
+export function contextOf(core: Core, row: ConnectionRow, by: Partial<Origin> = {}): MergeContext {
   return {
     tenantId: row.tenant_id,
     connectionId: row.id,
     provider: row.provider,
     movePolicy: row.move_policy,
+    hears: core.onChanges !== undefined,
     by: { cause: 'webhook', runId: null, actor: null, ...by }
   }
 }
@@ -87,7 +88,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
   const { t } = database
   const sourceOf = (row: ConnectionRow, { provider, client }: OpenClient, signal: AbortSignal): Source => ({
     core,
-    context: contextOf(row),
+    context: contextOf(core, row),
     provider,
     client,
     signal
@@ -101,7 +102,7 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
     found: Found = { organizations: [], gone: null },
     by: Partial<Origin> = {}
   ): Promise<Outcome> {
-    const context = contextOf(row, by)
+    const context = contextOf(core, row, by)
     return await database.transaction(async trx => {
       await holdConnection(trx, t, row.id)
       const changes = noChanges()
@@ -223,11 +224,11 @@ export function createReRead(core: Core, clients: ClientFactory): ReRead {
         if ((await readOne(open, 'organizations', id, observedAt, signal)) === null) gone.push(id)
       await database.transaction(async trx => {
         await holdConnection(trx, t, row.id)
-        await removeOrganizations(trx, t, contextOf(row), gone, observedAt)
+        await removeOrganizations(trx, t, contextOf(core, row), gone, observedAt)
       })
     },
     async applyAlert(row, externalId, record, observedAt, more = []) {
-      const context = contextOf(row)
+      const context = contextOf(core, row)
       await database.transaction(async trx => {
         await holdConnection(trx, t, row.id)
         const changes = noChanges()

@@ -2,13 +2,13 @@ import {
   ConflictError,
   ConnectionDisconnectedError,
   NotFoundError,
-  ProviderUnavailableError,
   TransportError,
   ValidationError
 } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
+import type { RmmProvider } from '../../providers/define.ts'
 import type { RunHandle, SyncExecutor, SyncTransport } from './transport.ts'
-import { resourceNames, type Run, type RunTrigger, type SyncRequest } from '../../types.ts'
+import { resourceNames, type Run, type RunKind, type RunTrigger, type SyncRequest } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ReRead } from './reread.ts'
 import { createWatch } from './watch.ts'
@@ -18,6 +18,7 @@ import {
   deleteQueuedRun,
   findRun,
   insertRun,
+  knownDeviceIds,
   listRunItems,
   listRuns,
   rehomeRun,
@@ -60,9 +61,7 @@ export function createSync(
     input: SyncRequest,
     trigger: RunTrigger
   ): Promise<{ run: Run; deduplicated: boolean }> {
-    if (row.status === 'disconnected' || row.sealed_secrets === null) throw new ConnectionDisconnectedError()
-    const provider = core.registry.get(row.provider)
-    if (provider === undefined) throw new ProviderUnavailableError(row.provider)
+    const provider = await requireReady(row)
     const asked = input.resources ?? resourceNames
     const resources = resourceNames.filter(name => asked.includes(name) && provider.resources[name] !== undefined)
     if (resources.length === 0)
@@ -85,9 +84,26 @@ export function createSync(
     throw new ConflictError('Runs of this connection start and end faster than this request could join one; try again')
   }
 
+  /** Starts a run that is no sync. It does not join another: what it is to do is its own. */
+  async function begin(row: ConnectionRow, work: Work): Promise<{ run: Run }> {
+    await requireReady(row)
+    const transport = transportOf(row.provider)
+    const inserted = await insert(row, work, 'manual', transport)
+    if (inserted !== null) return { run: await launch(inserted, transport) }
+    const active = await activeRun(database.db, t, row.id)
+    throw new ConflictError(
+      `${active === null ? 'A run' : `The run ${active.id} (${active.kind})`} of this connection is under way; wait for its end, or cancel it`
+    )
+  }
+
+  async function requireReady(row: ConnectionRow): Promise<RmmProvider> {
+    if (row.status === 'disconnected' || row.sealed_secrets === null) throw new ConnectionDisconnectedError()
+    return await core.registry.require(row.provider, row.tenant_id)
+  }
+
   async function insert(
     row: ConnectionRow,
-    input: SyncRequest & { resources: Run['resources'] },
+    input: Work,
     trigger: RunTrigger,
     transport: SyncTransport
   ): Promise<RunRow | null> {
@@ -101,13 +117,15 @@ export function createSync(
         resources: input.resources,
         mode: input.mode ?? 'full',
         force: input.force ?? false,
-        transport: transport.kind
+        transport: transport.kind,
+        kind: input.kind ?? 'sync',
+        request: input.request ?? null
       })
       if (run !== null && trigger === 'manual')
         await writeActivity(trx, t, row.tenant_id, {
           type: 'RMM_SYNC_STARTED',
           target: { connectionId: row.id, runId: run.id },
-          summary: `Started ${run.mode === 'full' ? 'a full' : 'an incremental'} sync of "${row.name}" (${run.resources.join(', ')})${run.force ? ', confirming a mass removal' : ''}`
+          summary: saying(run, row.name)
         })
       if (run !== null)
         await transport.dispatch?.(handleOf(run), database.hostTransaction(trx)).catch(error => {
@@ -167,6 +185,15 @@ export function createSync(
           : transport.device({ tenantId, connectionId: row.id, provider: row.provider, externalId })
       )
     },
+    async handOver(tenantId, connectionId, input = {}) {
+      const row = await requireConnection(database, tenantId, connectionId)
+      const { deviceIds } = input
+      if (deviceIds !== undefined) {
+        const known = await knownDeviceIds(database, row.id, deviceIds)
+        if (deviceIds.some(id => !known.has(id))) throw new NotFoundError('Device')
+      }
+      return await begin(row, { kind: 'handover', resources: ['devices'], request: input })
+    },
     async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
       return await listRuns(database, tenantId, { ...query, connectionId })
@@ -207,6 +234,14 @@ export function createSync(
       throw new NotFoundError('Run')
     }
   }
+}
+
+/** What a run is to do. */
+type Work = SyncRequest & { resources: Run['resources']; kind?: RunKind; request?: object | null }
+
+function saying({ kind, mode, resources, force }: RunRow, name: string): string {
+  if (kind === 'handover') return `Started to hand over the devices of "${name}" again`
+  return `Started ${mode === 'full' ? 'a full' : 'an incremental'} sync of "${name}" (${resources.join(', ')})${force ? ', confirming a mass removal' : ''}`
 }
 
 function unreachable(transport: SyncTransport, error: unknown): Error {

@@ -16,6 +16,7 @@ t.test("a page is one transaction: when the host's hook throws, nothing of that 
   let fail = true
   const h = await scriptedHost(t, {
     engine: pageByPage,
+    onChangesIsolation: 'batch',
     onChanges: async (batch, em) => {
       seen.push(batch.devices.map(({ device }) => device.externalId))
       for (const { device } of batch.devices)

@@ -6,6 +6,8 @@ export interface MergeContext {
   connectionId: string
   provider: string
   movePolicy: MovePolicy
+  /** Whether there is a host that is told. */
+  hears: boolean
   by: Origin
 }
 
@@ -18,7 +20,10 @@ export interface Origin {
   actor: Actor | null
 }
 
-export type DeviceChange = ChangeBatch['devices'][number]
+/** What the host is told of a device. */
+export type HostedChange = ChangeBatch['devices'][number]
+/** The same of what happened just now. */
+export type DeviceChange = HostedChange & { change: Exclude<HostedChange['change'], 'handover'> }
 
 /** As much of a change as its event tells. */
 export interface DeviceEvent {

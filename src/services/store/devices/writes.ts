@@ -159,8 +159,8 @@ export async function insertDevices(trx: Db, t: Tables, context: MergeContext, w
   )
   await sql`
     with x as materialized (select * from ${rowSet(rows, freshColumns)}), inserted as (
-      insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, created_run, ${insertColumns})
-      select x.id, ${context.tenantId}, ${context.connectionId}::uuid, ${context.provider}, x."externalId", x."clientRef", x.assignment, x.hash, x."observedAt", ${context.by.runId}::uuid, ${insertValues} from x
+      insert into ${t.device} (id, tenant_id, connection_id, provider, external_id, client_ref, assignment, hash, observed_at, created_run, owed, ${insertColumns})
+      select x.id, ${context.tenantId}, ${context.connectionId}::uuid, ${context.provider}, x."externalId", x."clientRef", x.assignment, x.hash, x."observedAt", ${context.by.runId}::uuid, case when ${!context.hears}::boolean and x.assignment = 'mapped' then 'created' end, ${insertValues} from x
     ) ${insertStatus(t, context, sql`x`)}`.execute(trx)
 }
 
@@ -218,6 +218,7 @@ export async function updateDevices(
   )
   const updated = await sql<{ id: string } & Written>`
     with updated as (update ${t.device} d set ${updates}, client_ref = w."clientRef", assignment = w.assignment, hash = w.hash, observed_at = w."observedAt",
+      owed = case when ${!context.hears}::boolean and w.assignment = 'mapped' and (d.client_ref is null or d.removed_at is not null) then 'created' when d.owed = 'removed' then 'handover' else d.owed end,
       removed_at = null, out_of_sight_since = null, updated_at = case when w.changed or d.out_of_sight_since is not null then now() else d.updated_at end
     from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*, c.changed, case when c.changed then ${fieldsThatDiffer} end as fields,
         case when o.removed_at is not null then 'revive' when o.client_ref is distinct from x."clientRef" then 'move' else 'update' end as kind

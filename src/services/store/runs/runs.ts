@@ -35,6 +35,8 @@ export interface StoredProgress extends ResourceProgress {
   changed?: number
   /** Devices that have another client because of it. */
   moved?: number
+  /** Records that the host did not take. */
+  refused?: number
   /** Devices without a client that are new, or that changed. */
   appeared?: number
   altered?: number
@@ -64,6 +66,7 @@ export interface RunRow {
   summary: string | null
   error: Run['error']
   continued_from: unknown
+  request: unknown
   queued_at: unknown
   started_at: unknown
   finished_at: unknown
@@ -118,6 +121,8 @@ export interface NewRun {
   mode: SyncMode
   force: boolean
   transport: string
+  kind?: RunKind
+  request?: object | null
 }
 
 /** One active run per connection: a second insert finds the partial unique index and returns null. */
@@ -133,8 +138,8 @@ export async function insertRun(trx: Db, t: Tables, run: NewRun): Promise<RunRow
     })
   )
   const { rows } =
-    await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, actor, resources, mode, force, transport, progress, totals)
-    values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${run.actor === null ? null : JSON.stringify(run.actor)}::jsonb, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb)
+    await sql<RunRow>`insert into ${t.run} (tenant_id, connection_id, provider, trigger, actor, resources, mode, force, transport, progress, totals, kind, request)
+    values (${run.tenantId}, ${run.connectionId}, ${run.provider}, ${run.trigger}, ${run.actor === null ? null : JSON.stringify(run.actor)}::jsonb, ${JSON.stringify(run.resources)}::jsonb, ${run.mode}, ${run.force}, ${run.transport}, ${JSON.stringify(progress)}::jsonb, ${JSON.stringify(noTotals)}::jsonb, ${run.kind ?? 'sync'}, ${run.request == null ? null : JSON.stringify(run.request)}::jsonb)
     on conflict (connection_id) where status in ('queued', 'running', 'interrupted') do nothing returning *`.execute(
       trx
     )
@@ -236,6 +241,11 @@ export async function insertRunItems(
     from jsonb_to_recordset(${stableJson(items)}::jsonb) as x(resource text, "externalId" text, outcome text, reason text)`.execute(
     trx
   )
+}
+
+/** How far a run is that reads no pages, committed with what it has done. */
+export async function writeRequest(trx: Db, t: Tables, attempt: { runId: string }, request: object): Promise<void> {
+  await sql`update ${t.run} set request = ${JSON.stringify(request)}::jsonb where id = ${attempt.runId}`.execute(trx)
 }
 
 /** What a read told that is begun again. */
