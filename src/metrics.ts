@@ -41,7 +41,7 @@ const pageBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
  * - `page_commit_seconds{provider,resource}`, `records_total{provider,resource}`, `devices_total{provider,outcome}`
  * - `requests_total{provider,method,status}` (`status` is `none` without an answer), `request_seconds{provider}`,
  * `rate_limit_wait_seconds_total{provider}`
- * - `deliveries_total{provider,outcome}`: stored, duplicate, ignored, refused, done, retried, dead
+ * - `deliveries_total{provider,outcome}`: stored, duplicate, ignored, unusable, refused, done, retried, dead
  * - `sink_events_total{sink}`, `sink_failures_total{sink}`, `sink_publish_seconds{sink}`
  * - `duty_seconds{duty}`, `duty_failures_total{duty}`, `duty_late_seconds{duty}` (how late its last turn began),
  * `duty_start_timestamp_seconds{duty}`, `duty_end_timestamp_seconds{duty}` (of its last turn; a start that is newer than

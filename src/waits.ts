@@ -24,6 +24,34 @@ export async function withTimeLimit<T>(
   }
 }
 
+/**
+ * The same for work that may not obey: `graceMs` after its signal fired it is left to itself, and the time-out is
+ * thrown.
+ */
+export async function withHardLimit<T>(
+  ms: number,
+  graceMs: number,
+  signals: AbortSignal[],
+  work: (signal: AbortSignal) => Promise<T>
+): Promise<T> {
+  return await withTimeLimit(ms, signals, async signal => {
+    const left = Promise.withResolvers<never>()
+    let timer: NodeJS.Timeout | undefined
+    const giveUp = (): void => {
+      const late = new DOMException(`no answer within ${ms} ms`, 'TimeoutError')
+      timer = setTimeout(() => left.reject(late), graceMs)
+    }
+    if (signal.aborted) giveUp()
+    else signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      return await Promise.race([work(signal), left.promise])
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+      clearTimeout(timer)
+    }
+  })
+}
+
 /** Resolves when `done` has settled, after `ms` at the latest. Throws what `done` throws by then. */
 export async function waitAtMost(ms: number, done: Promise<unknown> | undefined): Promise<void> {
   const over = new AbortController()

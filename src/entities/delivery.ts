@@ -14,12 +14,24 @@ export class RmmDelivery {
   declare hints: unknown[]
   declare alert: Record<string, unknown> | null
   declare body: unknown
-  declare status: 'pending' | 'done' | 'ignored' | 'dead'
+  declare status: 'pending' | 'done' | 'ignored' | 'unusable' | 'dead'
   declare attempts: number
   declare nextAttemptAt: Date
   declare lastError: string | null
   declare receivedAt: Date
   declare processedAt: Date | null
+  /** Subjects that are not done (`devices|42`); null: none of it was tried. */
+  declare open: string[] | null
+  /** Those of them that fail, and are tried again alone. */
+  declare waitsFor: string[]
+  /** Failures of its own subjects. */
+  declare failures: number
+  /** What of it could not be used, and why. */
+  declare refused: string | null
+  /** When it came, or was replayed. */
+  declare waitingSince: Date
+  /** Who works on it. */
+  declare claim: string | null
 }
 
 export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
@@ -36,19 +48,78 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
     hints: json<unknown[]>('hints').defaultRaw("'[]'"),
     alert: json<Record<string, unknown>>('alert').nullable(),
     body: json<unknown>('body'),
-    status: oneOf('status', ['pending', 'done', 'ignored', 'dead']).default('pending'),
+    status: oneOf('status', ['pending', 'done', 'ignored', 'unusable', 'dead']).default('pending'),
     attempts: int('attempts').default(0),
     nextAttemptAt: time('next_attempt_at').defaultRaw('now()'),
     lastError: text('last_error').nullable(),
     receivedAt: time('received_at').defaultRaw('now()'),
-    processedAt: time('processed_at').nullable()
+    processedAt: time('processed_at').nullable(),
+    open: texts('open').nullable(),
+    waitsFor: texts('waits_for').defaultRaw("'{}'"),
+    failures: int('failures').default(0),
+    refused: text('refused').nullable(),
+    waitingSince: time('waiting_since').defaultRaw('now()'),
+    claim: uuid('claim').nullable()
   } satisfies Columns<RmmDelivery>,
   uniques: [{ name: 'rmm_delivery_event_unique', properties: ['connectionId', 'eventId'] }],
   indexes: [
     { name: 'rmm_delivery_list', properties: ['connectionId', 'receivedAt', 'id'] },
     { name: 'rmm_delivery_pending', properties: ['connectionId', 'nextAttemptAt'], where: "status = 'pending'" },
+    {
+      name: 'rmm_delivery_waits',
+      properties: ['connectionId'],
+      where: "status = 'pending' and waits_for <> '{}'"
+    },
     { name: 'rmm_delivery_dead', properties: ['tenantId'], where: "status = 'dead'" }
   ]
+})
+
+/** A device, an alert or a list that failed alone; `platform`: the platform itself, while it is down. */
+export class RmmInboxSubject {
+  declare connectionId: string
+  declare tenantId: string
+  declare subject: string
+  declare failures: number
+  declare nextAt: Date
+  declare lastError: string | null
+  declare [PrimaryKeyProp]?: ['connectionId', 'subject']
+}
+
+export const RmmInboxSubjectSchema: EntitySchema<RmmInboxSubject> = defineEntity({
+  class: RmmInboxSubject,
+  tableName: 'rmm_inbox_subject',
+  schema: '*',
+  properties: {
+    connectionId: belongsTo(RmmConnectionSchema, 'rmm_inbox_subject', 'connection_id').primary(),
+    tenantId: text('tenant_id'),
+    subject: text('subject').primary(),
+    failures: int('failures'),
+    nextAt: time('next_at'),
+    lastError: text('last_error').nullable()
+  } satisfies Columns<RmmInboxSubject>
+})
+
+/** The process that listens to the pushes of a connection's platform, or tries to. */
+export class RmmListener {
+  declare connectionId: string
+  declare tenantId: string
+  declare worker: string
+  /** Since when pushes arrive; null: they do not. */
+  declare since: Date | null
+  declare lastError: string | null
+}
+
+export const RmmListenerSchema: EntitySchema<RmmListener> = defineEntity({
+  class: RmmListener,
+  tableName: 'rmm_listener',
+  schema: '*',
+  properties: {
+    connectionId: belongsTo(RmmConnectionSchema, 'rmm_listener', 'connection_id').primary(),
+    tenantId: text('tenant_id'),
+    worker: text('worker'),
+    since: time('since').nullable(),
+    lastError: text('last_error').nullable()
+  } satisfies Columns<RmmListener>
 })
 
 /** An event on its way to the sinks. */

@@ -3,7 +3,14 @@ import { RmmActivitySchema } from './activity.ts'
 import { RmmAlertSchema } from './alert.ts'
 import { RmmChangeSchema } from './change.ts'
 import { RmmConnectionSchema, RmmSessionValueSchema } from './connection.ts'
-import { RmmDeliverySchema, RmmOutboxSchema, RmmSinkConnectionSchema, RmmSinkSchema } from './delivery.ts'
+import {
+  RmmDeliverySchema,
+  RmmInboxSubjectSchema,
+  RmmListenerSchema,
+  RmmOutboxSchema,
+  RmmSinkConnectionSchema,
+  RmmSinkSchema
+} from './delivery.ts'
 import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
 import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
 import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
@@ -13,7 +20,7 @@ export { RmmActivity } from './activity.ts'
 export { RmmAlert } from './alert.ts'
 export { RmmChange } from './change.ts'
 export { RmmConnection, RmmSessionValue } from './connection.ts'
-export { RmmDelivery, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
+export { RmmDelivery, RmmInboxSubject, RmmListener, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
 export { RmmDevice, RmmDeviceStatus } from './device.ts'
 export { RmmClientGroup, RmmOrganization } from './organization.ts'
 export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
@@ -40,6 +47,8 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmPassSchema,
   RmmPageSchema,
   RmmDeliverySchema,
+  RmmInboxSubjectSchema,
+  RmmListenerSchema,
   RmmClientGroupSchema,
   RmmOutboxSchema,
   RmmLeaseSchema,

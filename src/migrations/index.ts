@@ -10,6 +10,7 @@ import { misread } from './0010_misread.ts'
 import { mappedBy } from './0012_mapped_by.ts'
 import { deaths } from './0013_deaths.ts'
 import { sinks } from './0016_sinks.ts'
+import { inbox } from './0017_inbox.ts'
 import { changes } from './0022_changes.ts'
 import { handover } from './0023_handover.ts'
 import { sessions } from './0026_sessions.ts'
@@ -29,6 +30,7 @@ export const migrations: readonly Migration[] = [
   mappedBy,
   deaths,
   sinks,
+  inbox,
   changes,
   handover,
   sessions

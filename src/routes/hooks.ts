@@ -40,7 +40,7 @@ export const hookRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, {
         rawBody: request.body
       })
       if (duplicate) return reply.code(200).send({ duplicate: true })
-      // Stored, but nothing will come of it: a type of event that this version does not know.
+      // Stored, but nothing will come of it: it means nothing to this version, or could not be used.
       if (ignored) return reply.code(200).send({ accepted: true })
       return reply.code(202).send({ accepted: true })
     }

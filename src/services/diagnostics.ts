@@ -55,7 +55,7 @@ export interface RequestMessage {
 export type DeliveryMessage =
   | { phase: 'refused' }
   | (About & { eventType: string } & (
-        | { phase: 'received'; outcome: 'stored' | 'duplicate' | 'ignored' }
+        | { phase: 'received'; outcome: 'stored' | 'duplicate' | 'ignored' | 'unusable' }
         | { phase: 'settled'; outcome: Exclude<Delivery['status'], 'pending'> | 'retried'; attempts: number }
       ))
 

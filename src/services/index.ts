@@ -56,7 +56,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
   const reread = createReRead(core, clients)
   const executor = createExecutor(core, clients, reread)
   const sync = createSync(core, executor, transportOf, transports, reread)
-  const hints = createHints(clients, reread, sync)
+  const hints = createHints(id => core.registry.get(id), clients, reread, sync)
   const inbox = createInbox(core, hints, reread)
   const events = createEvents(core, sinks)
   const listeners = createListeners(core, clients, hints, sync)

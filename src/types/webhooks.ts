@@ -18,7 +18,8 @@ export interface Delivery {
   connectionId: string
   eventId: string
   eventType: string
-  status: 'pending' | 'done' | 'ignored' | 'dead'
+  /** `ignored`: it means nothing to us. `unusable`: it could not be used, `lastError` says why. `dead`: given up. */
+  status: 'pending' | 'done' | 'ignored' | 'unusable' | 'dead'
   attempts: number
   lastError: string | null
   receivedAt: string

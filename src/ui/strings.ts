@@ -329,6 +329,7 @@ export const strings = {
   delivery_pending: 'Waiting',
   delivery_done: 'Done',
   delivery_ignored: 'Not for us',
+  delivery_unusable: 'Could not be used',
   delivery_dead: 'Given up',
   replay: 'Replay',
   replayLabel: 'Replay the delivery of {time}',

@@ -38,11 +38,11 @@ export const DeliverySchema = Type.Object(
     eventId: Text('What makes two deliveries the same.'),
     eventType: Text("The platform's word for what happened."),
     status: OneOf(
-      ['pending', 'done', 'ignored', 'dead'],
-      'ignored: nothing of ours. dead: given up after several attempts.'
+      ['pending', 'done', 'ignored', 'unusable', 'dead'],
+      'ignored: nothing of ours. unusable: it could not be used, lastError says why. dead: given up after several attempts.'
     ),
     attempts: Count('How often it was worked on.'),
-    lastError: NullableText('Why the last attempt failed.'),
+    lastError: NullableText('Why the last attempt failed, and at what; or why it could not be used.'),
     receivedAt: Time('When it came.'),
     processedAt: NullableTime('When it was done with.')
   },
@@ -54,7 +54,10 @@ export const DeliveryParams = Input({ deliveryId: Id('The delivery.') })
 export const AcceptedSchema = Type.Object({ accepted: Type.Literal(true) }, { description: 'Stored and queued' })
 export const DuplicateSchema = Type.Union(
   [Type.Object({ duplicate: Type.Literal(true) }), Type.Object({ accepted: Type.Literal(true) })],
-  { description: 'Nothing to do: known already (duplicate), or stored but of a type that is not known (accepted)' }
+  {
+    description:
+      'Nothing to do: known already (duplicate), or stored but nothing follows: a type that is not known, or nothing that can be used (accepted)'
+  }
 )
 
 /** Any text: a key that cannot be one is refused like one that is not known. */

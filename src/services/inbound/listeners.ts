@@ -3,9 +3,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Hint, ProviderError } from '../../providers/define.ts'
 import { blamed, type ClientFactory, identityOf, isAboutSecrets, type OpenClient } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { Deferred, hintKey, type Hints } from './hints.ts'
+import type { Hints } from './hints.ts'
 import { connectedTo, type ConnectionRow, dropLease, takeLease } from '../store/index.ts'
-import { type UsableHint, usableHint } from '../model/index.ts'
+import { subjectOf, type Trouble, type UsableHint, usableHint } from '../model/index.ts'
 import type { SyncService } from '../sync/index.ts'
 
 export interface Listeners {
@@ -23,6 +23,8 @@ const afterRefusalMs = 10 * 60_000
 const stopMs = 2_000
 /** Sentences about unusable hints that one socket may log. */
 const mostRefusals = 20
+
+const keyOf = (hint: UsableHint): string => subjectOf(hint.resource, hint.externalId)
 
 interface Listening {
   /** As read last: its mapping policy may change while the socket stays. */
@@ -116,18 +118,27 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
         if (lost.aborted) return
         const batch = [...collected.values()]
         collected.clear()
-        const failures = await hints.follow(mine.row, batch, mine.signal, open)
-        const deferred = [...failures.values()].find(error => error instanceof Deferred)
-        for (const hint of batch)
-          if (failures.get(hintKey(hint)) instanceof Deferred && !collected.has(hintKey(hint)))
-            collected.set(hintKey(hint), hint)
-        const failed = [...failures.values()].filter(error => !(error instanceof Deferred))
+        const failed: Trouble[] = []
+        waitMs = collectMs
+        const ended = await hints.follow(mine.row, hints.subjects(mine.row, batch), {
+          signal: mine.signal,
+          using: open,
+          told(subject, trouble) {
+            if (trouble === null) return
+            if (trouble.fault !== 'wait') failed.push(trouble)
+            else {
+              waitMs = Math.max(waitMs, trouble.retryMs)
+              for (const hint of hints.subjects(mine.row, batch).get(subject) ?? [])
+                if (!collected.has(keyOf(hint))) collected.set(keyOf(hint), hint)
+            }
+          }
+        })
+        if (ended !== null) failed.push(ended)
         if (failed.length > 0 && !lost.aborted)
           core.log.warn(
-            { connectionId: mine.row.id, failed: failed.length, err: failed[0] },
+            { connectionId: mine.row.id, failed: failed.length, reason: failed[0]!.reason },
             'pushed changes could not be re-read; the next sync repairs them'
           )
-        waitMs = deferred?.retryMs ?? collectMs
       }
     }
     return {
@@ -138,8 +149,8 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
           return
         }
         // That something is gone is not forgotten because it also changed.
-        const known = collected.get(hintKey(hint))
-        if (known?.kind !== 'deleted') collected.set(hintKey(hint), hint)
+        const known = collected.get(keyOf(hint))
+        if (known?.kind !== 'deleted') collected.set(keyOf(hint), hint)
         following ??= follow()
           .catch(error =>
             core.log.warn(

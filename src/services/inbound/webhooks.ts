@@ -24,8 +24,8 @@ import {
   type ConnectionRow,
   deliveryBacklog,
   devicesByHostname,
+  fateOf,
   holdConnection,
-  isIgnored,
   lastDeliveryAt,
   listDeliveries,
   replayDelivery,
@@ -123,18 +123,19 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
         await cache.refresh(hookKey)
         continue
       }
-      const ignored = isIgnored(event)
+      const fate = fateOf(event)
+      const nothing = fate !== 'pending'
       publishDelivery(() => ({
         phase: 'received',
         connectionId: hook.id,
         tenantId: hook.tenant_id,
         provider: hook.provider,
         eventType: event.type,
-        outcome: stored === 'duplicate' ? 'duplicate' : ignored ? 'ignored' : 'stored'
+        outcome: stored === 'duplicate' ? 'duplicate' : fate === 'pending' ? 'stored' : fate
       }))
-      if (stored === 'duplicate') return { duplicate: true, ignored }
-      if (!ignored) inbox.received(hook.id, stored.id, event, core.now())
-      return { duplicate: false, ignored }
+      if (stored === 'duplicate') return { duplicate: true, ignored: nothing }
+      if (!nothing) inbox.received(hook.id, event, core.now())
+      return { duplicate: false, ignored: nothing }
     }
     throw new WebhookRefusedError()
   }

@@ -28,6 +28,16 @@ export {
   type NormalOrganization,
   type NormalUpdate
 } from './normalize/records.ts'
+export {
+  createJudge,
+  type Fault,
+  type Judge,
+  judgeDelivery,
+  type Outcome,
+  retryAfter,
+  subjectOf,
+  type Trouble
+} from './inbox.ts'
 export { fieldEnd, fieldOf, joinFields, joinRows } from './row-text.ts'
 export { defaultSchedule, mergeSchedule } from './schedules.ts'
 export { stableJson, storable } from './stable-json.ts'

@@ -26,6 +26,8 @@ export const tableNames = [
   'sink',
   'sink_connection',
   'session_value',
+  'inbox_subject',
+  'listener',
   'activity',
   'change',
   'migration'

@@ -21,6 +21,13 @@ export interface DeliveryRow {
   status: Delivery['status']
   attempts: number
   last_error: string | null
+  /** What of it could not be used, in the provider's name. */
+  refused: string | null
+  /** Subjects that are not done; null: none of it was tried. */
+  open: string[] | null
+  failures: number
+  /** How long it waits, where it was claimed. */
+  age_ms?: string | number
   received_at: unknown
   processed_at: unknown
 }
@@ -33,7 +40,7 @@ export function toDelivery(row: DeliveryRow): Delivery {
     eventType: row.event_type,
     status: row.status,
     attempts: Number(row.attempts),
-    lastError: row.last_error,
+    lastError: row.last_error ?? row.refused,
     receivedAt: iso(row.received_at),
     processedAt: isoOrNull(row.processed_at)
   }
@@ -63,8 +70,11 @@ export interface NewDelivery {
 /** `stale`: the secret that proved it is not the connection's any more. */
 export type Stored = { id: string } | 'duplicate' | 'stale'
 
-export const isIgnored = (event: Pick<UsableEvent, 'hints' | 'alert'>): boolean =>
-  event.hints.length === 0 && event.alert === undefined
+/** What becomes of an event when it is stored: one that means nothing is told from one that could not be used. */
+export function fateOf({ hints, alert, refused }: Pick<UsableEvent, 'hints' | 'alert' | 'refused'>) {
+  if (hints.length > 0 || alert !== undefined) return 'pending'
+  return refused.length > 0 ? 'unusable' : 'ignored'
+}
 
 function toGiven({ hook, event, body }: NewDelivery, n: number): object {
   return {
@@ -77,8 +87,8 @@ function toGiven({ hook, event, body }: NewDelivery, n: number): object {
     occurred: event.occurredAt?.toISOString() ?? null,
     hints: event.hints,
     alert: event.alert ?? null,
-    status: isIgnored(event) ? 'ignored' : 'pending',
-    error: event.refused.length === 0 ? null : event.refused.join('; '),
+    status: fateOf(event),
+    refused: event.refused.length === 0 ? null : event.refused.join('; '),
     repeats: event.derivedId === true ? (event.alert?.externalId ?? null) : null,
     body
   }
@@ -104,11 +114,11 @@ export async function storeDeliveries(
     with held as materialized (
       select x.*, c.id as connection_id, c.tenant_id, c.provider, x.event || case when x.repeats is null then '' else coalesce((select '@' || d.id from ${t.delivery} d where d.connection_id = c.id
         and d.received_at > now() - interval '15 minutes' and d.alert->>'externalId' = x.repeats and d.event_type <> x.type order by d.received_at desc, d.id desc limit 1), '') end as full_id
-      from jsonb_to_recordset(${given}::jsonb) as x(n int, key text, secret text, previous text, event text, type text, occurred timestamptz, hints jsonb, alert jsonb, status text, error text, repeats text, body jsonb)
+      from jsonb_to_recordset(${given}::jsonb) as x(n int, key text, secret text, previous text, event text, type text, occurred timestamptz, hints jsonb, alert jsonb, status text, refused text, repeats text, body jsonb)
       join ${t.connection} c on c.hook_key = x.key and c.status <> 'disconnected' and c.hook_secret = x.secret and c.hook_secret_previous is not distinct from x.previous
     ), stored as (
-      insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, occurred_at, hints, alert, body, status, last_error)
-      select tenant_id, connection_id, full_id, type, occurred, hints, nullif(alert, 'null'), body, status, error from held order by connection_id, full_id, n
+      insert into ${t.delivery} (tenant_id, connection_id, event_id, event_type, occurred_at, hints, alert, body, status, refused)
+      select tenant_id, connection_id, full_id, type, occurred, hints, nullif(alert, 'null'), body, status, refused from held order by connection_id, full_id, n
       on conflict (connection_id, event_id) do nothing returning id, tenant_id, connection_id, event_id, event_type, hints
     ), told as (
       insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending, event_key, published_at)
@@ -128,57 +138,6 @@ export async function storeDeliveries(
   return results
 }
 
-/** Connections with deliveries that are due. */
-export async function connectionsWithDeliveries({ db, t }: Database, limit: number): Promise<string[]> {
-  const { rows } = await sql<{
-    id: string
-  }>`select c.id from ${t.connection} c where c.status <> 'disconnected' and exists
-    (select 1 from ${t.delivery} d where d.connection_id = c.id and d.status = 'pending' and d.next_attempt_at <= now()) limit ${limit}`.execute(
-    db
-  )
-  return rows.map(row => row.id)
-}
-
-/**
- * Takes what is due, in the order it came in. While a delivery is worked on it is nobody else's; after `leaseMs`
- * without renewal it is taken up again.
- */
-export async function claimDeliveries(
-  { db, t }: Database,
-  connectionId: string,
-  limit: number,
-  leaseMs: number
-): Promise<DeliveryRow[]> {
-  const { rows } = await sql<DeliveryRow>`with taken as (
-      update ${t.delivery} d set attempts = attempts + 1, next_attempt_at = now() + ${leaseMs} * interval '1 millisecond'
-      where d.id in (select id from ${t.delivery} where connection_id = ${connectionId} and status = 'pending' and next_attempt_at <= now() order by received_at, id limit ${limit} for update skip locked)
-      returning d.*
-    ) select * from taken order by received_at, id`.execute(db)
-  return rows
-}
-
-export async function renewDeliveries({ db, t }: Database, ids: string[], leaseMs: number): Promise<void> {
-  await sql`update ${t.delivery} set next_attempt_at = now() + ${leaseMs} * interval '1 millisecond' where id = any(${ids}::uuid[]) and status = 'pending'`.execute(
-    db
-  )
-}
-
-export interface Settled {
-  id: string
-  status: Delivery['status']
-  error: string | null
-  retryMs: number
-  attempts: number
-}
-
-export async function settleDeliveries({ db, t }: Database, settled: Settled[]): Promise<void> {
-  await sql`update ${t.delivery} d set status = x.status, last_error = x.error, attempts = x.attempts, next_attempt_at = now() + x."retryMs" * interval '1 millisecond',
-      processed_at = case when x.status in ('done', 'ignored') then now() end
-    from jsonb_to_recordset(${JSON.stringify(settled)}::jsonb) as x(id uuid, status text, error text, "retryMs" float, attempts int) where d.id = x.id`.execute(
-    db
-  )
-}
-
 export async function listDeliveries(
   { db, t }: Database,
   tenantId: string,
@@ -189,7 +148,7 @@ export async function listDeliveries(
   const after = readCursor(query?.cursor, ['time', 'id'])
   const conditions = [sql`tenant_id = ${tenantId}`, sql`connection_id = ${connectionId}`]
   const { rows } =
-    await sql<DeliveryRow>`select id, connection_id, event_id, event_type, status, attempts, last_error, received_at, processed_at from ${t.delivery}
+    await sql<DeliveryRow>`select id, connection_id, event_id, event_type, status, attempts, last_error, refused, received_at, processed_at from ${t.delivery}
     where ${all(conditions)}
     ${after === null ? sql`` : sql`and (received_at, id) < (${after[0]}::timestamptz, ${after[1]}::uuid)`}
     order by received_at desc, id desc limit ${limit + 1}`.execute(db)
@@ -226,7 +185,7 @@ export async function deliveryBacklog({
 export async function replayDelivery(db: Db, t: Tables, tenantId: string, id: string): Promise<DeliveryRow | null> {
   if (!isId(id)) return null
   const { rows } =
-    await sql<DeliveryRow>`update ${t.delivery} set status = 'pending', attempts = 0, next_attempt_at = now(), last_error = null, processed_at = null
+    await sql<DeliveryRow>`update ${t.delivery} set status = 'pending', attempts = 0, failures = 0, open = null, waits_for = '{}', waiting_since = now(), claim = null, next_attempt_at = now(), last_error = null, processed_at = null
     where id = ${id} and tenant_id = ${tenantId} returning *`.execute(db)
   return rows[0] ?? null
 }

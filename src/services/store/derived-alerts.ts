@@ -24,7 +24,7 @@ export interface KnownAlert {
 export const isDerived = (alert: { details: unknown }): boolean =>
   (alert.details as { derived?: unknown } | null)?.derived === true
 
-const sameCondition = (device: string | null, name: string): string | null =>
+export const sameCondition = (device: string | null, name: string): string | null =>
   device === null ? null : `${device}|${name.trim().toLowerCase()}`
 
 /**

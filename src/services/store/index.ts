@@ -58,27 +58,39 @@ export {
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
 export { type Database, type Db, openDatabase, rollBackTo, savepoint, type Tables } from './database.ts'
 export {
-  claimDeliveries,
-  connectionsWithDeliveries,
   deliveryBacklog,
   type DeliveryRow,
   findHook,
   type Hook,
-  isIgnored,
+  fateOf,
   lastDeliveryAt,
   listDeliveries,
   type NewDelivery,
   pruneDeliveries,
-  renewDeliveries,
   replayDelivery,
-  type Settled,
-  settleDeliveries,
   type Stored,
   storeDeliveries,
   toDelivery
 } from './deliveries.ts'
 export { type Allowances, missingTables, readHealth, stuckRuns } from './health.ts'
-export { ownAlertsOf } from './derived-alerts.ts'
+export {
+  type Claim,
+  claimDeliveries,
+  claimSubject,
+  connectionsWithDeliveries,
+  type Failing,
+  failingSubjects,
+  failSubject,
+  forgetSubject,
+  platformTrouble,
+  platformWorks,
+  postponeSubject,
+  releaseSubject,
+  renewClaim,
+  type Settled,
+  settleDeliveries
+} from './inbox.ts'
+export { ownAlertsOf, sameCondition } from './derived-alerts.ts'
 export { deviceByExternalId, devicesByHostname, findDevice, listDevices, storeAssetRefs } from './devices/devices.ts'
 export {
   hasToldDevices,

@@ -163,7 +163,13 @@ function Rotate({ connectionId, onDone }: { connectionId: string; onDone: (secre
   )
 }
 
-const tones: Record<Delivery['status'], Tone> = { pending: 'plain', done: 'ok', ignored: 'plain', dead: 'bad' }
+const tones: Record<Delivery['status'], Tone> = {
+  pending: 'plain',
+  done: 'ok',
+  ignored: 'plain',
+  unusable: 'bad',
+  dead: 'bad'
+}
 
 function Deliveries({ connectionId }: { connectionId: string }) {
   const { api, t, fmt } = useUi()

@@ -44,13 +44,13 @@ export function text(value: unknown, max: number = maxTextLength, field = '', no
 }
 
 /**
- * An id as text; platforms number theirs, too. Null for what is none: nothing, a number that is not exact, another
+ * An id as text; platforms number theirs, too. Null for what is none: nothing, blanks, a number that is not exact, another
  * type, or text that cannot be stored.
  */
 export function idText(value: unknown): string | null {
   const told =
     typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value)) ? String(value) : value
-  return typeof told === 'string' && told !== '' && told.length <= maxIdLength && clean(told) === told ? told : null
+  return typeof told === 'string' && told.trim() !== '' && told.length <= maxIdLength && clean(told) === told ? told : null
 }
 
 /** Ids are taken as they are or not at all. Throws with the reason. */
@@ -58,7 +58,7 @@ export function id(value: unknown, what: string): string {
   const told = idText(value)
   if (told !== null) return told
   if (typeof value === 'number') throw new Error(`${what} is ${value}, which is no exact whole number`)
-  if (typeof value !== 'string' || value === '') throw new Error(`${what} is missing or not text`)
+  if (typeof value !== 'string' || value.trim() === '') throw new Error(`${what} is missing or not text`)
   if (value.length > maxIdLength) throw new Error(`${what} is longer than ${maxIdLength} characters`)
   throw new Error(`${what} has characters that cannot be stored`)
 }
