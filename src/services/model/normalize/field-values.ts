@@ -50,7 +50,9 @@ export function text(value: unknown, max: number = maxTextLength, field = '', no
 export function idText(value: unknown): string | null {
   const told =
     typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value)) ? String(value) : value
-  return typeof told === 'string' && told.trim() !== '' && told.length <= maxIdLength && clean(told) === told ? told : null
+  return typeof told === 'string' && told.trim() !== '' && told.length <= maxIdLength && clean(told) === told
+    ? told
+    : null
 }
 
 /** Ids are taken as they are or not at all. Throws with the reason. */
