@@ -107,6 +107,8 @@ export class RmmListener {
   /** Since when pushes arrive; null: they do not. */
   declare since: Date | null
   declare lastError: string | null
+  /** When the platform was seen to answer meanwhile. */
+  declare nudgedAt: Date | null
 }
 
 export const RmmListenerSchema: EntitySchema<RmmListener> = defineEntity({
@@ -118,7 +120,8 @@ export const RmmListenerSchema: EntitySchema<RmmListener> = defineEntity({
     tenantId: text('tenant_id'),
     worker: text('worker'),
     since: time('since').nullable(),
-    lastError: text('last_error').nullable()
+    lastError: text('last_error').nullable(),
+    nudgedAt: time('nudged_at').nullable()
   } satisfies Columns<RmmListener>
 })
 

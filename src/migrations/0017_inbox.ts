@@ -33,6 +33,7 @@ export const inbox: Migration = {
       worker text not null,
       since timestamptz(3) null,
       last_error text null,
+      nudged_at timestamptz(3) null,
       constraint rmm_listener_connection_id_fkey foreign key (connection_id) references ${s}.rmm_connection (id) on delete cascade
     )`
   ]
