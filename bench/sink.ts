@@ -15,7 +15,7 @@ const connections = 20
 async function fill({ db, t }: Database, count: number, names: string[]): Promise<void> {
   await sql`insert into ${t.outbox} (tenant_id, connection_id, provider, type, payload, pending)
     select 't' || n % ${connections}::int, ('00000000-0000-4000-8000-' || lpad((n % ${connections}::int)::text, 12, '0'))::uuid, 'levelio', 'RMM_DEVICE_UPDATED',
-      jsonb_build_object('deviceId', gen_random_uuid(), 'externalId', n::text, 'displayName', 'HD-RECEPTION-' || n, 'clientRef', null, 'assetRef', null, 'change', 'updated'), ${names}::text[]
+      jsonb_build_object('deviceId', gen_random_uuid(), 'externalId', n::text, 'displayName', 'HD-RECEPTION-' || n, 'clientRef', null, 'assetRef', null, 'change', 'updated', 'changedFields', '[]'::jsonb), ${names}::text[]
     from generate_series(1, ${count}::int) n`.execute(db)
 }
 

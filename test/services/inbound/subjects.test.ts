@@ -59,7 +59,6 @@ t.test(
     h.state.answer = silent
     for (const id of twenty) await h.send([id])
     await until(async () => (await h.subjects()).some(({ subject }) => subject === 'platform'))
-    await until(async () => (await h.deliveries()).every(({ lastError }) => lastError !== null))
     t.equal(new Set(h.state.asked).size, 3)
     const asked = h.state.asked.length
     const late = await h.send(['late'])
@@ -102,7 +101,7 @@ t.test(
       throw new ProviderError('rate_limited', 'too many requests', { retryAfterMs: 3_600_000 })
     }
     for (const id of twenty) await h.send([id])
-    await until(async () => (await h.deliveries()).every(({ lastError }) => lastError === 'too many requests'))
+    await until(async () => (await h.deliveries()).some(({ lastError }) => lastError === 'too many requests'))
     t.equal(h.state.asked.length, 1)
     const { rows } = await sql<{
       far: boolean

@@ -49,7 +49,7 @@ async function relaying(t: Test, sinks: EventSink[], options: HostOptions = {}) 
     async tell(counts: Record<number, number>, names = sinks.map(({ name }) => name)): Promise<void> {
       for (const [c, n] of Object.entries(counts))
         await sql`insert into ${database.t.outbox} (tenant_id, connection_id, provider, type, payload, pending)
-          select ${`tenant-${c}`}, ${id(Number(c))}::uuid, 'levelio', 'RMM_DEVICE_UPDATED', jsonb_build_object('deviceId', gen_random_uuid(), 'externalId', n::text, 'displayName', 'd', 'clientRef', null, 'assetRef', null, 'change', 'updated'), ${names}::text[] from generate_series(1, ${n}::int) n`.execute(
+          select ${`tenant-${c}`}, ${id(Number(c))}::uuid, 'levelio', 'RMM_DEVICE_UPDATED', jsonb_build_object('deviceId', gen_random_uuid(), 'externalId', n::text, 'displayName', 'd', 'clientRef', null, 'assetRef', null, 'change', 'updated', 'changedFields', '[]'::jsonb), ${names}::text[] from generate_series(1, ${n}::int) n`.execute(
           database.db
         )
       database.announce()
