@@ -2,7 +2,7 @@ import { messageOf } from '../../log.ts'
 import { ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import { waitAtMost, withHardLimit } from '../../waits.ts'
-import { createJudge, type Fault, subjectOf, type Trouble, type UsableHint } from '../model/index.ts'
+import { createJudge, type Fault, subjectOf, type Setback, type UsableHint } from '../model/index.ts'
 import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { ReRead, SyncService } from '../sync/index.ts'
 import type { ConnectionRow } from '../store/index.ts'
@@ -36,14 +36,14 @@ export interface Following {
    * Told what an attempt at a subject came to (null: it is done) once it is known whether it says something about that
    * subject alone. Subjects that the platform's trouble kept from being asked are not told of.
    */
-  told(subject: string, trouble: Trouble | null): void | Promise<void>
+  told(subject: string, trouble: Setback | null): void | Promise<void>
 }
 
 export interface Hints {
   /** What is read as one: each record alone, or the whole list. */
   subjects(row: Pick<ConnectionRow, 'provider'>, hints: readonly UsableHint[]): Map<string, UsableHint[]>
   /** Reads the subjects again. Resolves with why the others were not asked; null where none was left out. */
-  follow(row: ConnectionRow, work: ReadonlyMap<string, UsableHint[]>, following: Following): Promise<Trouble | null>
+  follow(row: ConnectionRow, work: ReadonlyMap<string, UsableHint[]>, following: Following): Promise<Setback | null>
 }
 
 /** A tree has to be read whole, and so has what cannot be read one by one. */
@@ -61,7 +61,7 @@ const faults: Record<ProviderErrorKind, Fault> = {
   not_in_plan: 'answered'
 }
 
-export function troubleOf(error: unknown): Trouble {
+export function setbackOf(error: unknown): Setback {
   const reason = messageOf(error)
   if (error instanceof Deferred) return { fault: 'wait', reason, retryMs: error.retryMs }
   if (error instanceof ProviderError) return { fault: faults[error.kind], reason, retryMs: error.retryAfterMs ?? 0 }
@@ -136,7 +136,7 @@ export function createHints(
     open: OpenClient,
     work: ReadonlyMap<string, UsableHint[]>,
     { signal, failing = false, told }: Following
-  ): Promise<Trouble | null> {
+  ): Promise<Setback | null> {
     const judge = createJudge(failing)
     const under = new Set<Promise<void>>()
     let broken: { error: unknown } | undefined
@@ -144,7 +144,7 @@ export function createHints(
     async function attempt(subject: string, same: UsableHint[]): Promise<void> {
       const trouble = await withHardLimit(subjectMs, ignoredSignalMs, [signal], limited =>
         followOne(row, open, same, limited)
-      ).then(() => null, troubleOf)
+      ).then(() => null, setbackOf)
       // What was cut off by the end of the process says nothing.
       if (trouble !== null && signal.aborted) return
       for (const known of judge.tell(subject, trouble)) await told(known.subject, known.trouble)
@@ -187,7 +187,7 @@ export function createHints(
       try {
         open = await opened(row, following.signal)
       } catch (error) {
-        return following.signal.aborted ? { ...troubleOf(error), fault: 'wait' } : troubleOf(error)
+        return following.signal.aborted ? { ...setbackOf(error), fault: 'wait' } : setbackOf(error)
       }
       try {
         return await followAll(row, open, work, following)

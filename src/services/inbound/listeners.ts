@@ -5,7 +5,7 @@ import { blamed, type ClientFactory, identityOf, isAboutSecrets, type OpenClient
 import type { Core } from '../core.ts'
 import type { Hints } from './hints.ts'
 import { connectedTo, type ConnectionRow, dropLease, takeLease } from '../store/index.ts'
-import { subjectOf, type Trouble, type UsableHint, usableHint } from '../model/index.ts'
+import { subjectOf, type Setback, type UsableHint, usableHint } from '../model/index.ts'
 import type { SyncService } from '../sync/index.ts'
 
 export interface Listeners {
@@ -118,7 +118,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
         if (lost.aborted) return
         const batch = [...collected.values()]
         collected.clear()
-        const failed: Trouble[] = []
+        const failed: Setback[] = []
         waitMs = collectMs
         const ended = await hints.follow(mine.row, hints.subjects(mine.row, batch), {
           signal: mine.signal,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Core } from '../core.ts'
-import { type Outcome, retryAfter, subjectOf, type Trouble, type UsableHint } from '../model/index.ts'
+import { type Outcome, retryAfter, subjectOf, type Setback, type UsableHint } from '../model/index.ts'
 import {
   type Claim,
   claimDeliveries,
@@ -21,7 +21,7 @@ import {
   settleDeliveries
 } from '../store/index.ts'
 import { createBatch, type Known } from './batch.ts'
-import { type Hints, troubleOf } from './hints.ts'
+import { type Hints, setbackOf } from './hints.ts'
 import { readAgain, type ShownAlerts, toTold } from './shown-alerts.ts'
 import { settle } from './settled.ts'
 
@@ -83,7 +83,7 @@ export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Roun
     const tell = async (subject: string, outcome: Outcome): Promise<void> => await done(batch.tell(subject, outcome))
     let platformWas = round.platformFailures > 0
 
-    async function told(subject: string, trouble: Trouble | null): Promise<void> {
+    async function told(subject: string, trouble: Setback | null): Promise<void> {
       if (trouble === null) {
         if (platformWas) await platformWorks(database, connection.id)
         platformWas = false
@@ -95,7 +95,7 @@ export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Roun
       } else await failed(subject, trouble, trouble.fault === 'account' ? 'answered' : trouble.fault)
     }
 
-    async function failed(subject: string, trouble: Trouble, fault: 'silent' | 'answered' | 'ours'): Promise<void> {
+    async function failed(subject: string, trouble: Setback, fault: 'silent' | 'answered' | 'ours'): Promise<void> {
       const failures = (only?.failures ?? 0) + 1
       const retryMs = jitter(retryAfter(failures, trouble, false))
       const { id: connectionId, tenant_id: tenantId } = connection
@@ -108,7 +108,7 @@ export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Roun
       if (only !== undefined) await forgetSubject(database, connectionId, subject)
     }
 
-    async function platformDown(trouble: Trouble): Promise<void> {
+    async function platformDown(trouble: Setback): Promise<void> {
       const { id: connectionId, tenant_id: tenantId } = connection
       const failures = round.platformFailures + 1
       const retryMs = jitter(retryAfter(failures, trouble, true))
@@ -128,7 +128,7 @@ export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Roun
     else
       for (const { subject, error } of (await failingSubjects(database, connection.id, others)).values())
         await tell(subject, { kind: 'parked', reason: error })
-    for (const [subject, error] of failures) if (batch.open().includes(subject)) await told(subject, troubleOf(error))
+    for (const [subject, error] of failures) if (batch.open().includes(subject)) await told(subject, setbackOf(error))
     for (const subject of batch.open()) if (batch.hints(subject).length === 0) await told(subject, null)
     const open = new Map(batch.open().map(subject => [subject, batch.hints(subject)]))
     const ended = await hints.follow(connection, open, { signal: core.signal, failing: platformWas, told })

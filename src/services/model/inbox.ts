@@ -11,7 +11,7 @@
  */
 export type Fault = 'wait' | 'account' | 'silent' | 'answered' | 'ours'
 
-export interface Trouble {
+export interface Setback {
   fault: Fault
   reason: string
   /** Not before this time, in milliseconds: as the platform told, or as is known here. */
@@ -33,18 +33,18 @@ export const severalSilent = 3
 
 export interface Judge {
   /** Takes in what an attempt came to, and returns the subjects of which it is known now that they failed alone. */
-  tell(subject: string, trouble: Trouble | null): Array<{ subject: string; trouble: Trouble }>
+  tell(subject: string, trouble: Setback | null): Array<{ subject: string; trouble: Setback }>
   /** No more attempts: those not told of yet failed alone, or with the platform. */
-  end(): Array<{ subject: string; trouble: Trouble }>
+  end(): Array<{ subject: string; trouble: Setback }>
   /** Why nothing more is to be asked in this round. */
-  down(): Trouble | null
+  down(): Setback | null
 }
 
 /** Tells a subject that fails from a platform that does. `failing`: it was down before, so that one silence says so. */
 export function createJudge(failing: boolean): Judge {
-  const suspects = new Map<string, Trouble>()
-  let down: Trouble | null = null
-  const clear = (): Array<{ subject: string; trouble: Trouble }> => {
+  const suspects = new Map<string, Setback>()
+  let down: Setback | null = null
+  const clear = (): Array<{ subject: string; trouble: Setback }> => {
     const alone = [...suspects].map(([subject, trouble]) => ({ subject, trouble }))
     suspects.clear()
     return alone
@@ -68,7 +68,7 @@ const slowestRetryMs = 900_000
 const slowestProbeMs = 60_000
 
 /** Milliseconds until a subject, or the platform, is tried again after so many failures in a row; before jitter. */
-export function retryAfter(failures: number, { fault, retryMs }: Trouble, whole: boolean): number {
+export function retryAfter(failures: number, { fault, retryMs }: Setback, whole: boolean): number {
   // Refused secrets count towards a lock-out; silence costs a request a minute.
   const slowest = whole && fault === 'silent' ? slowestProbeMs : slowestRetryMs
   return Math.max(Math.min(firstRetryMs * 2 ** Math.min(failures, 20), slowest), retryMs)

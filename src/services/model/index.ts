@@ -36,7 +36,7 @@ export {
   type Outcome,
   retryAfter,
   subjectOf,
-  type Trouble
+  type Setback
 } from './inbox.ts'
 export { fieldEnd, fieldOf, joinFields, joinRows } from './row-text.ts'
 export { defaultSchedule, mergeSchedule } from './schedules.ts'

@@ -10,10 +10,10 @@ import {
   retryAfter,
   severalSilent,
   subjectOf,
-  type Trouble
+  type Setback
 } from '../../../src/services/model/inbox.ts'
 
-const trouble = (fault: Fault, retryMs = 0): Trouble => ({ fault, reason: `${fault}!`, retryMs })
+const trouble = (fault: Fault, retryMs = 0): Setback => ({ fault, reason: `${fault}!`, retryMs })
 const attempts = fc.array(
   fc.tuple(fc.integer({ min: 0, max: 9 }).map(String), fc.constantFrom(null, 'silent', 'answered', 'ours', 'wait')),
   { maxLength: 40 }
