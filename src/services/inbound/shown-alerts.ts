@@ -46,7 +46,7 @@ export function createShownAlerts(core: Core, reread: ReRead): ShownAlerts {
   }
 
   async function show(connectionId: string): Promise<void> {
-    await delay(showMs, undefined, { signal: core.signal, ref: false })
+    await delay(showMs, undefined, { signal: core.signal })
     // One after the other: what comes in while some are shown is shown together after them.
     for (let told = waiting.get(connectionId)!; told.length > 0; told = waiting.get(connectionId)!) {
       waiting.set(connectionId, [])
