@@ -89,6 +89,7 @@ const entriesWithoutEngines = [
   '/provider',
   '/providers/level',
   '/providers/meshcentral',
+  '/providers/ninjaone',
   '/migrate',
   '/testing',
   '/metrics',
@@ -270,11 +271,12 @@ t.test('the packed package works in an empty folder', async t => {
       '/ui': ['RmmSettings'],
       '/providers/level': ['level'],
       '/providers/meshcentral': ['meshcentral'],
+      '/providers/ninjaone': ['ninjaone'],
       '/transports/postgres': ['postgresTransport'],
       '/transports/temporal': ['temporalTransport'],
       '/metrics': [],
       '/migrate': ['migrate', 'migrationPlan', 'pendingMigrations'],
-      '/testing': ['providerContract', 'startFakeLevel', 'startFakeMeshCentral', 'fixedClock']
+      '/testing': ['providerContract', 'startFakeLevel', 'startFakeMeshCentral', 'startFakeNinjaOne', 'fixedClock']
     }
     t.same(
       Object.keys(promised)

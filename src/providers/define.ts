@@ -77,7 +77,7 @@ export interface TemplateInput {
   choices: string[] | null
 }
 
-export interface ProviderWebhook {
+export interface ProviderWebhook<Client = any> {
   /**
    * True when the raw body or a header proves one of `secrets` (current first, then those still in rotation).
    * Constant time.
@@ -87,6 +87,14 @@ export interface ProviderWebhook {
    * Called only after `verify`. Throws on a body it cannot read (answered 400). Unknown event types return no hints.
    */
   parse(request: WebhookRequest): WebhookEvent
+  /**
+   * Sets the webhook up on the platform, where its API can: called when a connection was made and when the secret was
+   * rotated. It replaces the one that is there. What it throws leaves the connection as it is; the operator reads it,
+   * beside the instructions.
+   */
+  register?(client: Client, target: { url: string; secret: string }, signal: AbortSignal): Promise<void>
+  /** Takes it away again, when the connection is disconnected. One that is not there is fine. */
+  unregister?(client: Client, signal: AbortSignal): Promise<void>
   /** What the operator sets up on the platform. */
   setup: {
     signatureHeader: string | null
@@ -175,7 +183,7 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
     signal: AbortSignal
   ): Promise<RemoteSession>
   installLink?(client: Client, groupId: string, options: { hours: number }, signal: AbortSignal): Promise<RemoteSession>
-  webhook?: ProviderWebhook
+  webhook?: ProviderWebhook<Client>
   /**
    * Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects. Calls `subscribed` once
    * pushes arrive: only then the engine reads what changed while nobody listened. Where it is never called, the first

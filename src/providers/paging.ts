@@ -68,7 +68,7 @@ async function* walk<Raw, Next>(
   { what, signal, mostPages = defaultMostPages }: Walk,
   from: Next | null,
   keyOf: (next: Next) => string,
-  ask: (at: Next | null) => Promise<{ page: FetchedPage<Raw> | undefined; next: Next | null; more: boolean }>
+  ask: (at: Next | null) => Promise<{ page: FetchedPage<Raw> | undefined; next: Next | null; more: boolean | 'untold' }>
 ): AsyncGenerator<RawPage<Raw, Next>, void> {
   const seen = new Set<string>(from === null ? [] : [keyOf(from)])
   const counted = counter(what, from === null)
@@ -79,6 +79,12 @@ async function* walk<Raw, Next>(
     const { page, next, more } = await ask(at)
     const rows = rowsOf(what, page)
     counted.add(rows)
+    if (more === 'untold' && rows.length === 0) {
+      counted.end(page?.total)
+      // That there is no more is no page of the list; an empty list is one.
+      if (pages === 0 && from === null) yield { observedAt, rows, next: null }
+      return
+    }
     if (more && rows.length === 0) throw broken(what, 'says that there is more, but its page is empty')
     if (more && next === null) throw broken(what, 'says that there is more, but not where it goes on')
     if (!more) {
@@ -105,8 +111,11 @@ export interface CursorPages<Raw> extends Walk {
     FetchedPage<Raw> & {
       /** The cursor of the next page, such as the last row's id; null at the end. */
       next: string | null | undefined
-      /** What the platform itself says of it, where it does. Default: there is more where there is a `next`. */
-      more?: boolean | undefined
+      /**
+       * What the platform itself says of it, where it does. `untold`: it never says, the list ends with the first empty
+       * page; then the last page has a `next`, too. Default: there is more where there is a `next`.
+       */
+      more?: boolean | 'untold' | undefined
     }
   >
 }

@@ -19,6 +19,7 @@ import {
   createHints,
   createInbox,
   createListeners,
+  createRegistration,
   createWebhooks,
   type Inbox,
   type Listeners
@@ -60,18 +61,19 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
   const inbox = createInbox(core, hints, reread)
   const events = createEvents(core, sinks)
   const listeners = createListeners(core, clients, hints, sync)
+  const registration = createRegistration(core, clients)
   const deviceGroups = createDeviceGroups(core, clients)
   const groups: Omit<Rmm, 'as' | 'health'> = {
     secrets: { usage: () => secretsUsage(core), reseal: options => reseal(core, options) },
     providers: { list: tenantId => core.registry.list(tenantId) },
-    connections: createConnections(core, clients, listeners.drop),
+    connections: createConnections(core, clients, registration, listeners.drop),
     organizations: createOrganizations(core),
     sync,
     changes: createChangeLists(core),
     inventory: createInventory(core, clients),
     alerts: createAlerts(core, clients, reread),
     deviceGroups: deviceGroups.rmm,
-    webhooks: createWebhooks(core, inbox),
+    webhooks: createWebhooks(core, inbox, registration),
     activity: { list: (tenantId, query) => listActivity(core.database, tenantId, query) },
     events: events.rmm
   }

@@ -85,16 +85,22 @@ export interface UpdateConnection {
 }
 
 /** The webhook address of a connection with its secret; the secret is shown this once. */
-export interface WebhookSecret {
+export interface WebhookSecret extends Partial<WebhookRegistered> {
   url: string
   secret: string
+}
+
+/** Where the platform's API can set the webhook up: whether it was, and if not, why. */
+export interface WebhookRegistered {
+  registered: boolean
+  message: string | null
 }
 
 /** A connection that was just made. */
 export interface CreatedConnection {
   connection: Connection
   /** Null where the provider has no webhooks. `url` is null where no `publicUrl` is set: platforms cannot reach us. */
-  webhook: { url: string | null; secret: string } | null
+  webhook: ({ url: string | null; secret: string } & Partial<WebhookRegistered>) | null
   /** What works but should be looked at, e.g. missing rights. */
   warnings: string[]
 }

@@ -79,10 +79,17 @@ export const ConnectionSchema = Type.Object(
   }
 )
 
+/** Only where the platform's API can set the webhook up. */
+const registered = {
+  registered: Type.Optional(Flag('Whether the webhook was set up on the platform, where its API can.')),
+  message: Type.Optional(NullableText('Why it was not, and what to do.'))
+}
+
 export const WebhookSecretSchema = Type.Object(
   {
     url: Text('The address to give to the platform.'),
-    secret: Text('The signing secret, shown this once.')
+    secret: Text('The signing secret, shown this once.'),
+    ...registered
   },
   { description: 'What the operator pastes into the platform' }
 )
@@ -109,7 +116,8 @@ export const CreatedConnectionSchema = Type.Object(
     webhook: Nullable(
       Type.Object({
         url: NullableText('The address to give to the platform; null where the host has set no publicUrl.'),
-        secret: Text('The signing secret, shown this once.')
+        secret: Text('The signing secret, shown this once.'),
+        ...registered
       }),
       { description: 'What the operator pastes into the platform; null where the provider has no webhooks.' }
     ),

@@ -18,7 +18,7 @@ import {
   toRouteError
 } from '../platform/index.ts'
 import type { Core } from '../core.ts'
-import { newHookSecret } from '../inbound/index.ts'
+import { newHookSecret, type Registration } from '../inbound/index.ts'
 import { isElsewhere, requireNew, requireSameDestination } from './places.ts'
 import { contextOf } from '../sync/index.ts'
 import { defaultSchedule, mergeSchedule } from '../model/index.ts'
@@ -55,6 +55,7 @@ function nameOf(name: string | undefined, fallback: string): string {
 export function createConnections(
   core: Core,
   clients: ClientFactory,
+  { register, unregister }: Registration,
   onRemoved: (connectionId: string) => void
 ): Rmm['connections'] {
   const { database, registry } = core
@@ -148,13 +149,14 @@ export function createConnections(
       })
     })
     await keepSession(tenantId, id, keep)
+    const set = hookSecret === null ? null : await register(await requireConnection(database, tenantId, id), hookSecret)
     return {
       connection: await read(tenantId, id),
       webhook:
         hookSecret === null
           ? null
-          : { url: core.hooksUrl === null ? null : core.hooksUrl + hookKey, secret: hookSecret },
-      warnings
+          : { url: core.hooksUrl === null ? null : core.hooksUrl + hookKey, secret: hookSecret, ...set },
+      warnings: set?.message ? [...warnings, set.message] : warnings
     }
   }
 
@@ -265,6 +267,7 @@ export function createConnections(
 
   async function remove(tenantId: string, id: string, mode: 'keep' | 'purge' = 'keep') {
     const row = await requireConnection(database, tenantId, id)
+    await unregister(row)
     await database.transaction(async trx => {
       await holdConnection(trx, t, id)
       if (mode === 'purge') await purge(trx, t, id)

@@ -5,4 +5,5 @@
 export { createHints } from './hints.ts'
 export { createInbox, type Inbox } from './inbox.ts'
 export { createListeners, type Listeners } from './listeners.ts'
+export { createRegistration, type Registration } from './registration.ts'
 export { createWebhooks, newHookSecret } from './webhooks.ts'

@@ -20,6 +20,7 @@ import { publishDelivery } from '../diagnostics.ts'
 import { deepestJson, isTooDeep, usable, type UsableEvent } from '../model/index.ts'
 import { createHookCache, type OpenHook } from './hook-cache.ts'
 import type { Inbox } from './inbox.ts'
+import type { Registration } from './registration.ts'
 import {
   type ConnectionRow,
   deliveryBacklog,
@@ -44,7 +45,7 @@ export function newHookSecret(): string {
   return randomBytes(32).toString('base64url')
 }
 
-export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
+export function createWebhooks(core: Core, inbox: Inbox, { register }: Registration): Rmm['webhooks'] {
   const { database } = core
   const { t } = database
   const cache = createHookCache(core)
@@ -192,7 +193,7 @@ export function createWebhooks(core: Core, inbox: Inbox): Rmm['webhooks'] {
           summary: `Replaced the webhook secret of "${row.name}"; ${grace === 0 ? 'the old one is not accepted any more' : `the old one is good for ${grace} minutes more`}`
         })
       })
-      return { url: core.hooksUrl + row.hook_key, secret }
+      return { url: core.hooksUrl + row.hook_key, secret, ...(await register(row, secret)) }
     },
     async deliveries(tenantId, connectionId, query) {
       await connection(tenantId, connectionId)

@@ -22,9 +22,11 @@ const calls: ReadonlySet<string> = new Set([
   'fetchOne',
   'installLink',
   'list',
+  'register',
   'remoteSession',
   'rename',
   'resolveAlert',
+  'unregister',
   'visibility'
 ])
 const iterations: ReadonlySet<string> = new Set(['listen', 'pull'])
@@ -34,7 +36,8 @@ const containers: ReadonlySet<string> = new Set([
   'devices',
   'updates',
   'alerts',
-  'deviceGroups'
+  'deviceGroups',
+  'webhook'
 ])
 
 /** Stands for a client outside of its provider: only the guarded functions know the real one. */
