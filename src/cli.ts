@@ -203,6 +203,10 @@ try {
 
 /** A refused connection is an AggregateError without a message: its parts have one. */
 function explain(error: unknown): string {
+  // Here the operator sits, whose database it is: what it said itself tells most.
+  const { code, cause } = error as { code?: string; cause?: unknown }
+  if (code?.startsWith('RMM_ERR_DATABASE_') === true && cause instanceof Error)
+    return `${(error as Error).message} (${explain(cause)})`
   if (error instanceof AggregateError && error.message === '')
     return error.errors.map(part => (part as Error).message).join('; ')
   return (error as Error).message

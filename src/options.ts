@@ -16,6 +16,7 @@ import {
 } from './option-checks.ts'
 import type { RmmProvider } from './providers/define.ts'
 import { defaultSettings, type Settings } from './services/core.ts'
+import { defaultRetention, type Retention } from './services/store/index.ts'
 import type { SyncTransport } from './services/sync/index.ts'
 import type { Action, ActionTarget, AdoptGroup, Actor, Directory, EventSink, OnChanges, SecretBox } from './types.ts'
 
@@ -109,6 +110,11 @@ export interface RmmSyncOptions {
    * @default { onStartup: false, onSchedule: true }, nothing is adopted
    */
   deviceGroups?: { onStartup?: boolean; onSchedule?: boolean; adopt?: AdoptGroup }
+  /**
+   * Days that what grows is kept: `removedDevices` (365, with the groups they were in), `runs` (30), `deliveries` (14),
+   * `changes` (90), `counts` (730, of reports), `alerts` (365, resolved ones that are listed no more), `activity` (730).
+   */
+  retention?: Partial<Retention>
   /** Times and limits of the engine. */
   engine?: Partial<Settings>
 }
@@ -140,13 +146,14 @@ const known: ReadonlySet<string> = new Set<keyof RmmSyncOptions>([
   'onChanges',
   'onChangesIsolation',
   'deviceGroups',
+  'retention',
   'engine'
 ])
 
 /** The options that are objects of ours: what each of them knows. */
 const groups: Readonly<
   Record<
-    'worker' | 'schedule' | 'streams' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'engine',
+    'worker' | 'schedule' | 'streams' | 'webhooks' | 'shutdown' | 'deviceGroups' | 'retention' | 'engine',
     Readonly<Record<string, Rule>>
   >
 > = {
@@ -156,6 +163,7 @@ const groups: Readonly<
   webhooks: { bodyLimit: [1024, 64 * 1024 * 1024] },
   shutdown: { graceMs: [0, 3_600_000] },
   deviceGroups: { onStartup: 'boolean', onSchedule: 'boolean', adopt: 'function' },
+  retention: Object.fromEntries(Object.keys(defaultRetention).map(name => [name, [1, 36_500]])),
   engine: Object.fromEntries(Object.keys(defaultSettings).map(name => [name, [1, 86_400_000]]))
 }
 
@@ -174,6 +182,7 @@ export interface ResolvedOptions
     | 'webhooks'
     | 'shutdown'
     | 'deviceGroups'
+    | 'retention'
     | 'engine'
   > {
   publicUrl: string | undefined
@@ -187,6 +196,7 @@ export interface ResolvedOptions
   webhooks: { bodyLimit: number }
   shutdown: { graceMs: number }
   deviceGroups: { onStartup: boolean; onSchedule: boolean; adopt?: AdoptGroup }
+  retention: Retention
   engine: Settings
 }
 
@@ -330,6 +340,7 @@ export function resolveOptions(options: RmmSyncOptions): ResolvedOptions {
       onSchedule: options.deviceGroups?.onSchedule ?? true,
       ...(options.deviceGroups?.adopt === undefined ? {} : { adopt: options.deviceGroups.adopt })
     },
+    retention: { ...defaultRetention, ...options.retention },
     engine: { ...defaultSettings, ...options.engine }
   }
 }

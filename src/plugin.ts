@@ -144,6 +144,7 @@ const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
     transports,
     transportOf: provider => transports.get(chosen.get(provider) ?? 'direct')!,
     sinks: options.events,
+    retention: options.retention,
     schedules: { enabled: options.schedule.enabled, deviceGroups: options.deviceGroups.onSchedule }
   })
   app.decorate('rmm', services.rmm)

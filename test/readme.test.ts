@@ -110,8 +110,8 @@ t.test('the options table has every option with its default', async t => {
   t.strictSame(
     named.sort(),
     [
-      ...known.filter(name => name !== 'engine'),
-      ...Object.keys(resolved['engine']).map(name => `engine.${name}`)
+      ...known.filter(name => name !== 'engine' && name !== 'retention'),
+      ...['engine', 'retention'].flatMap(group => Object.keys(resolved[group]).map(name => `${group}.${name}`))
     ].sort(),
     'all of them, and no other'
   )

@@ -51,6 +51,7 @@ export const RmmAlertSchema: EntitySchema<RmmAlert> = defineEntity({
   indexes: [
     { name: 'rmm_alert_tenant_list', properties: ['tenantId', 'startedAt', 'id'] },
     { name: 'rmm_alert_device', properties: ['connectionId', 'deviceExternalId', 'startedAt', 'id'] },
-    { name: 'rmm_alert_active', properties: ['connectionId'], where: "status = 'active'" }
+    { name: 'rmm_alert_active', properties: ['connectionId'], where: "status = 'active'" },
+    { name: 'rmm_alert_old', properties: ['resolvedAt'], where: "status = 'resolved'" }
   ]
 })

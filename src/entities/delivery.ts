@@ -70,7 +70,8 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
       properties: ['connectionId'],
       where: "status = 'pending' and waits_for <> '{}'"
     },
-    { name: 'rmm_delivery_dead', properties: ['tenantId'], where: "status = 'dead'" }
+    { name: 'rmm_delivery_dead', properties: ['tenantId'], where: "status = 'dead'" },
+    { name: 'rmm_delivery_old', properties: ['receivedAt'] }
   ]
 })
 

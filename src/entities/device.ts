@@ -107,7 +107,8 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
       name: 'rmm_device_organization',
       properties: ['connectionId', 'organizationExternalId'],
       where: 'removed_at is null'
-    }
+    },
+    { name: 'rmm_device_old', properties: ['removedAt'], where: 'removed_at is not null' }
   ]
 })
 

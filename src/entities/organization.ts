@@ -61,7 +61,8 @@ export const RmmOrganizationSchema: EntitySchema<RmmOrganization> = defineEntity
     createdAt: time('created_at').defaultRaw('now()'),
     updatedAt: time('updated_at').defaultRaw('now()')
   } satisfies Columns<RmmOrganization>,
-  uniques: [{ name: 'rmm_organization_external_unique', properties: ['connectionId', 'externalId'] }]
+  uniques: [{ name: 'rmm_organization_external_unique', properties: ['connectionId', 'externalId'] }],
+  indexes: [{ name: 'rmm_organization_old', properties: ['removedAt'], where: 'removed_at is not null' }]
 })
 
 /** The device group made or linked on the platform for one client. */

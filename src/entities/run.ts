@@ -108,7 +108,8 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
   indexes: [
     { name: 'rmm_run_tenant_list', properties: ['tenantId', 'queuedAt', 'id'] },
     { name: 'rmm_run_list', properties: ['connectionId', 'queuedAt', 'id'] },
-    { name: 'rmm_run_open', properties: ['queuedAt'], where: "status in ('queued', 'running', 'interrupted')" }
+    { name: 'rmm_run_open', properties: ['queuedAt'], where: "status in ('queued', 'running', 'interrupted')" },
+    { name: 'rmm_run_old', properties: ['finishedAt'], where: 'finished_at is not null' }
   ]
 })
 
@@ -233,6 +234,7 @@ export const RmmPageSchema: EntitySchema<RmmPage> = defineEntity({
   } satisfies Columns<RmmPage>,
   indexes: [
     { name: 'rmm_page_pass', properties: ['passId'] },
-    { name: 'rmm_page_observed', properties: ['connectionId', 'resource', 'observedAt'] }
+    { name: 'rmm_page_observed', properties: ['connectionId', 'resource', 'observedAt'] },
+    { name: 'rmm_page_old', properties: ['createdAt'] }
   ]
 })

@@ -11,6 +11,7 @@ import { mappedBy } from './0012_mapped_by.ts'
 import { deaths } from './0013_deaths.ts'
 import { sinks } from './0016_sinks.ts'
 import { inbox } from './0017_inbox.ts'
+import { retention } from './0018_retention.ts'
 import { changes } from './0022_changes.ts'
 import { handover } from './0023_handover.ts'
 import { sessions } from './0026_sessions.ts'
@@ -31,6 +32,7 @@ export const migrations: readonly Migration[] = [
   deaths,
   sinks,
   inbox,
+  retention,
   changes,
   handover,
   sessions

@@ -7,9 +7,8 @@ import {
   adoptableRuns,
   clearExpiredHookSecrets,
   leaveRuns,
-  pruneChanges,
-  pruneDeliveries,
-  pruneRuns,
+  pruneOld,
+  type Retention,
   type RunsOf,
   scheduleNext,
   takeDue
@@ -24,6 +23,7 @@ export interface DutyParts {
   listeners: Listeners
   transports: ReadonlyMap<string, SyncTransport>
   transportOf(provider: string): SyncTransport
+  retention: Retention
   /** Whether this process starts the syncs that are due. */
   schedules: boolean
   /** What comes before a scheduled sync, and calls `start` afterwards; false where nothing does. */
@@ -53,7 +53,7 @@ export function createDuties(core: Core, parts: DutyParts): Duty[] {
     ...events.relays.map(({ name, relay }): Duty => ({ name: `relay:${name}`, turn: relay })),
     { name: 'inbox', turn: inbox.drain },
     { name: 'listeners', turn: listeners.tend },
-    { name: 'pruning', everyMs: pruneEveryMs, turn: () => prune(core, events) }
+    { name: 'pruning', everyMs: pruneEveryMs, turn: () => prune(core, events, parts.retention) }
   ]
 }
 
@@ -111,14 +111,8 @@ async function adopt(core: Core, sync: SyncService, of: RunsOf): Promise<boolean
   return owned.length === adoptAtOnce
 }
 
-const keepRunsDays = 30
-const keepDeliveriesDays = 14
-const keepChangesDays = 90
-
-async function prune(core: Core, events: EventsService): Promise<void> {
+async function prune(core: Core, events: EventsService, keep: Retention): Promise<boolean> {
   await events.prune()
   await clearExpiredHookSecrets(core.database)
-  await pruneRuns(core.database, keepRunsDays)
-  await pruneDeliveries(core.database, keepDeliveriesDays)
-  await pruneChanges(core.database, keepChangesDays)
+  return await pruneOld(core.database, keep)
 }

@@ -28,7 +28,7 @@ import { createHealth } from './health.ts'
 import { createInventory } from './inventory/index.ts'
 import { createOrganizations } from './mapping/index.ts'
 import { createDuties } from './duties.ts'
-import { listActivity, locate, type NamedTarget } from './store/index.ts'
+import { listActivity, locate, type NamedTarget, type Retention } from './store/index.ts'
 import { createTicker, type Ticker } from './ticker.ts'
 
 /** `app.rmm` and what runs behind it. */
@@ -48,11 +48,15 @@ export interface ServiceOptions {
   transports: ReadonlyMap<string, SyncTransport>
   transportOf(provider: string): SyncTransport
   sinks: readonly EventSink[]
+  retention: Retention
   /** Whether this process starts the syncs that are due, and looks after the device groups before them. */
   schedules: { enabled: boolean; deviceGroups: boolean }
 }
 
-export function createServices(core: Core, { transports, transportOf, sinks, schedules }: ServiceOptions): Services {
+export function createServices(
+  core: Core,
+  { transports, transportOf, sinks, retention, schedules }: ServiceOptions
+): Services {
   const clients = createClientFactory(core)
   const reread = createReRead(core, clients)
   const executor = createExecutor(core, clients, reread)
@@ -87,6 +91,7 @@ export function createServices(core: Core, { transports, transportOf, sinks, sch
       listeners,
       transports,
       transportOf,
+      retention,
       schedules: schedules.enabled,
       ...(schedules.deviceGroups ? { before: provisioning.before } : {})
     })

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { errors, type RmmEvent, type RmmProvider } from '../../src/index.ts'
 import { level } from '../../src/providers/level/index.ts'
 import { meshcentral } from '../../src/providers/meshcentral/index.ts'
-import { pruneActivity } from '../../src/services/store/index.ts'
+import { defaultRetention, pruneOld } from '../../src/services/store/index.ts'
 import { openDatabase } from '../../src/services/store/database.ts'
 import type { Activity } from '../../src/types.ts'
 import { build, connectLevel, fakeLevel, type Host, type HostOptions } from '../helper.ts'
@@ -375,7 +375,8 @@ t.test('activity is filtered, paged, of the own tenant, and pruned by age', asyn
   await sql`update ${database.t.activity} set at = now() - interval '40 days' where actor_id = 'odd'`.execute(
     database.db
   )
-  t.equal(await pruneActivity(database, 30), 3)
-  t.equal(await pruneActivity(database, 30), 0)
+  await pruneOld(database, { ...defaultRetention, activity: 41 })
+  t.equal((await list('limit=200')).items.length, 7)
+  await pruneOld(database, { ...defaultRetention, activity: 30 })
   t.equal((await list('limit=200')).items.length, 4)
 })

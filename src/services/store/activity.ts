@@ -66,12 +66,3 @@ export async function listActivity(
   )
   return await withTotal(db, query, list, sql`${t.activity}`, conditions)
 }
-
-/** Entries older than this go, a batch at a time. Returns how many went. */
-export async function pruneActivity({ db, t }: Database, keepDays: number): Promise<number> {
-  const { rows } =
-    await sql`delete from ${t.activity} where id in (select id from ${t.activity} where at < now() - ${keepDays} * interval '1 day' order by at limit 5000) returning id`.execute(
-      db
-    )
-  return rows.length
-}

@@ -173,12 +173,3 @@ export async function listConnectionChanges(
   const from = log(t, sql`c.connection_id = ${connectionId} and c.tenant_id = ${tenantId} and ${open}`, null)
   return await list(db, from, query, true)
 }
-
-/** Changes older than this go, those that wait for a person excepted; a batch at a time. Returns how many went. */
-export async function pruneChanges({ db, t }: Database, keepDays: number): Promise<number> {
-  const { rows } =
-    await sql`delete from ${t.change} where id in (select id from ${t.change} where at < now() - ${keepDays} * interval '1 day' and state not in ('held', 'dismissed') order by at limit 5000) returning id`.execute(
-      db
-    )
-  return rows.length
-}

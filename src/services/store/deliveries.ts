@@ -189,10 +189,3 @@ export async function replayDelivery(db: Db, t: Tables, tenantId: string, id: st
     where id = ${id} and tenant_id = ${tenantId} returning *`.execute(db)
   return rows[0] ?? null
 }
-
-/** Deliveries that are dealt with go after a while; a batch at a time. */
-export async function pruneDeliveries({ db, t }: Database, keepDays: number): Promise<void> {
-  await sql`delete from ${t.delivery} where id in (select id from ${t.delivery} where status <> 'pending' and received_at < now() - ${keepDays} * interval '1 day' limit 5000)`.execute(
-    db
-  )
-}

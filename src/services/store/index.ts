@@ -5,7 +5,7 @@
 
 export { requireOpen } from './open-transaction.ts'
 export { noteMisread } from './runs/misread.ts'
-export { listActivity, type NewActivity, pruneActivity, writeActivity } from './activity.ts'
+export { listActivity, type NewActivity, writeActivity } from './activity.ts'
 export {
   activeAlertsOf,
   type AlertChange,
@@ -22,7 +22,6 @@ export {
   listDeviceChanges,
   listRunChanges,
   type NewChange,
-  pruneChanges,
   writeChanges
 } from './changes.ts'
 export {
@@ -66,7 +65,6 @@ export {
   lastDeliveryAt,
   listDeliveries,
   type NewDelivery,
-  pruneDeliveries,
   replayDelivery,
   type Stored,
   storeDeliveries,
@@ -195,7 +193,6 @@ export {
   listRunItems,
   listRuns,
   noTotals,
-  pruneRuns,
   requestCancel,
   runById,
   type RunRow,
@@ -222,3 +219,4 @@ export {
   type SealedRow,
   sealedRows
 } from './sealed.ts'
+export { defaultRetention, pruneOld, type Retention } from './pruning.ts'

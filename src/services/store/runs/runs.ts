@@ -262,10 +262,3 @@ export async function requestCancel(db: Db, t: Tables, tenantId: string, runId: 
     )
   return rows[0] ?? null
 }
-
-/** Ended runs go after a while, with their items; a batch at a time. */
-export async function pruneRuns({ db, t }: Database, keepDays: number): Promise<void> {
-  await sql`delete from ${t.run} where id in (select id from ${t.run} where finished_at < now() - ${keepDays} * interval '1 day' limit 1000)`.execute(
-    db
-  )
-}
