@@ -52,6 +52,8 @@ export interface Connection {
   syncError: string | null
   schedule: Schedule
   movePolicy: MovePolicy
+  /** Whether the platform's pushes arrive; null where it has none, or the connection is disconnected. */
+  live: { since: string | null; lastError: string | null } | null
   counts: {
     organizations: number
     mappedOrganizations: number

@@ -69,6 +69,7 @@ export const strings = {
   status_disconnected: 'Disconnected',
   account: 'Account',
   lastSync: 'Last sync',
+  pushesLost: 'Changes are not pushed at the moment: {reason}',
   lastFullSync: 'Last full sync',
   connectedSince: 'Connected since',
   mappedGroups: 'Groups mapped',

@@ -36,6 +36,7 @@ export const connection: Connection = {
   syncError: null,
   schedule: { enabled: true, everyMinutes: 60, fullEveryMinutes: 1440 },
   movePolicy: 'follow',
+  live: null,
   counts: {
     organizations: 1,
     mappedOrganizations: 1,

@@ -59,6 +59,15 @@ export const ConnectionSchema = Type.Object(
     syncError: NullableText('Why the latest run failed, or failed in part.'),
     schedule: Type.Object(schedule, { description: 'When it syncs by itself.' }),
     movePolicy,
+    live: Nullable(
+      Type.Object({
+        since: NullableTime('Since when pushes arrive; null while they do not.'),
+        lastError: NullableText('Why they do not.')
+      }),
+      {
+        description: "Whether the platform's pushes arrive; null where it has none, or the connection is disconnected."
+      }
+    ),
     counts: Type.Object(
       {
         organizations: Count('Organizations on the platform.'),

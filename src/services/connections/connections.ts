@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { ConflictError, NotFoundError, ValidationError } from '../../errors.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
+import type { Connection, CreateConnection, NewEvent, UpdateConnection } from '../../types.ts'
 import { changedFields, fieldChanges, scheduleOf } from './changed-fields.ts'
 import {
   accountOf,
@@ -30,6 +30,7 @@ import {
   insertConnection,
   leaveFormerPlatform,
   listConnections,
+  nudgeListener,
   purge,
   requireConnection,
   setStatus,
@@ -97,7 +98,13 @@ export function createConnections(
   async function read(tenantId: string, id: string) {
     const connection = await findConnection(database, tenantId, id)
     if (connection === null) throw new NotFoundError('Connection')
-    return connection
+    return withLive(connection)
+  }
+
+  /** One whose platform pushes, and to which nobody has listened yet. */
+  function withLive(connection: Connection): Connection {
+    const pushes = connection.status !== 'disconnected' && registry.get(connection.provider)?.listen !== undefined
+    return pushes && connection.live === null ? { ...connection, live: { since: null, lastError: null } } : connection
   }
 
   async function create(tenantId: string, input: CreateConnection) {
@@ -257,6 +264,7 @@ export function createConnections(
     try {
       const { account, warnings } = await check(provider, id, row.config, await openSecrets(core, row), row)
       await setStatus(database, row, 'connected', null)
+      await nudgeListener(database.db, t, id)
       return { ok: true as const, account, checkedAt: core.now().toISOString(), warnings }
     } catch (error) {
       if ((error as { code?: string }).code === 'RMM_ERR_CONNECTION_CHECK')
@@ -300,7 +308,10 @@ export function createConnections(
     test,
     remove,
     get: read,
-    list: (tenantId, query) => listConnections(database, tenantId, query)
+    async list(tenantId, query) {
+      const list = await listConnections(database, tenantId, query)
+      return { ...list, items: list.items.map(withLive) }
+    }
   }
 }
 

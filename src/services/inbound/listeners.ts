@@ -1,11 +1,21 @@
 import { waitAtMost } from '../../waits.ts'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Hint, ProviderError } from '../../providers/define.ts'
-import { blamed, type ClientFactory, identityOf, isAboutSecrets, type OpenClient } from '../platform/index.ts'
+import { messageOf } from '../../log.ts'
+import { ProviderError } from '../../providers/define.ts'
+import { blamed, type ClientFactory, identityOf, isAboutSecrets } from '../platform/index.ts'
+import type { Run } from '../../types.ts'
 import type { Core } from '../core.ts'
+import { createFollower } from './follower.ts'
 import type { Hints } from './hints.ts'
-import { connectedTo, type ConnectionRow, dropLease, takeLease } from '../store/index.ts'
-import { subjectOf, type Setback, type UsableHint, usableHint } from '../model/index.ts'
+import {
+  connectedTo,
+  type ConnectionRow,
+  dropLease,
+  listenLease,
+  noteListener,
+  nudgedListeners,
+  takeLease
+} from '../store/index.ts'
 import type { SyncService } from '../sync/index.ts'
 
 export interface Listeners {
@@ -17,15 +27,8 @@ export interface Listeners {
 }
 
 const leaseMs = 30_000
-const collectMs = 1_000
 const slowestRetryMs = 60_000
-const afterRefusalMs = 10 * 60_000
 const stopMs = 2_000
-/** Sentences about unusable hints that one socket may log. */
-const mostRefusals = 20
-
-const keyOf = (hint: UsableHint): string => subjectOf(hint.resource, hint.externalId)
-
 interface Listening {
   /** As read last: its mapping policy may change while the socket stays. */
   row: ConnectionRow
@@ -33,6 +36,10 @@ interface Listening {
   renewedAt: number
   stop: AbortController
   signal: AbortSignal
+  /** Ends the wait for the next try. */
+  wake: AbortController
+  /** What is told about it is told in order. */
+  noted: Promise<void>
   done: Promise<void>
 }
 
@@ -49,14 +56,18 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
     // A connection that was read before may have changed while no process listened.
     let missed = mine.row.last_full_sync_at !== null
     for (let failures = 0; !signal.aborted && refused.get(mine.row.id) !== mine.identity; ) {
-      const began = Date.now()
-      const wait = await session(mine, missed).then(
+      // Whatever ends a socket that did all it is for, a load balancer say, the next one is not worse off for it.
+      const worked = (): void => {
+        failures = 0
+      }
+      const wait = await session(mine, missed, worked).then(
         () => 0,
         error => pause(mine, error, ++failures)
       )
       missed = true
-      if (Date.now() - began > slowestRetryMs) failures = 0
-      if (wait > 0) await delay(wait, undefined, { signal }).catch(() => {})
+      if (wait > 0)
+        await delay(wait, undefined, { signal: AbortSignal.any([signal, mine.wake.signal]) }).catch(() => {})
+      mine.wake = new AbortController()
     }
   }
 
@@ -64,30 +75,54 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
    * How long to leave the platform alone. Refused secrets are not tried again: every try may count towards a
    * lock-out.
    */
-  function pause({ row, identity, signal }: Listening, error: unknown, failures: number): number {
+  function pause(mine: Listening, error: unknown, failures: number): number {
+    const { row, identity, signal } = mine
     if (signal.aborted) return 0
     const kind = error instanceof ProviderError ? error.kind : isAboutSecrets(error) ? 'auth' : 'unreachable'
     core.log.info({ err: error, connectionId: row.id, failures }, 'the push socket was lost')
-    if (kind === 'auth') refused.set(row.id, identity)
-    if (kind === 'auth' || kind === 'forbidden') return kind === 'auth' ? 0 : afterRefusalMs
+    note(mine, false, messageOf(error))
+    if (kind === 'auth') {
+      refused.set(row.id, identity)
+      return 0
+    }
     const backoff = Math.min(1_000 * 2 ** Math.min(failures, 10), slowestRetryMs) * (0.5 + Math.random() / 2)
     return Math.max(backoff, error instanceof ProviderError ? (error.retryAfterMs ?? 0) : 0)
   }
 
-  /** One socket from its opening to its loss. What happened while there was none is found by a run. */
-  async function session(mine: Listening, missed: boolean): Promise<void> {
+  /** Tells whether pushes arrive, for whoever looks at the connection. */
+  function note(mine: Listening, live: boolean, error: string | null): void {
+    const { row } = mine
+    mine.noted = mine.noted
+      .then(() => noteListener(database, { connectionId: row.id, worker: core.worker, live, error }))
+      .catch(failure => core.log.debug({ err: failure, connectionId: row.id }, 'the state of pushes was not stored'))
+  }
+
+  /**
+   * One socket from its opening to its loss. What happened while there was none is found by a run; `worked` is called
+   * when that has ended well.
+   */
+  async function session(mine: Listening, missed: boolean, worked: () => void): Promise<void> {
     const { signal } = mine
     const over = new AbortController()
     const lost = AbortSignal.any([signal, over.signal])
-    let reconciling: Promise<void> | undefined
+    let reconciling = Promise.resolve()
+    let isHeard = false
+    /** Called again by a provider that could not tell everything before. */
     const subscribed = (): void => {
-      if (missed) reconciling ??= reconcile(mine, lost)
+      const isFirst = !isHeard
+      isHeard = true
+      if (isFirst) note(mine, true, null)
+      if (isFirst && !missed) worked()
+      else
+        reconciling = reconciling.then(async () => {
+          if (await reconcile(mine, lost)) worked()
+        })
     }
     const open = await clients.open(mine.row, signal)
-    const follower = createFollower(mine, open, lost)
+    const follower = createFollower(core, hints, mine, open, lost)
     try {
       for await (const hint of open.provider.listen!(open.client, signal, subscribed)) {
-        subscribed()
+        if (!isHeard) subscribed()
         follower.add(hint)
       }
       if (!signal.aborted) throw new ProviderError('unreachable', 'The push socket ended')
@@ -100,77 +135,11 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
     }
   }
 
-  /** Gathers hints and follows them a batch at a time. */
-  function createFollower(mine: Listening, open: OpenClient, lost: AbortSignal) {
-    const collected = new Map<string, UsableHint>()
-    let following: Promise<void> | undefined
-    const refused = new Set<string>()
-    /** Once per socket and sentence: a provider that is wrong is so with every push. */
-    function refuse(why: string): void {
-      if (refused.size >= mostRefusals || refused.has(why)) return
-      refused.add(why)
-      core.log.warn({ connectionId: mine.row.id }, `${why}; what it is about is read with the next sync`)
-    }
-    // What comes in while a batch is read is the next one; what has to wait for a run is part of it.
-    async function follow(): Promise<void> {
-      for (let waitMs = collectMs; collected.size > 0; ) {
-        await delay(waitMs, undefined, { signal: lost }).catch(() => {})
-        if (lost.aborted) return
-        const batch = [...collected.values()]
-        collected.clear()
-        const failed: Setback[] = []
-        waitMs = collectMs
-        const ended = await hints.follow(mine.row, hints.subjects(mine.row, batch), {
-          signal: mine.signal,
-          using: open,
-          told(subject, trouble) {
-            if (trouble === null) return
-            if (trouble.fault !== 'wait') failed.push(trouble)
-            else {
-              waitMs = Math.max(waitMs, trouble.retryMs)
-              for (const hint of hints.subjects(mine.row, batch).get(subject) ?? [])
-                if (!collected.has(keyOf(hint))) collected.set(keyOf(hint), hint)
-            }
-          }
-        })
-        if (ended !== null) failed.push(ended)
-        if (failed.length > 0 && !lost.aborted)
-          core.log.warn(
-            { connectionId: mine.row.id, failed: failed.length, reason: failed[0]!.reason },
-            'pushed changes could not be re-read; the next sync repairs them'
-          )
-      }
-    }
-    return {
-      add(told: Hint): void {
-        const hint = usableHint(told, open.provider)
-        if (typeof hint === 'string') {
-          refuse(hint)
-          return
-        }
-        // That something is gone is not forgotten because it also changed.
-        const known = collected.get(keyOf(hint))
-        if (known?.kind !== 'deleted') collected.set(keyOf(hint), hint)
-        following ??= follow()
-          .catch(error =>
-            core.log.warn(
-              { err: error, connectionId: mine.row.id },
-              'pushed changes could not be followed; the next sync repairs them'
-            )
-          )
-          .finally(() => {
-            following = undefined
-          })
-      },
-      settled: async (): Promise<void> => await following
-    }
-  }
-
   /**
-   * Reads everything that can be pushed. A run that has begun already may have passed by what was missed: then
-   * another one follows it.
+   * Reads everything that can be pushed, and tells whether it was read. A run that has begun already may have passed by
+   * what was missed: then another one follows it.
    */
-  async function reconcile({ row }: Listening, signal: AbortSignal): Promise<void> {
+  async function reconcile({ row }: Listening, signal: AbortSignal): Promise<boolean> {
     try {
       for (;;) {
         signal.throwIfAborted()
@@ -179,9 +148,9 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
           { resources: ['organizations', 'devices'], mode: 'full' },
           'webhook'
         )
+        const { status } = await lastSeen(row.tenant_id, run.id, signal)
         if (!deduplicated || (run.status === 'queued' && run.startedAt === null && run.resources.includes('devices')))
-          return
-        await sync.settled(row.tenant_id, run.id, signal)
+          return status === 'succeeded' || status === 'partial'
       }
     } catch (error) {
       if (!signal.aborted)
@@ -189,6 +158,17 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
           { err: error, connectionId: row.id },
           'the read after a lost socket could not be started; the next sync repairs what was missed'
         )
+      return false
+    }
+  }
+
+  /** The run when it has ended, or as it is when the socket is lost meanwhile. */
+  async function lastSeen(tenantId: string, runId: string, signal: AbortSignal): Promise<Run> {
+    try {
+      return await sync.settled(tenantId, runId, signal)
+    } catch (error) {
+      if (core.signal.aborted || !signal.aborted) throw error
+      return await sync.get(tenantId, runId)
     }
   }
 
@@ -204,12 +184,15 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
       renewedAt: Date.now(),
       stop,
       signal: AbortSignal.any([stop.signal, core.signal]),
+      wake: new AbortController(),
+      noted: Promise.resolve(),
       done: Promise.resolve()
     }
     held.set(row.id, mine)
     mine.done = listen(mine)
       .catch(error => core.log.warn({ err: error, connectionId: row.id }, 'listening ended'))
-      .then(() => dropLease(database, `listen:${row.id}`, core.worker))
+      .then(() => mine.noted)
+      .then(() => dropLease(database, listenLease(row.id), core.worker))
       .catch(error =>
         core.log.debug(
           { err: error, connectionId: row.id },
@@ -228,7 +211,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
     if (mine !== undefined && mine.identity !== identity) mine.stop.abort()
     if (row.status === 'connected') refused.delete(row.id)
     if (mine?.signal.aborted === true || refused.get(row.id) === identity) return
-    if (!(await takeLease(database, `listen:${row.id}`, core.worker, leaseMs))) mine?.stop.abort()
+    if (!(await takeLease(database, listenLease(row.id), core.worker, leaseMs))) mine?.stop.abort()
     else if (mine !== undefined) mine.renewedAt = Date.now()
     else if (!core.signal.aborted) begin(row)
   }
@@ -241,6 +224,7 @@ export function createListeners(core: Core, clients: ClientFactory, hints: Hints
         const wanted = new Set(rows.map(row => row.id))
         for (const id of held.keys()) if (!wanted.has(id)) drop(id)
         for (const row of rows) await tendTo(row)
+        if (held.size > 0) for (const id of await nudgedListeners(database, core.worker)) held.get(id)?.wake.abort()
       } finally {
         // Without the database nobody can tell us that another process has taken over.
         for (const { renewedAt, stop } of held.values()) if (Date.now() - renewedAt > leaseMs) stop.abort()

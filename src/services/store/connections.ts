@@ -4,6 +4,7 @@ import type { Connection, List, MovePolicy, CountedQuery, Schedule } from '../..
 import { shownConfig } from '../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from './cursor.ts'
 import type { Database, Db, Tables } from './database.ts'
+import { nudgeListener } from './listeners.ts'
 import type { RunRow } from './runs/runs.ts'
 import { isId, iso, isoOrNull } from './values.ts'
 
@@ -39,6 +40,7 @@ interface CountedRow extends ConnectionRow {
   run_status: string | null
   run_error: { message: string } | null
   counts: Record<keyof Connection['counts'], number>
+  live: { since: unknown; lastError: string | null } | null
 }
 
 const syncStatus: Record<string, Connection['syncStatus']> = {
@@ -73,6 +75,7 @@ function toConnection(row: CountedRow): Connection {
       fullEveryMinutes: Number(row.full_every_minutes)
     },
     movePolicy: row.move_policy,
+    live: row.live === null ? null : { since: isoOrNull(row.live.since), lastError: row.live.lastError },
     counts: row.counts
   }
 }
@@ -82,7 +85,9 @@ function select(t: Tables) {
     select c.id, c.tenant_id, c.provider, c.name, c.config, c.status, c.status_reason, c.account, c.move_policy, c.schedule_enabled, c.every_minutes, c.full_every_minutes,
       c.connected_at, c.last_sync_at, c.last_full_sync_at, c.last_scheduled_sync_at, c.created_at, run.status as run_status, run.error as run_error,
       jsonb_build_object('organizations', o.total, 'mappedOrganizations', o.mapped, 'devices', d.total, 'mappedDevices', d.mapped, 'unmappedDevices', d.total - d.mapped,
-        'onlineDevices', d.online, 'activeAlerts', (select count(*) from ${t.alert} a where a.connection_id = c.id and a.status = 'active')) as counts
+        'onlineDevices', d.online, 'activeAlerts', (select count(*) from ${t.alert} a where a.connection_id = c.id and a.status = 'active')) as counts,
+      (select jsonb_build_object('since', case when e.lease_until > now() then li.since end, 'lastError', li.last_error) from ${t.listener} li
+        left join ${t.lease} e on e.name = 'listen:' || li.connection_id and e.worker = li.worker where li.connection_id = c.id and c.status <> 'disconnected') as live
     from ${t.connection} c
     left join lateral (select r.status, r.error from ${t.run} r where r.connection_id = c.id order by r.queued_at desc, r.id desc limit 1) run on true
     cross join lateral (select count(*) as total, count(*) filter (where o.mode = 'mapped') as mapped from ${t.organization} o where o.connection_id = c.id and o.removed_at is null) o
@@ -287,6 +292,7 @@ export async function finishConnection(
     last_scheduled_sync_at = case when ${run.trigger === 'schedule'} then now() else last_scheduled_sync_at end,
     status = case when status = 'error' then 'connected' else status end, status_reason = null, updated_at = now()
     where id = ${run.connection_id} and status <> 'disconnected'`.execute(trx)
+  await nudgeListener(trx, t, run.connection_id)
 }
 
 /** For background work, which serves every tenant. */

@@ -54,6 +54,7 @@ export {
   setStatus,
   updateConnection
 } from './connections.ts'
+export { listenLease, noteListener, nudgedListeners, nudgeListener } from './listeners.ts'
 export { limitOf, readCursor, writeCursor } from './cursor.ts'
 export { type Database, type Db, openDatabase, rollBackTo, savepoint, type Tables } from './database.ts'
 export {

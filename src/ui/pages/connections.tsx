@@ -71,6 +71,9 @@ function ConnectionCard({ connection }: { connection: Connection }) {
           {t(connection.syncStatus === 'failed' ? 'syncFailed' : 'syncPartial', { reason: connection.syncError })}
         </p>
       )}
+      {connection.live?.since === null && connection.live.lastError && (
+        <p class='wrong'>{t('pushesLost', { reason: connection.live.lastError })}</p>
+      )}
       <Facts
         items={[
           [t('lastSync'), <Ago key='a' at={connection.lastSyncAt} />],
