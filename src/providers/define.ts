@@ -187,7 +187,7 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   /**
    * Pushed changes as hints. Ends or throws when the socket is lost; the engine reconnects. Calls `subscribed` once
    * pushes arrive: only then the engine reads what changed while nobody listened. Where it is never called, the first
-   * hint counts.
+   * hint counts. Called again, it has everything read again: what could not be told at first can be told now.
    */
   listen?(client: Client, signal: AbortSignal, subscribed?: () => void): AsyncIterable<Hint>
   /** Safe to call twice. */

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { databaseKind } from '../helper.ts'
 import { inProcess } from './cases-in-process.ts'
 import { manyProcesses } from './cases-processes.ts'
+import { slowNeighbours } from './cases-slow.ts'
 import type { Kind } from './setup.ts'
 
 // Most of the time is spent waiting for engines to give up on dead workers: they wait side by side.
@@ -25,4 +26,8 @@ for (const kind of kinds) {
 for (const kind of kinds)
   t.test(`${kind}, one process`, { skip: missing(kind), buffered: true }, async (t: Test) => {
     await inProcess(t, kind)
+  })
+for (const kind of kinds)
+  t.test(`${kind}, slow neighbours`, { skip: missing(kind), buffered: true }, async (t: Test) => {
+    await slowNeighbours(t, kind)
   })

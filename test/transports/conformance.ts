@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { Test } from 'tap'
-import type { Run } from '../../src/index.ts'
+import type { EventSink, Run } from '../../src/index.ts'
 import { type Database, openDatabase } from '../../src/services/store/database.ts'
 import type { FakeLevel } from '../../src/testing/index.ts'
 import { build, connectLevel, databaseUrl, fakeLevel, type Host, testSchema, openOrm } from '../helper.ts'
@@ -19,7 +19,11 @@ export interface Bench {
 }
 
 /** A host of a new installation. `worker: false`: it starts runs, others execute them. */
-export async function bench(t: Test, kind: Kind, { worker }: { worker: boolean }): Promise<Bench> {
+export async function bench(
+  t: Test,
+  kind: Kind,
+  { worker, events = [] }: { worker: boolean; events?: EventSink[] }
+): Promise<Bench> {
   const installation: Installation = {
     kind,
     schema: testSchema(),
@@ -38,6 +42,7 @@ export async function bench(t: Test, kind: Kind, { worker }: { worker: boolean }
     transports: transportsOf(installation, { orm }),
     transport: kind,
     worker: { enabled: worker },
+    events,
     engine
   })
   return { installation, host, database: await openDatabase(orm, installation.schema) }

@@ -37,9 +37,13 @@ function statusOf(
 
 /**
  * True where every agent came within the grace: so they do after a restart, and the others may still be on their way.
+ * Where there is none at all, in the first grace of this process, which may have seen nothing of a restart.
  */
 function looksRestarted(client: MeshClient, session: Session, { connectedSince }: NodeList): boolean {
-  return connectedSince !== null && connectedSince > Date.now() + session.info.skewMs - client.state.presence.graceMs
+  const { presence } = client.state
+  const now = Date.now()
+  if (connectedSince === null) return presence.firstGraceEnds(now) !== null
+  return connectedSince > now + session.info.skewMs - presence.graceMs
 }
 
 /** Runs `work` over all items, a bounded number at a time; results in order. The first failure ends it. */
@@ -103,8 +107,9 @@ async function readPage(
     try {
       const details = await detailsOf(client, session, node, lastChange, revisions?.get(String(id)), signal)
       const status = statusOf(client, session, node, lastChange, now)
-      const settled = restarted && status.online === false ? { ...status, online: null } : status
-      return toDevice(node, settled, details, misread.of(id))
+      const isOpen = restarted && status.online === false
+      if (isOpen) client.state.presence.leaveOpen()
+      return toDevice(node, isOpen ? { ...status, online: null } : status, details, misread.of(id))
     } catch (error) {
       // The session's end and the abort end the read; one device that cannot be read or mapped does not.
       if (signal.aborted || session.ended || (error instanceof ProviderError && !(error instanceof NoReplyError)))
@@ -152,6 +157,10 @@ export const devices: Resource<MeshClient, DeviceRecord> = {
       return null
     }
     const details = await detailsOf(client, session, read.node, read.lastChange, undefined, signal)
-    return toDevice(read.node, statusOf(client, session, read.node, read.lastChange, now), details)
+    const status = statusOf(client, session, read.node, read.lastChange, now)
+    const { presence } = client.state
+    const isOpen = status.online === false && presence.firstGraceEnds(now) !== null && !presence.anyOnline()
+    if (isOpen) presence.leaveOpen()
+    return toDevice(read.node, isOpen ? { ...status, online: null } : status, details)
   }
 }

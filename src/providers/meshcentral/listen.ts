@@ -177,6 +177,14 @@ export async function* listen(
       recheck(client, session, queue, unsettledUntil, stop).catch(error => {
         client.ctx.log.debug({ err: error }, 'devices were not looked at again after a lost connection')
       })
+    const firstGraceEnds = presence.firstGraceEnds(Date.now())
+    if (firstGraceEnds !== null)
+      delay(firstGraceEnds - Date.now(), undefined, { signal: stop }).then(
+        () => {
+          if (presence.takeOpen()) subscribed?.()
+        },
+        () => {}
+      )
     while (!stop.aborted) yield* await queue.next(stop)
     if (session.ended) throw session.ended
   } catch (error) {

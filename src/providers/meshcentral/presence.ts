@@ -11,6 +11,8 @@ export class Presence {
   private readonly online = new Set<string>()
   private lost = false
   private unsettledUntil = 0
+  private beganAt: number | null = null
+  private untold = false
 
   constructor(graceMs: number) {
     this.graceMs = graceMs
@@ -23,9 +25,31 @@ export class Presence {
 
   /** A session is there; returns the time until which missing connections prove nothing, or null. */
   connected(now: number): number | null {
+    this.beganAt ??= now
     if (this.lost) this.unsettledUntil = now + this.graceMs
     this.lost = false
     return this.unsettledUntil > now ? this.unsettledUntil : null
+  }
+
+  /**
+   * When the first grace of this process ends, null where it has: a server that was restarted before looks like one
+   * whose devices are all away.
+   */
+  firstGraceEnds(now: number): number | null {
+    const ends = this.beganAt === null ? 0 : this.beganAt + this.graceMs
+    return now < ends ? ends : null
+  }
+
+  /** A list did not say of everybody whether they are away. */
+  leaveOpen(): void {
+    this.untold = true
+  }
+
+  /** Whether one did since this was last asked. */
+  takeOpen(): boolean {
+    const was = this.untold
+    this.untold = false
+    return was
   }
 
   wasOnline(id: string): boolean {

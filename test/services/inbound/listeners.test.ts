@@ -229,3 +229,26 @@ t.test('a host that starts reads what nobody heard before, and closes cleanly in
   await next.app.close()
   await until('nothing to be left open', () => fake.sockets() === 0)
 })
+
+t.test('a process that starts while agents are still coming back calls nobody offline for one grace', async t => {
+  const { fake, host, id, device } = await listening(t, { mesh: { offlineGraceMs: 200 } })
+  const online = [...fake.world.connected.keys()]
+  for (const node of online) await until('its presence', async () => (await device(node))?.online === true)
+  await host.app.close()
+  // The site is out, and the server was restarted: nothing tells for how long.
+  for (const node of online) {
+    fake.world.disconnectNode(node)
+    fake.world.lastConnects.set(node, Date.now() - 24 * 3_600_000)
+  }
+  const next = await meshHost(t, { worker: { enabled: true }, on: host, mesh: { offlineGraceMs: 8_000 } })
+  await until('its first read', async () => {
+    const { items } = await next.app.rmm.sync.runs('t1', id)
+    return items.filter(run => run.trigger === 'webhook' && run.status === 'succeeded').length > 0
+  })
+  const states = async () =>
+    (await next.app.rmm.inventory.list('t1', { connectionId: id })).items
+      .filter(item => online.includes(item.externalId))
+      .map(item => item.online)
+  t.ok((await states()).every(Boolean), 'as they were stored')
+  await until('the end of the grace', async () => (await states()).every(isOnline => !isOnline))
+})
