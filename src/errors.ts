@@ -99,6 +99,11 @@ export const MassMoveError = createError<[string]>('RMM_ERR_MASS_MOVE', '%s', 40
 /** A list that was short twice in one run: nothing was concluded from what it did not show. */
 export const IncompleteError = createError<[string]>('RMM_ERR_INCOMPLETE', '%s', 502)
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
+export const PlanExpiredError = createError(
+  'RMM_ERR_PLAN_EXPIRED',
+  'This plan is older than 24 hours: too much may have changed since. Make a new one',
+  409
+)
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)
 /** What a function of the host did wrong, beside `onChanges`. */
 export const HostError = createError<[string]>('RMM_ERR_HOST', '%s', 500)

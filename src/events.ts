@@ -1,5 +1,13 @@
 import { type Static, type TObject, type TProperties, type TSchema, Type } from '@sinclair/typebox'
-import { alertSeverities, resourceNames, runKinds, runTriggers, syncModes } from './words.ts'
+import {
+  alertSeverities,
+  changeEntities,
+  changeKinds,
+  resourceNames,
+  runKinds,
+  runTriggers,
+  syncModes
+} from './words.ts'
 
 /**
  * Every event and its payload, once: the types below, what the code may write, and docs/events.md come from these
@@ -106,6 +114,23 @@ export const eventPayloads = {
     mode: OneOf(syncModes, '`full` reads everything, `incremental` what changed.')
   }),
   RMM_SYNC_COMPLETED: Payload('A run read what it was to read, or some of it (`status: "partial"`).', syncEnded),
+  RMM_PLAN_READY: Payload('A plan was worked out; nothing was changed.', {
+    runId: Id('The plan.'),
+    counts: Type.Array(
+      Type.Object({
+        entity: OneOf(changeEntities, 'The kind of record.'),
+        kind: OneOf(changeKinds, 'What would happen to them.'),
+        clientRef: Nullable(Id('Whose they would be.')),
+        count: Count('How many.')
+      }),
+      { description: 'How many changes it found, by kind and client.' }
+    ),
+    warnings: Type.Array(Type.Object({ code: Text('Stable code.'), message: Text('What it is about.') }), {
+      description: 'What should be read before it is applied.'
+    }),
+    summary: Nullable(Text('One sentence that says what it found.')),
+    expiresAt: Nullable(Time('Until when it can be applied.'))
+  }),
   RMM_SYNC_FAILED: Payload('A run read nothing to its end, or was cancelled.', syncEnded),
   RMM_DEVICE_CREATED: Payload(
     'A device is in the inventory for the first time, or again; whether it belongs to a client or not.',

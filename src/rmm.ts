@@ -97,6 +97,12 @@ export interface Rmm {
     start(tenantId: string, connectionId: string, request?: SyncRequest): Promise<{ run: Run; deduplicated: boolean }>
     device(tenantId: string, connectionId: string, externalId: string): Promise<DeviceSyncResult>
     /**
+     * Does what a plan found, as far as it is still true. `only` and `except` are ids of its changes; those of one device
+     * go together. Throws `RMM_ERR_PLAN_EXPIRED` after 24 hours, `RMM_ERR_CONFLICT` where the run is no plan, or was
+     * applied, or another run of the connection is under way.
+     */
+    apply(tenantId: string, planId: string, request?: { only?: string[]; except?: string[] }): Promise<{ run: Run }>
+    /**
      * Gives known, living devices of mapped clients and their active alerts to `onChanges` again, as `handover`: a run
      * that asks the platform nothing. Throws `RMM_ERR_CONFLICT` while another run of the connection is under way.
      */

@@ -13,6 +13,7 @@ import {
 } from './delivery.ts'
 import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
 import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
+import { RmmRecordingSchema } from './recording.ts'
 import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
 import { RmmLeaseSchema, RmmMigrationSchema } from './system.ts'
 
@@ -23,6 +24,7 @@ export { RmmConnection, RmmSessionValue } from './connection.ts'
 export { RmmDelivery, RmmInboxSubject, RmmListener, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
 export { RmmDevice, RmmDeviceStatus } from './device.ts'
 export { RmmClientGroup, RmmOrganization } from './organization.ts'
+export { RmmRecording } from './recording.ts'
 export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
 export { RmmLease, RmmMigration } from './system.ts'
 
@@ -44,6 +46,7 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmAlertSchema,
   RmmRunSchema,
   RmmRunItemSchema,
+  RmmRecordingSchema,
   RmmPassSchema,
   RmmPageSchema,
   RmmDeliverySchema,

@@ -47,6 +47,8 @@ export class RmmRun {
   declare continuedFrom: Date | null
   /** What a run other than a sync is to do, and how far it is. */
   declare request: Record<string, unknown> | null
+  /** What a plan found. */
+  declare result: Record<string, unknown> | null
   declare queuedAt: Date
   declare startedAt: Date | null
   declare finishedAt: Date | null
@@ -93,6 +95,7 @@ export const RmmRunSchema: EntitySchema<RmmRun> = defineEntity({
     error: json<NonNullable<Run['error']>>('error').nullable(),
     continuedFrom: time('continued_from').nullable(),
     request: json<Record<string, unknown>>('request').nullable(),
+    result: json<Record<string, unknown>>('result').nullable(),
     queuedAt: time('queued_at').defaultRaw('now()'),
     startedAt: time('started_at').nullable(),
     finishedAt: time('finished_at').nullable(),

@@ -14,6 +14,7 @@ import { inbox } from './0017_inbox.ts'
 import { retention } from './0018_retention.ts'
 import { changes } from './0022_changes.ts'
 import { handover } from './0023_handover.ts'
+import { plans } from './0024_plans.ts'
 import { sessions } from './0026_sessions.ts'
 import type { Migration } from './migration.ts'
 
@@ -35,5 +36,6 @@ export const migrations: readonly Migration[] = [
   retention,
   changes,
   handover,
+  plans,
   sessions
 ]

@@ -7,6 +7,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What `authorize` is asked before the route runs. */
     rmmAction?: Action
+    /** What it is asked instead where the body says `plan: true`. */
+    rmmPlanAction?: Action
   }
 }
 
@@ -15,6 +17,8 @@ type GuardedRequest = FastifyRequest & {
   rmmTenantId: string | null
   rmmActor: Actor | null
   rmmHandling: boolean
+  /** Whether it was let in for a plan, and nothing else. */
+  rmmPlanOnly: unknown
 }
 
 /** The tenant the request was resolved to. */
@@ -70,11 +74,26 @@ function targetOf(request: FastifyRequest): ActionTarget | undefined {
 async function ask(
   request: FastifyRequest,
   authorize: RouteOptions['authorize'],
-  target?: ActionTarget
+  target?: ActionTarget,
+  action = request.routeOptions.config.rmmAction as Action
 ): Promise<void> {
-  const answer: unknown = await authorize(request, request.routeOptions.config.rmmAction as Action, target)
+  const answer: unknown = await authorize(request, action, target)
   // The type says void, but a function answering false fits it too, and its author meant "no".
   if (answer === false) throw new ForbiddenError()
+}
+
+/** Before the body is read nobody knows whether it asks for a plan: who may plan is let in, and judged by the body. */
+async function askFirst(request: FastifyRequest, authorize: RouteOptions['authorize']): Promise<void> {
+  const { rmmPlanAction } = request.routeOptions.config
+  try {
+    await ask(request, authorize, targetOf(request))
+  } catch (refusal) {
+    if (rmmPlanAction === undefined) throw refusal
+    await ask(request, authorize, targetOf(request), rmmPlanAction).catch(() => {
+      throw refusal
+    })
+    ;(request as GuardedRequest).rmmPlanOnly = { refusal }
+  }
 }
 
 /** Asks the host again about a request that it let through and that is still being answered. */
@@ -97,6 +116,7 @@ export function guard(
 ): void {
   app.decorateRequest('rmmTenantId', null)
   app.decorateRequest('rmmActor', null)
+  app.decorateRequest('rmmPlanOnly', null)
   app.addHook('onRoute', route => {
     if (route.config?.rmmAction === undefined)
       throw new Error(`the route ${route.method} ${route.url} needs config.rmmAction`)
@@ -111,7 +131,7 @@ export function guard(
     ;(request as GuardedRequest).rmmTenantId = tenantId
     requireStorable(request.params, 'params')
     requireStorable(request.query, 'query')
-    await ask(request, authorize, targetOf(request))
+    await askFirst(request, authorize)
     ;(request as GuardedRequest).rmmActor = actors.from(await actor(request))
   })
 }
@@ -141,7 +161,11 @@ export function guardBodies(
     const named = { ...targetOf(request), ...(externalId === undefined ? {} : { externalId }) }
     const known = await onOurSide(request, () => locate(tenantOf(request), named))
     if (known === null) throw new NotFoundError(nameOf(named))
-    await ask(request, authorize, { ...known, body: request.body ?? {} })
+    const { rmmPlanAction } = request.routeOptions.config
+    const plans = rmmPlanAction !== undefined && (request.body as { plan?: unknown } | undefined)?.plan === true
+    const only = (request as GuardedRequest).rmmPlanOnly as { refusal: unknown } | null
+    if (only !== null && !plans) throw only.refusal
+    await ask(request, authorize, { ...known, body: request.body ?? {} }, ...(plans ? [rmmPlanAction] : []))
   })
 }
 

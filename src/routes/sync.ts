@@ -8,6 +8,7 @@ import type { RouteOptions } from './options.ts'
 import { ConnectionParams, errors, Input, ListOf, ref, tags } from './schemas/atoms.ts'
 import { CountedQuerySchema } from './schemas/organizations.ts'
 import {
+  ApplySchema,
   BegunSchema,
   DeviceSyncSchema,
   ExternalDeviceParams,
@@ -41,7 +42,7 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, o
   app.post(
     '/connections/:connectionId/sync',
     {
-      config: { rmmAction: 'sync:run' },
+      config: { rmmAction: 'sync:run', rmmPlanAction: 'sync:plan' },
       schema: {
         operationId: 'rmmStartSync',
         summary: 'Start a sync, or find the active one',
@@ -55,6 +56,26 @@ export const syncRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async (app, o
     async (request, reply) => {
       reply.code(202)
       return sync.start(tenantOf(request), request.params.connectionId, request.body)
+    }
+  )
+
+  app.post(
+    '/runs/:runId/apply',
+    {
+      config: { rmmAction: 'sync:run' },
+      schema: {
+        operationId: 'rmmApplyPlan',
+        summary: 'Do what a plan found, as far as it is still true',
+        tags,
+        params: RunParams,
+        querystring: Input({}),
+        body: ApplySchema,
+        response: { 202: BegunSchema, ...errors(404, 409, 413, 415, 422, 503) }
+      }
+    },
+    async (request, reply) => {
+      reply.code(202)
+      return sync.apply(tenantOf(request), request.params.runId, request.body)
     }
   )
 

@@ -11,6 +11,7 @@ export const actions = [
   'mapping:write',
   'sync:read',
   'sync:run',
+  'sync:plan',
   'device:read',
   'device:remote',
   'alert:read',

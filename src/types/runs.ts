@@ -1,5 +1,5 @@
 import type { Actor } from '../events.ts'
-import type { ResourceName, RunKind, RunStatus, RunTrigger, SyncMode } from '../words.ts'
+import type { ChangeEntity, ChangeKind, ResourceName, RunKind, RunStatus, RunTrigger, SyncMode } from '../words.ts'
 import type { DeviceDetail } from './devices.ts'
 
 /** Syncs: what is asked for, how far they are, what came of them. */
@@ -59,6 +59,17 @@ export interface Run {
   error: { code: string; message: string } | null
   /** When the earlier run began whose place this one went on from; null where it began at the beginning. */
   continuedFrom: string | null
+  /** What a plan found; null of every other run. */
+  plan: PlanResult | null
+}
+
+/** What a plan found; its changes are listed one by one at `GET /runs/:runId/changes`. */
+export interface PlanResult {
+  counts: Array<{ entity: ChangeEntity; kind: ChangeKind; clientRef: string | null; count: number }>
+  /** Brakes that would trip, and what would be left undecided: to be read first. */
+  warnings: Array<{ code: string; message: string }>
+  /** Until when it can be applied. */
+  expiresAt: string
 }
 
 export interface RunItem {
@@ -73,6 +84,8 @@ export interface SyncRequest {
   mode?: SyncMode
   /** Confirms a mass removal that the brake refused. */
   force?: boolean
+  /** Reads and compares, and writes nothing but what would change. @default false */
+  plan?: boolean
 }
 
 export interface HandOverRequest {

@@ -98,7 +98,12 @@ export const run: Run = {
   totals: { created: 1, updated: 2, unchanged: 3, removed: 4, unmapped: 5, failed: 6 },
   summary: null,
   error: { code: 'RMM_ERR_X', message: 'why' },
-  continuedFrom: null
+  continuedFrom: null,
+  plan: {
+    counts: [{ entity: 'device', kind: 'create', clientRef: 'client-1', count: 2 }],
+    warnings: [{ code: 'RMM_ERR_X', message: 'why' }],
+    expiresAt: at
+  }
 }
 export const change: Change = {
   id: '7',
@@ -251,6 +256,7 @@ export const answers: Record<string, unknown> = {
   'organizations.clients': list({ id: 'client-1', name: 'Acme' }),
   'sync.start': { run, deduplicated: false },
   'sync.device': { outcome: 'updated', device: detail },
+  'sync.apply': { run: { ...run, kind: 'apply' } },
   'sync.handOver': { run: { ...run, kind: 'handover', totals: { ...run.totals, handedOver: 7 } } },
   'sync.runs': list(run),
   'sync.allRuns': list(run),
@@ -694,6 +700,17 @@ export const contract: Contract[] = [
     args: ['v1'],
     status: 200,
     target: { deliveryId: 'v1' }
+  },
+  {
+    method: 'POST',
+    path: '/runs/:id/apply',
+    url: '/runs/r1/apply',
+    body: { only: ['7'] },
+    action: 'sync:run',
+    target: { runId: 'r1' },
+    call: 'sync.apply',
+    args: ['r1', { only: ['7'] }],
+    status: 202
   },
   {
     method: 'POST',

@@ -78,7 +78,7 @@ t.test('every schema and its public interface are assignable to each other', asy
   ]
   // A field that is optional in the interface but missing in the schema is assignable both ways: compare the names too.
   const names = (schema: TSchema) => Object.keys(schema['properties'])
-  t.strictSame(names(SyncRequestSchema), ['resources', 'mode', 'force'] satisfies Array<keyof v.SyncRequest>)
+  t.strictSame(names(SyncRequestSchema), ['resources', 'mode', 'force', 'plan'] satisfies Array<keyof v.SyncRequest>)
   t.strictSame(names(MappingChangeSchema), ['mode', 'clientRef', 'autoSync'] satisfies Array<keyof v.MappingChange>)
   t.strictSame(names(CreateConnectionSchema).sort(), [
     'allowDuplicate',

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { resourceNames, runKinds, runStatuses } from '../../words.ts'
+import { changeEntities, changeKinds, resourceNames, runKinds, runStatuses } from '../../words.ts'
 import {
   connectionParams,
   Count,
@@ -69,7 +69,23 @@ export const RunSchema = Type.Object(
     ),
     summary: NullableText('One sentence that tells "nothing changed", "nothing mapped" and "nothing came" apart.'),
     error: Nullable(FailureSchema, { description: 'Why it failed; of a partial run, what failed and why.' }),
-    continuedFrom: NullableTime('When the earlier run began whose place this one went on from; null for a fresh read.')
+    continuedFrom: NullableTime('When the earlier run began whose place this one went on from; null for a fresh read.'),
+    plan: Nullable(
+      Type.Object({
+        counts: Type.Array(
+          Type.Object({
+            entity: OneOf(changeEntities, 'The kind of record.'),
+            kind: OneOf(changeKinds, 'What would happen to them.'),
+            clientRef: NullableText('Whose they would be.'),
+            count: Count('How many.')
+          }),
+          { description: 'How many changes it found, by kind and client.' }
+        ),
+        warnings: Type.Array(FailureSchema, { description: 'What should be read before it is applied.' }),
+        expiresAt: Time('Until when it can be applied.')
+      }),
+      { title: 'RmmPlanOrNull', description: 'What a plan found; null of every other run.' }
+    )
   },
   { $id: 'RmmRun', title: 'RmmRun', description: 'One recorded sync' }
 )
@@ -92,7 +108,8 @@ export const SyncRequestSchema = Input({
     Type.Array(Resource, { minItems: 1, uniqueItems: true, description: 'What to read. Default: all.' })
   ),
   mode: Type.Optional(OneOf(modes, 'full reads everything, incremental what changed.', { default: 'full' })),
-  force: Type.Optional(Flag('Confirms a mass removal that was refused before.', { default: false }))
+  force: Type.Optional(Flag('Confirms a mass removal that was refused before.', { default: false })),
+  plan: Type.Optional(Flag('Read and compare, and write nothing but what would change.'))
 })
 
 export const HandOverSchema = Input({
@@ -101,6 +118,14 @@ export const HandOverSchema = Input({
     Type.Array(Id('A device.'), { minItems: 1, maxItems: 5000, uniqueItems: true, description: 'Only these devices.' })
   ),
   onlyWithoutAsset: Type.Optional(Flag('Only devices that the host named no asset for.', { default: false }))
+})
+
+const ChangeIds = (description: string) =>
+  Type.Optional(Type.Array(Id('A change.'), { minItems: 1, maxItems: 20_000, uniqueItems: true, description }))
+
+export const ApplySchema = Input({
+  only: ChangeIds('Only these changes of the plan.'),
+  except: ChangeIds('All changes of the plan but these.')
 })
 
 export const BegunSchema = Type.Object({ run: ref(RunSchema) }, { description: 'Queued' })

@@ -30,6 +30,7 @@ export const tableNames = [
   'listener',
   'activity',
   'change',
+  'recording',
   'migration'
 ] as const
 type TableName = (typeof tableNames)[number]

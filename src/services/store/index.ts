@@ -102,6 +102,16 @@ export {
   releaseAssets,
   settleOwed
 } from './devices/owed.ts'
+export { dropRecordings, insertRecording, nextRecordings } from './recordings.ts'
+export {
+  insertPlanned,
+  type PlannedChange,
+  plannedChanges,
+  type PlannedRow,
+  settlePlanned,
+  simulated,
+  writeResult
+} from './planned.ts'
 export { knownRevisions } from './devices/inventory.ts'
 export { type DeviceMerge, mergeDevices, type MovingDevice } from './devices/merge.ts'
 export type { DeviceChange, DeviceEvent, HostedChange, MergeContext, Origin } from './devices/shapes.ts'
@@ -145,6 +155,7 @@ export {
   placementsOf,
   placeTree,
   planReassignment,
+  type Reassignment,
   reassignDevices
 } from './placement.ts'
 export { writeEvents } from './outbox.ts'

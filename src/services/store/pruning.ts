@@ -51,6 +51,8 @@ const rules: ReadonlyArray<(t: Tables, keep: Retention) => RawBuilder<unknown>> 
     portionOf(t.delivery, sql`x.status <> 'pending' and ${olderThan(sql`x.received_at`, deliveries)}`),
   (t, { changes }) =>
     portionOf(t.change, sql`x.state not in ('held', 'dismissed') and ${olderThan(sql`x.at`, changes)}`),
+  // A plan is good for a day.
+  t => portionOf(t.recording, sql`x.created_at < now() - interval '25 hours'`),
   (t, { activity }) => portionOf(t.activity, olderThan(sql`x.at`, activity)),
   // One that is still listed would come back with the next read, as a new one.
   (t, { alerts }) =>

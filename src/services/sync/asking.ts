@@ -41,6 +41,7 @@ const silentAfter = 3
 export async function ask(source: Source, name: ResourceName, ids: readonly string[], words: Words): Promise<void> {
   const open = ids.filter(id => !isAsked(words, id))
   if (open.length > 0) words.askedAt ??= source.core.now()
+  if (open.length > 0) await source.prefetch?.(name, open)
   let failures = 0
   for (const id of open) {
     if (words.silent) return

@@ -30,11 +30,12 @@ import {
   needsPerson,
   type Outcome,
   settleMoves,
-  unknownOrganizations
+  unknownOrganizations,
+  without
 } from './moves.ts'
 import type { Normal } from './prepare.ts'
 import { count, tellProgress, withProgress } from './progress.ts'
-import { removeAndTell } from './read-pages.ts'
+import { leaveOut, removeAndTell } from './read-pages.ts'
 import { type Reading, step } from './reading.ts'
 import { tellSight } from './sight.ts'
 
@@ -119,7 +120,8 @@ async function conclude(reading: Reading, trx: Db, pass: Pass, verdict: Verdict,
   const { t } = core.database
   const { resource } = pass
   const { outOfSight, kept } = verdict
-  for (const [before, gone] of goneByTime(verdict)) {
+  for (const [before, all] of goneByTime(verdict)) {
+    const gone = leaveOut(reading, resource, all)
     if (resource === 'alerts') out.changes.alerts.push(...(await closeAlerts(trx, t, context, gone, before)))
     if (resource === 'devices') await removeAndTell(reading, trx, gone, before, out)
     if (resource === 'organizations')
@@ -127,7 +129,7 @@ async function conclude(reading: Reading, trx: Db, pass: Pass, verdict: Verdict,
   }
   if (resource === 'updates' && pass.notes.whole) {
     await keepUpdates(trx, t, context, pass, kept)
-    const { changes, first } = await applyPatchCounts(trx, t, context, pass, reading.attempt.runId)
+    const { changes, first } = await applyPatchCounts(trx, t, context, pass, reading.attempt.runId, reading.skip)
     count(out.state, resource, 'changed', changes.length)
     // The first count of a device that this run has made belongs to its creation: one event. The host has to have it.
     out.changes.deviceEvents.push(...changes.filter(({ device }) => !first.has(device.id)))
@@ -160,7 +162,10 @@ async function place(reading: Reading, trx: Db, pass: Pass, out: Outcome): Promi
   const { t } = core.database
   const organizations = await placeTree(trx, t, context.connectionId)
   const living = state.progress.some(item => item.resource === 'devices' && !item.complete && item.final !== true)
-  const plan = await planReassignment(trx, t, context, { among: { organizations, living }, by: 'platform' })
+  const plan = without(
+    reading,
+    await planReassignment(trx, t, context, { among: { organizations, living }, by: 'platform' })
+  )
   const waiting = await needsPerson(reading, trx, pass, plan.moves)
   if (waiting.length > 0) throw new Waiting(waiting)
   const moved = await applyReassignment(trx, t, context, plan)

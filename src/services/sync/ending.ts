@@ -1,4 +1,4 @@
-import type { EventPayloads, Run, RunStatus } from '../../types.ts'
+import type { EventPayloads, NewEvent, Run, RunStatus } from '../../types.ts'
 import type { Core } from '../core.ts'
 import { classify, type Failure } from '../egress/index.ts'
 import {
@@ -40,7 +40,11 @@ export function createEnding(core: Core): Ending {
       const ended = await endRun(trx, t, run.id, how, attempt?.fence ?? null)
       if (ended === null) return 'failed'
       const read = how.status === 'succeeded' || how.status === 'partial'
-      if (read && run.kind === 'sync') await finishConnection(trx, t, ended)
+      if (read && (run.kind === 'sync' || isWhole(run))) await finishConnection(trx, t, ended)
+      if (run.kind === 'plan') {
+        if (read) await writeEvents(trx, t, sourceOf(run), [planReady(run, toRun(ended))], core.sinks)
+        return how.status
+      }
       const type = read ? 'RMM_SYNC_COMPLETED' : 'RMM_SYNC_FAILED'
       const event = {
         type,
@@ -99,6 +103,22 @@ export function createEnding(core: Core): Ending {
       core.log.warn({ err: error, runId: run.id, connectionId: run.connection_id }, 'sync attempt failed')
       return await fail(run, attempt, classify(error))
     }
+  }
+}
+
+/** A plan that was applied as it is has read everything. */
+function isWhole({ kind, request }: RunRow): boolean {
+  const { only, except } = (request ?? {}) as { only?: unknown; except?: unknown }
+  return kind === 'apply' && only === undefined && except === undefined
+}
+
+function planReady(run: RunRow, { id, plan, summary }: Run): NewEvent {
+  const { counts = [], warnings = [], expiresAt = null } = plan ?? {}
+  return {
+    type: 'RMM_PLAN_READY',
+    key: `${id}:END`,
+    actor: run.actor,
+    payload: { runId: id, counts, warnings, summary, expiresAt }
   }
 }
 

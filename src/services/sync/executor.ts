@@ -19,6 +19,8 @@ import {
   writeEvents
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
+import { applyRun } from './apply.ts'
+import { planRun } from './plan.ts'
 import { handOverRun } from './hand-over.ts'
 import { newIsolation } from './host.ts'
 import type { Reading } from './reading.ts'
@@ -33,6 +35,8 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
   const ending = createEnding(core)
 
   async function start(run: RunRow, attempt: Attempt): Promise<void> {
+    // A plan tells nothing but that it is ready.
+    if (run.kind === 'plan') return
     const { id: runId, kind, trigger, resources, mode } = run
     await database.transaction(async trx => {
       await holdRun(trx, t, attempt)
@@ -52,7 +56,9 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
     const row = await connectionRow(database, run.tenant_id, run.connection_id)
     if (row === null || row.status === 'disconnected')
       return { status: 'cancelled', summary: 'The connection was disconnected.', error: null }
-    const context = contextOf(core, row, { cause: 'run', runId: run.id })
+    // What a run reads is nobody's doing; what a person has it do is theirs.
+    const actor = run.kind === 'apply' || run.kind === 'undo' ? run.actor : null
+    const context = contextOf(core, row, { cause: 'run', runId: run.id, actor })
     const state = { progress: run.progress, totals: { ...noTotals, ...run.totals }, leaseMs: settings.leaseMs }
     if (run.kind === 'handover') return await handOverRun({ core, attempt, context, signal, heartbeat, state }, run)
     const open = await clients.open(row, signal)
@@ -71,6 +77,8 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
         state,
         isolation: newIsolation(core)
       }
+      if (run.kind === 'plan') return await planRun(reading, run)
+      if (run.kind === 'apply') return await applyRun(reading, run)
       const again = await readRun(reading, run.resources)
       return again === null ? verdict(reading) : { again }
     } finally {

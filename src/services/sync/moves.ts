@@ -13,7 +13,8 @@ import {
   type PageProgress,
   type Pass,
   placeTree,
-  planReassignment
+  planReassignment,
+  type Reassignment
 } from '../store/index.ts'
 import { ask, noWords } from './asking.ts'
 import { addMoves, type Changes } from './changes.ts'
@@ -126,7 +127,7 @@ export async function settleMoves(
   const moving = await writeDevices(reading, trx, [...records.values()], 'later', out)
   const [unclear, clear] = partition(moving, one => isUnclear(one, found))
   const rest = spilled
-    ? await planReassignment(trx, t, context, { among: { pass }, by: 'platform' })
+    ? without(reading, await planReassignment(trx, t, context, { among: { pass }, by: 'platform' }))
     : { devices: [], moves: [] }
   const waiting = await needsPerson(reading, trx, pass, [...clear, ...rest.moves])
   await writeDevices(reading, trx, recordsOf(unclear), 'never', out)
@@ -147,6 +148,15 @@ export function isUnclear({ organization, organizationKnown }: MovingDevice, { g
 }
 
 const recordsOf = (moving: MovingDevice[]): NormalDevice[] => moving.map(({ record }) => record)
+
+/** Of what follows from organizations, what the run does not leave alone. */
+export function without({ skip }: Reading, { devices, moves }: Reassignment): Reassignment {
+  if (skip === undefined) return { devices, moves }
+  return {
+    devices: devices.filter(({ row }) => !skip.has('device', row.external_id)),
+    moves: moves.filter(({ externalId }) => !skip.has('device', externalId))
+  }
+}
 
 /** The moves, if they are too many to be made without a person's word. */
 export async function needsPerson(reading: Reading, trx: Db, pass: Pass, moves: Move[]): Promise<Move[]> {
@@ -177,12 +187,13 @@ export function massMove(moves: Move[]): Error {
 
 /** Writes records of devices, a batch at a time; returns those that would leave their client and were not moved. */
 export async function writeDevices(
-  { core, context }: Reading,
+  { core, context, skip }: Reading,
   trx: Db,
-  records: NormalDevice[],
+  given: NormalDevice[],
   moves: 'now' | 'later' | 'never',
   { state, changes, items }: Outcome
 ): Promise<MovingDevice[]> {
+  const records = skip === undefined ? given : given.filter(({ externalId }) => !skip.has('device', externalId))
   const moving: MovingDevice[] = []
   const size = core.settings.batchRecords
   for (let at = 0; at < records.length; at += size) {

@@ -3,6 +3,7 @@ import type { Checkpoint, KnownRevisions, Page, RmmProvider } from '../../provid
 import type { ResourceName } from '../../types.ts'
 import type { Clock } from '../clock.ts'
 import { blamed } from '../platform/index.ts'
+import { NotRecorded } from './not-recorded.ts'
 import type { AnyRecord, AnyResource } from './prepare.ts'
 
 /** What a list is read from. */
@@ -45,6 +46,7 @@ export async function* pagesOf(source: PageSource, from: Checkpoint | null): Asy
       yield { ...page, observedAt: clock.fromProcess(page.observedAt) }
     }
   } catch (error) {
+    if (error instanceof NotRecorded) throw error
     throw ours === undefined ? blamed(provider, `the reading of its ${name}`, error, signal) : ours.error
   }
 }

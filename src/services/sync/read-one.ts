@@ -2,6 +2,7 @@ import { ProviderRecordError } from '../../errors.ts'
 import { ProviderError, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import { sentenceOf } from '../platform/index.ts'
+import { NotRecorded } from './not-recorded.ts'
 import { type AnyRecord, type AnyResource, normalizers } from './prepare.ts'
 
 /** What one record is called in a sentence. */
@@ -31,7 +32,7 @@ export async function readOne(
     normalizers[name](record, observedAt)
     return record
   } catch (error) {
-    if (error instanceof ProviderError || signal.aborted) throw error
+    if (error instanceof ProviderError || error instanceof NotRecorded || signal.aborted) throw error
     throw Object.assign(
       new ProviderRecordError(
         `${provider.name} has ${nouns[name]} under the id ${externalId} that cannot be read: ${sentenceOf(error)}`

@@ -165,11 +165,19 @@ export async function merge(
   reading: Reading,
   trx: Db,
   name: ResourceName,
-  records: Normal[],
+  all: Normal[],
   { how, server, ...out }: Outcome & { how: 'later' | 'never'; server: string | null }
 ): Promise<MovingDevice[]> {
   const { core, context } = reading
   const { t } = core.database
+  const kept = new Set(
+    leaveOut(
+      reading,
+      name,
+      all.map(({ externalId }) => externalId)
+    )
+  )
+  const records = all.filter(({ externalId }) => kept.has(externalId))
   if (records.length === 0) return []
   if (name === 'devices') return await writeDevices(reading, trx, records as never, how, out)
   if (name === 'organizations') {
@@ -225,4 +233,12 @@ export async function removeAndTell(
   state.totals.removed += removed.length
   changes.deviceEvents.push(...removed)
   changes.devices.push(...removed.filter(({ device }) => device.clientRef !== null))
+}
+
+const entities = { organizations: 'organization', devices: 'device', alerts: 'alert' } as const
+
+/** What the run does not leave alone. */
+export function leaveOut({ skip }: Reading, name: ResourceName, ids: string[]): string[] {
+  if (skip === undefined || name === 'updates') return ids
+  return ids.filter(id => !skip.has(entities[name], id))
 }

@@ -3,6 +3,7 @@ import type { ResourceName, Run } from '../../types.ts'
 import { classify, type Failure } from '../egress/index.ts'
 import type { RunEnd, StoredProgress } from '../store/index.ts'
 import { handOverOwed, notTaken } from './hand-over.ts'
+import { NotRecorded } from './not-recorded.ts'
 import { tellProgress } from './progress.ts'
 import { readResource } from './read-resource.ts'
 import type { Reading } from './reading.ts'
@@ -30,7 +31,7 @@ export async function readRun(reading: Reading, resources: ResourceName[]): Prom
     }
   }
   const devices = progressOf(reading, 'devices')
-  if (reading.mode === 'full' && devices?.complete) await handOverOwed(reading)
+  if (reading.mode === 'full' && devices?.complete && reading.core.onChanges !== undefined) await handOverOwed(reading)
   return longestWait(again)
 }
 
@@ -58,6 +59,7 @@ function failedResource(
 /** Null where the whole run is concerned: then no other resource is read in this attempt. */
 function failureOfResource(reading: Reading, error: unknown): Failure | null {
   const { code, cancelled } = error as { code?: unknown; cancelled?: boolean }
+  if (error instanceof NotRecorded) return null
   if (reading.signal.aborted || cancelled === true || code === 'RMM_ERR_STALE_ATTEMPT') return null
   const failure = classify(error)
   return failure.reach === 'run' ? null : failure

@@ -1,5 +1,5 @@
 import type { RmmProvider } from '../../providers/define.ts'
-import type { SyncMode } from '../../types.ts'
+import type { ResourceName, SyncMode } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { Isolation } from './host.ts'
 import { type Attempt, type Db, holdRun, type MergeContext, type PageProgress } from '../store/index.ts'
@@ -12,6 +12,13 @@ export interface Source {
   client: unknown
   signal: AbortSignal
   heartbeat?(): void
+  /** Before single reads: may ask for all of them at once. */
+  prefetch?(name: ResourceName, ids: readonly string[]): Promise<void>
+}
+
+/** Records that a run leaves alone. */
+export interface Skip {
+  has(entity: 'device' | 'organization' | 'alert', externalId: string): boolean
 }
 
 /** One attempt at one run, while it reads. */
@@ -25,6 +32,8 @@ export interface Reading extends Source {
   heartbeat(): void
   /** Null where a host that fails is not tried with less. */
   isolation: Isolation | null
+  /** Records that are left alone. */
+  skip?: Skip
 }
 
 /** Seen inside a page's transaction, which is rolled back by it. */

@@ -2,13 +2,21 @@ import {
   ConflictError,
   ConnectionDisconnectedError,
   NotFoundError,
+  PlanExpiredError,
   TransportError,
   ValidationError
 } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { RmmProvider } from '../../providers/define.ts'
 import type { RunHandle, SyncExecutor, SyncTransport } from './transport.ts'
-import { resourceNames, type Run, type RunKind, type RunTrigger, type SyncRequest } from '../../types.ts'
+import {
+  type ResourceName,
+  resourceNames,
+  type Run,
+  type RunKind,
+  type RunTrigger,
+  type SyncRequest
+} from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ReRead } from './reread.ts'
 import { createWatch } from './watch.ts'
@@ -18,6 +26,8 @@ import {
   deleteQueuedRun,
   findRun,
   insertRun,
+  plannedChanges,
+  writeResult,
   knownDeviceIds,
   listRunItems,
   listRuns,
@@ -62,10 +72,7 @@ export function createSync(
     trigger: RunTrigger
   ): Promise<{ run: Run; deduplicated: boolean }> {
     const provider = await requireReady(row)
-    const asked = input.resources ?? resourceNames
-    const resources = resourceNames.filter(name => asked.includes(name) && provider.resources[name] !== undefined)
-    if (resources.length === 0)
-      throw new ValidationError(`${provider.name} has none of the resources asked for (${asked.join(', ')})`)
+    const resources = resourcesOf(provider, input)
     const transport = transportOf(row.provider)
     for (let attempt = 0; attempt < 5; attempt++) {
       const inserted = await insert(row, { ...input, resources }, trigger, transport)
@@ -173,7 +180,14 @@ export function createSync(
     dispatch,
     watch,
     async start(tenantId, connectionId, input = {}) {
-      return await request(await requireConnection(database, tenantId, connectionId), input, 'manual')
+      const row = await requireConnection(database, tenantId, connectionId)
+      const { plan, ...sync } = input
+      if (!plan) return await request(row, sync, 'manual')
+      const provider = await requireReady(row)
+      return {
+        ...(await begin(row, { ...sync, kind: 'plan', resources: resourcesOf(provider, sync) })),
+        deduplicated: false
+      }
     },
     async device(tenantId, connectionId, externalId) {
       const row = await requireConnection(database, tenantId, connectionId)
@@ -193,6 +207,20 @@ export function createSync(
         if (deviceIds.some(id => !known.has(id))) throw new NotFoundError('Device')
       }
       return await begin(row, { kind: 'handover', resources: ['devices'], request: input })
+    },
+    async apply(tenantId, planId, { only, except } = {}) {
+      const plan = await find(tenantId, planId)
+      requirePlan(plan, core.now())
+      const planned = new Set((await plannedChanges(database, planId)).map(({ id }) => id))
+      if (planned.size === 0 && plan.result?.appliedAt !== undefined)
+        throw new ConflictError('This plan was applied already; make a new one')
+      for (const id of [...(only ?? []), ...(except ?? [])]) if (!planned.has(id)) throw new NotFoundError('Change')
+      const row = await requireConnection(database, tenantId, plan.connection_id)
+      const { mode, force, resources } = plan
+      const request = { planId, ...(only === undefined ? {} : { only }), ...(except === undefined ? {} : { except }) }
+      const begun = await begin(row, { kind: 'apply', mode, force, resources, request })
+      await writeResult(database.db, t, planId, { appliedAt: core.now().toISOString() })
+      return begun
     },
     async runs(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)
@@ -236,10 +264,28 @@ export function createSync(
   }
 }
 
+/** What is asked for and the provider has. */
+function resourcesOf(provider: RmmProvider, input: SyncRequest): ResourceName[] {
+  const asked = input.resources ?? resourceNames
+  const resources = resourceNames.filter(name => asked.includes(name) && provider.resources[name] !== undefined)
+  if (resources.length === 0)
+    throw new ValidationError(`${provider.name} has none of the resources asked for (${asked.join(', ')})`)
+  return resources
+}
+
+function requirePlan({ kind, status, result }: RunRow, now: Date): void {
+  if (kind !== 'plan') throw new ConflictError(`This run is a ${kind}, not a plan; start one with plan: true`)
+  if (status !== 'succeeded' || result?.plan === undefined)
+    throw new ConflictError(`This plan is ${status}; only one that succeeded can be applied`)
+  if (new Date(result.plan.expiresAt) <= now) throw new PlanExpiredError()
+}
+
 /** What a run is to do. */
 type Work = SyncRequest & { resources: Run['resources']; kind?: RunKind; request?: object | null }
 
 function saying({ kind, mode, resources, force }: RunRow, name: string): string {
+  if (kind === 'plan') return `Planned a sync of "${name}"`
+  if (kind === 'apply') return `Applied a plan to "${name}"`
   if (kind === 'handover') return `Started to hand over the devices of "${name}" again`
   return `Started ${mode === 'full' ? 'a full' : 'an incremental'} sync of "${name}" (${resources.join(', ')})${force ? ', confirming a mass removal' : ''}`
 }

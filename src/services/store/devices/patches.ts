@@ -49,8 +49,10 @@ export async function applyPatchCounts(
   t: Tables,
   context: MergeContext,
   pass: Pass,
-  runId: string
+  runId: string,
+  skip?: { has(entity: 'device', externalId: string): boolean }
 ): Promise<{ changes: DeviceChange[]; first: Set<string> }> {
+  const left = skip === undefined ? [] : await leftAlone(trx, t, context.connectionId, skip)
   const changed = await sql<{ id: string; first: boolean; fields: FieldChange[] }>`
     with counts as materialized (
       select u.ref, count(distinct u.id)::int as patches from ${t.page} p, unnest(p.seen, p.refs) as u(id, ref) where p.pass_id = ${pass.id} group by u.ref
@@ -58,7 +60,7 @@ export async function applyPatchCounts(
     update ${t.device} d set pending_os_patches = coalesce(c.patches, 0), updated_at = now()
     from ${t.device} e left join counts c on c.ref = e.external_id
     where e.id = d.id and d.connection_id = ${context.connectionId} and d.removed_at is null and d.out_of_sight_since is null
-      and d.pending_os_patches is distinct from coalesce(c.patches, 0)
+      and d.external_id <> all(${left}::text[]) and d.pending_os_patches is distinct from coalesce(c.patches, 0)
     returning d.id, e.pending_os_patches is null and d.created_at >= (select r.started_at from ${t.run} r where r.id = ${runId}) as first, d.external_id, d.display_name, d.client_ref,
       jsonb_build_array(jsonb_build_object('field', 'pendingOsPatches', 'from', e.pending_os_patches, 'to', d.pending_os_patches)) as fields
     ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
@@ -75,4 +77,16 @@ export async function applyPatchCounts(
     changes: rows.map(row => ({ change: 'updated', device: toDevice(row), changed: fields.get(row.id)! })),
     first
   }
+}
+
+async function leftAlone(
+  trx: Db,
+  t: Tables,
+  connectionId: string,
+  skip: { has(entity: 'device', externalId: string): boolean }
+): Promise<string[]> {
+  const { rows } = await sql<{
+    id: string
+  }>`select external_id as id from ${t.device} where connection_id = ${connectionId}`.execute(trx)
+  return rows.flatMap(({ id }) => (skip.has('device', id) ? id : []))
 }

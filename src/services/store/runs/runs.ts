@@ -3,6 +3,7 @@ import type {
   CountedQuery,
   Actor,
   List,
+  PlanResult,
   ResourceName,
   ResourceProgress,
   Run,
@@ -67,6 +68,7 @@ export interface RunRow {
   error: Run['error']
   continued_from: unknown
   request: unknown
+  result: { plan?: PlanResult; appliedAt?: string } | null
   queued_at: unknown
   started_at: unknown
   finished_at: unknown
@@ -95,7 +97,8 @@ export function toRun(row: RunRow): Run {
     totals: { ...noTotals, ...row.totals },
     summary: row.summary,
     error: row.error,
-    continuedFrom: isoOrNull(row.continued_from)
+    continuedFrom: isoOrNull(row.continued_from),
+    plan: row.result?.plan ?? null
   }
 }
 
