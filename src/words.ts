@@ -24,3 +24,7 @@ export type ChangeKind = (typeof changeKinds)[number]
 export type ChangeState = (typeof changeStates)[number]
 /** What made a change beside the platform's word: a run, a webhook or push, a mapping, a person's request. */
 export type ChangeCause = (typeof changeCauses)[number]
+
+/** What a device is. */
+export const deviceKinds = ['workstation', 'server', 'printer', 'network', 'phone', 'vm-host', 'other'] as const
+export type DeviceKind = (typeof deviceKinds)[number]

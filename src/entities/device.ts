@@ -1,5 +1,6 @@
-import { defineEntity, type EntitySchema } from '@mikro-orm/core'
+import { defineEntity, type EntitySchema, type PrimaryKeyProp } from '@mikro-orm/core'
 import type { Device } from '../types.ts'
+import { type DeviceKind, deviceKinds } from '../words.ts'
 import { belongsTo, bigint, bool, type Columns, generatedId, int, json, oneOf, text, time, uuid } from './columns.ts'
 import { RmmConnectionSchema } from './connection.ts'
 
@@ -15,6 +16,7 @@ export class RmmDevice {
   declare assignment: 'mapped' | 'unmapped' | 'excluded' | 'held'
   declare assetRef: string | null
   declare assetType: 'workstation' | 'server'
+  declare kind: DeviceKind
   declare displayName: string
   declare hostname: string | null
   declare serialNumber: string | null
@@ -65,6 +67,7 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     assignment: oneOf('assignment', ['mapped', 'unmapped', 'excluded', 'held']).default('unmapped'),
     assetRef: text('asset_ref').nullable(),
     assetType: oneOf('asset_type', ['workstation', 'server']).default('workstation'),
+    kind: oneOf('kind', [...deviceKinds]).default('workstation'),
     displayName: text('display_name'),
     hostname: text('hostname').nullable(),
     serialNumber: text('serial_number').nullable(),
@@ -148,4 +151,36 @@ export const RmmDeviceStatusSchema: EntitySchema<RmmDeviceStatus> = defineEntity
     inventoryRevision: text('inventory_revision').nullable(),
     inventoryObservedAt: time('inventory_observed_at').nullable()
   } satisfies Columns<RmmDeviceStatus>
+})
+
+/** What an update is that waits for a device, where the platform tells. */
+export class RmmPatch {
+  declare connectionId: string
+  declare externalId: string
+  declare tenantId: string
+  declare deviceExternalId: string
+  declare title: string | null
+  declare kb: string | null
+  declare severity: string | null
+  declare category: string | null
+  declare publishedAt: Date | null
+  declare [PrimaryKeyProp]?: ['connectionId', 'externalId']
+}
+
+export const RmmPatchSchema: EntitySchema<RmmPatch> = defineEntity({
+  class: RmmPatch,
+  tableName: 'rmm_patch',
+  schema: '*',
+  properties: {
+    connectionId: belongsTo(RmmConnectionSchema, 'rmm_patch', 'connection_id').primary(),
+    externalId: text('external_id').primary(),
+    tenantId: text('tenant_id'),
+    deviceExternalId: text('device_external_id'),
+    title: text('title').nullable(),
+    kb: text('kb').nullable(),
+    severity: text('severity').nullable(),
+    category: text('category').nullable(),
+    publishedAt: time('published_at').nullable()
+  } satisfies Columns<RmmPatch>,
+  indexes: [{ name: 'rmm_patch_device', properties: ['connectionId', 'deviceExternalId'] }]
 })

@@ -11,7 +11,7 @@ import {
   RmmSinkConnectionSchema,
   RmmSinkSchema
 } from './delivery.ts'
-import { RmmDeviceSchema, RmmDeviceStatusSchema } from './device.ts'
+import { RmmDeviceSchema, RmmDeviceStatusSchema, RmmPatchSchema } from './device.ts'
 import { RmmClientGroupSchema, RmmOrganizationSchema } from './organization.ts'
 import { RmmRecordingSchema } from './recording.ts'
 import { RmmPageSchema, RmmPassSchema, RmmRunItemSchema, RmmRunSchema } from './run.ts'
@@ -22,7 +22,7 @@ export { RmmAlert } from './alert.ts'
 export { RmmChange } from './change.ts'
 export { RmmConnection, RmmSessionValue } from './connection.ts'
 export { RmmDelivery, RmmInboxSubject, RmmListener, RmmOutbox, RmmSink, RmmSinkConnection } from './delivery.ts'
-export { RmmDevice, RmmDeviceStatus } from './device.ts'
+export { RmmDevice, RmmDeviceStatus, RmmPatch } from './device.ts'
 export { RmmClientGroup, RmmOrganization } from './organization.ts'
 export { RmmRecording } from './recording.ts'
 export { RmmPage, RmmPass, RmmRun, RmmRunItem } from './run.ts'
@@ -43,6 +43,7 @@ export const rmmEntities: readonly EntitySchema[] = [
   RmmOrganizationSchema,
   RmmDeviceSchema,
   RmmDeviceStatusSchema,
+  RmmPatchSchema,
   RmmAlertSchema,
   RmmRunSchema,
   RmmRunItemSchema,

@@ -16,6 +16,7 @@ import { changes } from './0022_changes.ts'
 import { handover } from './0023_handover.ts'
 import { plans } from './0024_plans.ts'
 import { sessions } from './0026_sessions.ts'
+import { kindsAndPatches } from './0027_kinds_and_patches.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
@@ -37,5 +38,6 @@ export const migrations: readonly Migration[] = [
   changes,
   handover,
   plans,
-  sessions
+  sessions,
+  kindsAndPatches
 ]

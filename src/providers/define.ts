@@ -136,6 +136,12 @@ export interface RmmProvider<Config = any, Secrets = any, Client = any> {
   id: string
   name: string
   description: string
+  /** An SVG as a data URI (`data:image/svg+xml,…`), shown beside the name. */
+  icon?: string
+  /** The platform's own site. */
+  homepage?: string
+  /** Where its set-up is described. */
+  docsUrl?: string
   /** TypeBox object; validation, the settings form and OpenAPI come from it. */
   configSchema: TObject
   secretSchema: TObject
@@ -237,6 +243,13 @@ export function defineProvider<C extends TObject, S extends TObject, Client>(
   for (const member of ['open', 'check'] as const) {
     if (typeof definition[member] !== 'function')
       throw new TypeError(`provider '${definition.id}' needs the function '${member}'`)
+  }
+  if (definition.icon !== undefined && !definition.icon.startsWith('data:image/svg+xml'))
+    throw new TypeError(`provider '${definition.id}': icon must be an SVG as a data URI`)
+  for (const link of ['homepage', 'docsUrl'] as const) {
+    const address = definition[link]
+    if (address !== undefined && !/^https:\/\//.test(address))
+      throw new TypeError(`provider '${definition.id}': ${link} must be an https address`)
   }
   for (const [name, resource] of Object.entries(definition.resources)) {
     if (typeof resource.pull !== 'function')

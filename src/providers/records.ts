@@ -1,4 +1,4 @@
-import type { AlertSeverity, ResourceName } from '../words.ts'
+import type { AlertSeverity, DeviceKind, ResourceName } from '../words.ts'
 
 /**
  * What providers hand over: pages of records in our terms. A field has three answers. A value; `null`: the platform
@@ -117,7 +117,10 @@ export interface NetworkInterface {
 
 /** What a device tells about itself. */
 export interface DeviceFacts {
+  /** Default: made from `kind`. */
   assetType?: 'workstation' | 'server' | null | undefined
+  /** What it is, where that is more than a workstation or server. Default: `assetType`. */
+  kind?: DeviceKind | null | undefined
   hostname?: string | null | undefined
   /** As the platform tells it: fillers such as "To be filled by O.E.M." are left out for all providers alike. */
   serialNumber?: string | null | undefined
@@ -163,6 +166,7 @@ export interface DeviceFacts {
  */
 export const nullErases = {
   assetType: false,
+  kind: false,
   hostname: false,
   serialNumber: false,
   manufacturer: false,
@@ -212,9 +216,18 @@ export interface DeviceRecord extends DeviceFacts {
   uptimeSeconds?: number | null | undefined
 }
 
+/** An update that waits for a device. It counts either way; what it is called is shown with the device. */
 export interface UpdateRecord {
   externalId: RecordId
   deviceExternalId: RecordId
+  title?: string | null | undefined
+  /** Number of Microsoft's article about it, e.g. `KB5068861`. */
+  kb?: string | null | undefined
+  /** The platform's own word. */
+  severity?: string | null | undefined
+  /** The platform's own word. */
+  category?: string | null | undefined
+  publishedAt?: Date | null | undefined
 }
 
 export interface AlertRecord {

@@ -17,6 +17,10 @@ export interface ProviderInfo {
   id: string
   name: string
   description: string
+  /** SVG as a data URI. */
+  icon: string | null
+  homepage: string | null
+  docsUrl: string | null
   capabilities: Capabilities
   configSchema: object
   secretSchema: object

@@ -1,5 +1,7 @@
 /** The inventory. */
 
+import type { DeviceKind } from '../words.ts'
+
 export interface DeviceVolume {
   name: string
   totalBytes: number | null
@@ -17,6 +19,7 @@ export interface Device {
   clientRef: string | null
   assetRef: string | null
   assetType: 'workstation' | 'server'
+  kind: DeviceKind
   displayName: string
   hostname: string | null
   serialNumber: string | null
@@ -49,8 +52,20 @@ export interface Device {
   updatedAt: string
 }
 
+/** An update that waits for a device, as the platform calls it. */
+export interface DevicePatch {
+  externalId: string
+  title: string | null
+  kb: string | null
+  severity: string | null
+  category: string | null
+  publishedAt: string | null
+}
+
 export interface DeviceDetail extends Device {
   details: Record<string, unknown>
+  /** Null: the platform does not tell which they are. */
+  patches: DevicePatch[] | null
 }
 
 export const deviceSorts = ['name', 'lastSeenAt', 'updatedAt'] as const

@@ -51,6 +51,9 @@ export const provider: ProviderInfo = {
   id: 'levelio',
   name: 'Level',
   description: 'Level RMM',
+  icon: null,
+  homepage: 'https://level.io',
+  docsUrl: null,
   configSchema: { type: 'object' },
   secretSchema: { type: 'object' },
   capabilities: {
@@ -134,6 +137,7 @@ export const device: Device = {
   clientRef: null,
   assetRef: null,
   assetType: 'server',
+  kind: 'server',
   displayName: 'srv',
   hostname: 'srv',
   serialNumber: null,
@@ -164,7 +168,7 @@ export const device: Device = {
   observedAt: at,
   updatedAt: at
 }
-export const detail: DeviceDetail = { ...device, details: { securityScore: 80 } }
+export const detail: DeviceDetail = { ...device, details: { securityScore: 80 }, patches: null }
 export const alert: Alert = {
   id: 'a1',
   connectionId: 'c1',

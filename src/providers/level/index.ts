@@ -71,6 +71,7 @@ export function level(options: LevelOptions = {}): RmmProvider<LevelConfig, Leve
     id: 'levelio',
     name: 'Level',
     description: 'Groups, devices, available updates and alerts from Level (level.io)',
+    homepage: 'https://level.io',
     configSchema,
     secretSchema,
     allowPrivateNetwork,

@@ -170,6 +170,7 @@ export function meshcentral(options: MeshCentralOptions = {}): RmmProvider<MeshC
     name: 'MeshCentral',
     description:
       'Self-hosted MeshCentral server: device groups, devices, live events, remote sessions and install links',
+    homepage: 'https://meshcentral.com',
     configSchema,
     secretSchema,
     allowPrivateNetwork,

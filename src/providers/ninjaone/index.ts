@@ -86,6 +86,7 @@ export function ninjaone(options: NinjaOneOptions = {}): RmmProvider<NinjaConfig
     id: 'ninjaone',
     name: 'NinjaOne',
     description: 'Organizations and locations, devices, waiting patches and alerts from NinjaOne',
+    homepage: 'https://www.ninjaone.com',
     configSchema,
     secretSchema,
     allowPrivateNetwork,

@@ -1,4 +1,4 @@
-import type { AlertSeverity } from '../../words.ts'
+import type { AlertSeverity, DeviceKind } from '../../words.ts'
 import type { AlertRecord, DeviceRecord, Note, OrganizationRecord, UpdateRecord } from '../define.ts'
 import * as values from '../values.ts'
 
@@ -34,12 +34,20 @@ export function toLocation(raw: unknown, organization: string | null, note?: Not
   }
 }
 
-const isServer = (nodeClass: string) => /SERVER|HOST$|VMHOST|VMM_HOST/.test(nodeClass)
+/** The classes of the specification by what their names say; unknown ones say nothing. */
+const kinds: ReadonlyArray<[RegExp, DeviceKind]> = [
+  [/(_VM|_VMM|HYPERV|VMWARE)_?HOST|VM_HOST|VMM_HOST/, 'vm-host'],
+  [/PRINTER|SCANNER/, 'printer'],
+  [/PHONE|ANDROID|IOS|IPAD|MOBILE/, 'phone'],
+  [/^NMS_(SERVER|COMPUTER)$/, 'server'],
+  [/^NMS_/, 'network'],
+  [/SERVER/, 'server'],
+  [/WORKSTATION|^MAC|^WINDOWS|^LINUX/, 'workstation'],
+  [/./, 'other']
+]
 
-/** The 33 classes of the specification by what their names say; unknown ones say nothing. */
-function toAssetType(nodeClass: string | null | undefined): DeviceRecord['assetType'] {
-  if (!nodeClass) return undefined
-  return isServer(nodeClass.toUpperCase()) ? 'server' : 'workstation'
+function toKind(nodeClass: string | null | undefined): DeviceKind | undefined {
+  return kinds.find(([pattern]) => pattern.test(nodeClass?.toUpperCase() ?? ''))?.[1]
 }
 
 const osTypes: ReadonlyArray<[RegExp, string]> = [
@@ -100,6 +108,12 @@ function toHeartbeat(read: values.Reader, bootedAt: Date | null | undefined, obs
   }
 }
 
+function placeOf(read: values.Reader): string | undefined {
+  const location = read.id('locationId')
+  const organization = read.id('organizationId')
+  return location ? locationId(location) : organization ? organizationId(organization) : undefined
+}
+
 /** @param observedAt the clock before the request */
 export function toDevice(raw: unknown, observedAt: Date, note?: Note): DeviceRecord {
   const { read, id } = recordOf(raw, note)
@@ -107,14 +121,13 @@ export function toDevice(raw: unknown, observedAt: Date, note?: Note): DeviceRec
   const system = read.object('system')
   const nodeClass = read.text('nodeClass')
   const hostname = read.text('systemName') ?? read.text('dnsName')
-  const location = read.id('locationId')
-  const organization = read.id('organizationId')
   const lastRebootAt = os.time('lastBootTime', epoch)
   return {
     externalId: id,
     displayName: read.text('displayName', { line: true }) ?? hostname ?? id,
-    organizationExternalId: location ? locationId(location) : organization ? organizationId(organization) : undefined,
-    assetType: toAssetType(nodeClass),
+    // One that nobody has approved yet is nobody's.
+    organizationExternalId: read.text('approvalStatus') === 'PENDING' ? null : placeOf(read),
+    kind: toKind(nodeClass),
     hostname,
     serialNumber: system.text('serialNumber') ?? system.text('biosSerialNumber'),
     alternatives: { serialNumber: [system.text('biosSerialNumber')].filter(text => text != null) },
@@ -145,12 +158,19 @@ function toNetwork(read: values.Reader): DeviceRecord['interfaces'] {
   return [{ addresses: addresses ?? [], macAddress: first }, ...others.map(macAddress => ({ macAddress }))]
 }
 
-/** Of a patch only that it waits for a device; the same patch has one id on all of them. */
+/** A patch that waits for a device; the same patch has one id on all of them. */
 export function toUpdate(raw: unknown, note?: Note): UpdateRecord {
   const { read, id } = recordOf(raw, note)
   const deviceExternalId = read.id('deviceId')
   if (!deviceExternalId) throw new Error('The patch names no device')
-  return { externalId: `${deviceExternalId}:${id}`, deviceExternalId }
+  return {
+    externalId: `${deviceExternalId}:${id}`,
+    deviceExternalId,
+    title: read.text('name', { line: true }),
+    kb: read.text('kbNumber', { numbers: true }),
+    severity: read.text('severity'),
+    category: read.text('type')
+  }
 }
 
 const severities: Record<string, AlertSeverity> = {

@@ -1,10 +1,12 @@
 import { Type } from '@sinclair/typebox'
 import { deviceSorts } from '../../types.ts'
+import { deviceKinds } from '../../words.ts'
 import {
   countedPaging,
   Flag,
   Id,
   Input,
+  Nullable,
   NullableInteger,
   NullableNumber,
   NullableText,
@@ -23,7 +25,8 @@ const device = {
   organizationExternalId: NullableText("The platform's id of the organization it is in."),
   clientRef: NullableText('The client it belongs to; null while unmapped.'),
   assetRef: NullableText("The host's asset it is linked to."),
-  assetType: OneOf(['workstation', 'server'], 'Its kind.'),
+  assetType: OneOf(['workstation', 'server'], 'Whether it counts as a workstation or a server.'),
+  kind: OneOf(deviceKinds, 'What it is.'),
   displayName: Text('The name to show.'),
   hostname: NullableText('The name the device gives itself.'),
   serialNumber: NullableText("The manufacturer's serial number."),
@@ -78,7 +81,20 @@ export const DeviceSchema = Type.Object(device, {
 export const DeviceDetailSchema = Type.Object(
   {
     ...device,
-    details: OpenObject('Platform facts without a field of their own.')
+    details: OpenObject('Platform facts without a field of their own.'),
+    patches: Nullable(
+      Type.Array(
+        Type.Object({
+          externalId: Text("The platform's id."),
+          title: NullableText('What it is called.'),
+          kb: NullableText("Number of the vendor's article about it."),
+          severity: NullableText("The platform's word for how severe it is."),
+          category: NullableText("The platform's word for what kind it is."),
+          publishedAt: NullableTime('When it was published.')
+        })
+      ),
+      { description: 'The updates it lacks; null where the platform does not tell which they are.' }
+    )
   },
   { $id: 'RmmDeviceDetail', title: 'RmmDeviceDetail', description: 'A device with all its details' }
 )

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import { Flag, OpenObject, Text } from './atoms.ts'
+import { Flag, NullableText, OpenObject, Text } from './atoms.ts'
 
 const JsonSchema = (description: string) => Type.Unsafe<object>(OpenObject(description))
 
@@ -24,6 +24,9 @@ export const ProviderSchema = Type.Object(
     id: Text('The provider id, as connections name it.'),
     name: Text("The platform's name."),
     description: Text('One sentence about the platform.'),
+    icon: NullableText('Its sign: an SVG as a data URI.'),
+    homepage: NullableText("The platform's own site."),
+    docsUrl: NullableText('Where its set-up is described.'),
     capabilities: CapabilitiesSchema,
     configSchema: JsonSchema("JSON Schema of a connection's config; the form is drawn from it."),
     secretSchema: JsonSchema("JSON Schema of a connection's secrets; the form is drawn from it.")

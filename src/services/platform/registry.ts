@@ -49,8 +49,18 @@ export function createRegistry(providers: readonly RmmProvider[], available: Ava
       const infos: ProviderInfo[] = []
       for (const provider of byId.values()) {
         if (!(await available(provider.id, tenantId))) continue
-        const { id, name, description, configSchema, secretSchema } = provider
-        infos.push({ id, name, description, capabilities: capabilitiesOf(provider), configSchema, secretSchema })
+        const {
+          id,
+          name,
+          description,
+          icon = null,
+          homepage = null,
+          docsUrl = null,
+          configSchema,
+          secretSchema
+        } = provider
+        const capabilities = capabilitiesOf(provider)
+        infos.push({ id, name, description, icon, homepage, docsUrl, capabilities, configSchema, secretSchema })
       }
       return infos
     },

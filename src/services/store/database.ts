@@ -26,6 +26,7 @@ export const tableNames = [
   'sink',
   'sink_connection',
   'session_value',
+  'patch',
   'inbox_subject',
   'listener',
   'activity',

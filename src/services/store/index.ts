@@ -136,6 +136,7 @@ export {
   unseen,
   type Unseen
 } from './devices/absence.ts'
+export { writePatches } from './devices/patch-rows.ts'
 export { applyPatchCounts, keepUpdates, type OpenUpdate, unseenUpdates } from './devices/patches.ts'
 export { removeDevices, removeOrganizations } from './devices/removal.ts'
 export { loseSight, ofDeletedOrganizations, type OutOfSight } from './devices/sight.ts'

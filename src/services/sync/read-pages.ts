@@ -19,7 +19,8 @@ import {
   type PassNotes,
   placeTree,
   removeDevices,
-  stillThere
+  stillThere,
+  writePatches
 } from '../store/index.ts'
 import { type Changes, noChanges } from './changes.ts'
 import { tellHost } from './tell-host.ts'
@@ -191,7 +192,7 @@ export async function merge(
     const counted = { older: 0 }
     out.changes.alerts.push(...(await mergeAlerts(trx, t, context, records as never, counted)))
     count(out.state, name, 'older', counted.older)
-  }
+  } else await writePatches(trx, t, context, records as never)
   return []
 }
 

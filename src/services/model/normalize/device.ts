@@ -117,6 +117,7 @@ function rowBody(organizationExternalId: string | null, displayName: string, fac
     fieldOf(organizationExternalId),
     displayName,
     fieldOf(facts.assetType),
+    fieldOf(facts.kind),
     fieldOf(facts.hostname),
     fieldOf(facts.serialNumber),
     fieldOf(facts.manufacturer),

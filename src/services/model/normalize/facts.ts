@@ -1,4 +1,5 @@
 import { type DeviceFacts, type NetworkInterface, type Note, nullErases } from '../../../providers/define.ts'
+import { type DeviceKind, deviceKinds } from '../../../words.ts'
 import { stableJson } from '../stable-json.ts'
 import { cleanMacs, cleanManufacturer, cleanModel, cleanSerial } from './clean-keys.ts'
 import { isObject, maxInt, maxNameLength, moment, none, text, texts, truth, whole } from './field-values.ts'
@@ -10,6 +11,7 @@ import { addressOf, lanAddressOf, macsOf, tellsNetwork } from './network.ts'
  */
 export interface NormalFacts {
   assetType: 'workstation' | 'server' | null
+  kind: DeviceKind | null
   hostname: string | null
   serialNumber: string | null
   manufacturer: string | null
@@ -44,7 +46,7 @@ export function factsOf(
   return {
     freeBytes,
     facts: {
-      assetType: assetTypeOf(told.assetType, note),
+      ...kindOf(told, note),
       hostname: name(told.hostname, 'hostname', note),
       serialNumber: firstClean(told, 'serialNumber', cleanSerial, note),
       manufacturer: firstClean(told, 'manufacturer', cleanManufacturer, note),
@@ -86,9 +88,17 @@ function name(value: unknown, field: Field, note: Note): string | null {
   return value === null && nullErases[field] ? none : text(value, maxNameLength, field, note)
 }
 
-function assetTypeOf(value: DeviceFacts['assetType'], note: Note): NormalFacts['assetType'] {
-  if (value === 'server' || value === 'workstation') return value
-  if (value !== null && value !== undefined) note('assetType', value)
+/** Either is made from the other where only one is told. */
+function kindOf(told: DeviceFacts, note: Note): Pick<NormalFacts, 'assetType' | 'kind'> {
+  const assetType = oneOf(told.assetType, ['workstation', 'server'] as const, 'assetType', note)
+  const kind = oneOf(told.kind, deviceKinds, 'kind', note)
+  const derived = kind === null ? null : kind === 'server' || kind === 'vm-host' ? 'server' : 'workstation'
+  return { assetType: assetType ?? derived, kind: kind ?? assetType }
+}
+
+function oneOf<W extends string>(value: unknown, words: readonly W[], field: Field, note: Note): W | null {
+  if (words.includes(value as W)) return value as W
+  if (value !== null && value !== undefined) note(field, value)
   return null
 }
 

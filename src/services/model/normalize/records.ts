@@ -60,6 +60,14 @@ export interface NormalAlert extends Observed {
 export interface NormalUpdate {
   externalId: string
   deviceExternalId: string
+  /** Null: only that it is there was told. */
+  told: {
+    title: string | null
+    kb: string | null
+    severity: string | null
+    category: string | null
+    publishedAt: string | null
+  } | null
 }
 
 export function normalizeOrganization(
@@ -116,10 +124,18 @@ export function normalizeAlert(record: AlertRecord, observedAt: Date, note: Note
   return { externalId, observedAt, ...alert, hash: hashText(stableJson(Object.values(told))) }
 }
 
-export function normalizeUpdate(record: UpdateRecord): NormalUpdate {
+export function normalizeUpdate(record: UpdateRecord, _observedAt: Date, note: Note = ignored): NormalUpdate {
+  const told = {
+    title: text(record.title, maxNameLength, 'title', note),
+    kb: text(record.kb, maxNameLength, 'kb', note),
+    severity: text(record.severity, maxNameLength, 'severity', note),
+    category: text(record.category, maxNameLength, 'category', note),
+    publishedAt: moment(record.publishedAt, 'publishedAt', note)?.toISOString() ?? null
+  }
   return {
     externalId: id(record.externalId, 'the update id'),
-    deviceExternalId: id(record.deviceExternalId, 'the device id of the update')
+    deviceExternalId: id(record.deviceExternalId, 'the device id of the update'),
+    told: Object.values(told).some(value => value !== null) ? told : null
   }
 }
 

@@ -6,6 +6,7 @@ export const deviceColumns = [
   ['organizationExternalId', 'organization_external_id', 'text'],
   ['displayName', 'display_name', 'text'],
   ['assetType', 'asset_type', 'text'],
+  ['kind', 'kind', 'text'],
   ['hostname', 'hostname', 'text'],
   ['serialNumber', 'serial_number', 'text'],
   ['manufacturer', 'manufacturer', 'text'],
@@ -31,6 +32,7 @@ export const deviceColumns = [
 /** What a column that must not be null starts with when the platform did not tell. */
 export const initialValues: Readonly<Record<string, unknown>> = {
   asset_type: 'workstation',
+  kind: 'workstation',
   mac_addresses: [],
   volumes: [],
   tags: [],

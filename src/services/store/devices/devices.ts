@@ -4,7 +4,7 @@ import type { CountedQuery, Device, DeviceDetail, DeviceFilter, List, PageQuery 
 import { clean } from '../../model/index.ts'
 import { all, limitOf, readCursor, toList, withTotal } from '../cursor.ts'
 import type { Database, Db, Tables } from '../database.ts'
-import { type DeviceRow, deviceFrom, deviceSelect, toDevice, toDeviceDetail } from './rows.ts'
+import { detailSelect, type DeviceRow, deviceFrom, deviceSelect, toDevice, toDeviceDetail } from './rows.ts'
 import { isId, isoOrNull } from '../values.ts'
 
 /** Columns that a search looks at. */
@@ -110,7 +110,7 @@ function matches(q: string): RawBuilder<unknown> {
 export async function findDevice({ db, t }: Database, tenantId: string, id: string): Promise<DeviceDetail | null> {
   if (!isId(id)) return null
   const { rows } =
-    await sql<DeviceRow>`select ${deviceSelect}, d.details from ${deviceFrom(t)} where d.id = ${id} and d.tenant_id = ${tenantId}`.execute(
+    await sql<DeviceRow>`select ${detailSelect(t)} from ${deviceFrom(t)} where d.id = ${id} and d.tenant_id = ${tenantId}`.execute(
       db
     )
   return rows[0] ? toDeviceDetail(rows[0]) : null
@@ -122,7 +122,7 @@ export async function deviceByExternalId(
   connectionId: string,
   externalId: string
 ): Promise<DeviceDetail | null> {
-  const { rows } = await sql<DeviceRow>`select ${deviceSelect}, d.details from ${deviceFrom(t)}
+  const { rows } = await sql<DeviceRow>`select ${detailSelect(t)} from ${deviceFrom(t)}
     where d.connection_id = ${connectionId} and d.external_id = ${externalId} and d.tenant_id = ${tenantId}`.execute(db)
   return rows[0] ? toDeviceDetail(rows[0]) : null
 }

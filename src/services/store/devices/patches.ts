@@ -3,6 +3,7 @@ import type { FieldChange } from '../../../types.ts'
 import { logColumns, logValues } from '../changes.ts'
 import type { Database, Db, Tables } from '../database.ts'
 import { textArray } from '../row-set.ts'
+import { forgetPatches } from './patch-rows.ts'
 import type { Pass } from './passes.ts'
 import { type DeviceRow, deviceFrom, deviceSelect, toDevice } from './rows.ts'
 import type { DeviceChange, MergeContext } from './shapes.ts'
@@ -66,6 +67,7 @@ export async function applyPatchCounts(
     ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
       select ${logValues(trx, context)}, 'device', c.id, c.external_id, c.display_name, c.client_ref, 'update', c.fields from changed c where not coalesce(c.first, false))
     select id, first, fields from changed`.execute(trx)
+  await forgetPatches(trx, t, pass)
   const first = new Set(changed.rows.flatMap(row => (row.first ? row.id : [])))
   if (changed.rows.length === 0) return { changes: [], first }
   const { rows } =

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { Device, DeviceDetail } from '../../../types.ts'
+import type { Device, DeviceDetail, DevicePatch } from '../../../types.ts'
+import type { DeviceKind } from '../../../words.ts'
 import type { Tables } from '../database.ts'
 import { iso, isoOrNull, numberOrNull } from '../values.ts'
 
@@ -14,6 +15,7 @@ export interface DeviceRow {
   assignment: string
   asset_ref: string | null
   asset_type: 'workstation' | 'server'
+  kind: DeviceKind
   display_name: string
   volumes: Array<{ name: string; totalBytes: number | null }>
   antivirus: { provider: string | null; status: string | null } | null
@@ -26,7 +28,7 @@ export interface DeviceRow {
 /** All columns of a device with its heartbeat, `details` left out: lists do not need it. */
 export const deviceSelect: RawBuilder<unknown> = sql.raw(`
   d.id, d.tenant_id, d.connection_id, d.provider, d.external_id, d.organization_external_id, d.client_ref, d.assignment, d.asset_ref,
-  d.asset_type, d.display_name, d.hostname, d.serial_number, d.manufacturer, d.model, d.os_type, d.os_version, d.last_reboot_at,
+  d.asset_type, d.kind, d.display_name, d.hostname, d.serial_number, d.manufacturer, d.model, d.os_type, d.os_version, d.last_reboot_at,
   d.current_user_name, d.lan_ip, d.wan_ip, d.mac_addresses, d.cpu_model, d.cpu_cores, d.ram_bytes, d.volumes, d.antivirus,
   d.pending_os_patches, d.location, d.tags, d.maintenance_mode, d.removed_at, d.out_of_sight_since, d.updated_at,
   greatest(d.observed_at, s.observed_at) as observed_at, s.online, s.last_seen_at, s.uptime_seconds, s.free_bytes, clock_timestamp() as read_at`)
@@ -66,6 +68,7 @@ export function toDevice(row: DeviceRow): Device {
     clientRef: row.client_ref,
     assetRef: row.asset_ref,
     assetType: row.asset_type,
+    kind: row.kind,
     displayName: row.display_name,
     hostname: row['hostname'] as string | null,
     serialNumber: row['serial_number'] as string | null,
@@ -106,6 +109,24 @@ export function toDevice(row: DeviceRow): Device {
   }
 }
 
+/** With what a list does not need. */
+export function detailSelect(t: Tables): RawBuilder<unknown> {
+  return sql`${deviceSelect}, d.details, (select jsonb_agg(jsonb_build_object('externalId', p.external_id, 'title', p.title, 'kb', p.kb,
+      'severity', p.severity, 'category', p.category, 'publishedAt', to_json(p.published_at)) order by p.published_at desc nulls last, p.external_id)
+    from ${t.patch} p where p.connection_id = d.connection_id and p.device_external_id = d.external_id) as patches`
+}
+
+/** Null: the platform tells no more than how many there are, or not even that. */
+function patchesOf(row: DeviceRow): DevicePatch[] | null {
+  const told = row['patches'] as DevicePatch[] | null
+  if (told === null) return row['pending_os_patches'] === 0 ? [] : null
+  return told.map(patch => ({ ...patch, publishedAt: isoOrNull(patch.publishedAt) }))
+}
+
 export function toDeviceDetail(row: DeviceRow): DeviceDetail {
-  return { ...toDevice(row), details: (row['details'] ?? {}) as Record<string, unknown> }
+  return {
+    ...toDevice(row),
+    details: (row['details'] ?? {}) as Record<string, unknown>,
+    patches: patchesOf(row)
+  }
 }
