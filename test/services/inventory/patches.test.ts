@@ -20,7 +20,7 @@ t.test('the updates that wait for a device are told by name, and go when they ar
   t.match(await detail(), { pendingOsPatches: null, patches: null }, 'not read yet')
   await syncNow(host, id)
   t.match(await detail(), { pendingOsPatches: 0, patches: [] })
-  const made = fake.updates.create({
+  const made = fake.updates.set({
     device_id: device!,
     name: '2026-11 Cumulative Update',
     kb_ids: ['KB5068861', 'KB5000001'],
@@ -39,7 +39,7 @@ t.test('the updates that wait for a device are told by name, and go when they ar
       publishedAt: '2026-11-10T00:00:00.000Z'
     }
   ])
-  fake.updates.update(made.id, { name: 'Renamed' } as never)
+  fake.updates.patch(made.id, { name: 'Renamed' } as never)
   await syncNow(host, id)
   t.match((await detail()).patches, [{ title: 'Renamed' }])
   fake.updates.delete(made.id)

@@ -221,14 +221,14 @@ export async function updateDevices(
       owed = case when ${!context.hears}::boolean and w.assignment = 'mapped' and (d.client_ref is null or d.removed_at is not null) then 'created' when d.owed = 'removed' then 'handover' else d.owed end,
       removed_at = null, out_of_sight_since = null, updated_at = case when w.changed or d.out_of_sight_since is not null then now() else d.updated_at end
     from (select x.id, x."clientRef", x.assignment, x.hash, x."observedAt", n.*, c.changed, case when c.changed then ${fieldsThatDiffer} end as fields,
-        case when o.removed_at is not null then 'revive' when o.client_ref is distinct from x."clientRef" then 'move' else 'update' end as kind
+        case when o.removed_at is not null then 'revive' when o.client_ref is distinct from x."clientRef" then 'move' else 'update' end as change_kind
       from ${rowSet(rows, updatedColumns)} join ${t.device} o on o.id = x.id, lateral (select ${mergedRow}) n,
         lateral (select ${differs} or o.client_ref is distinct from x."clientRef" or o.assignment <> x.assignment or o.removed_at is not null as changed) c) w
     where d.id = w.id and d.connection_id = ${context.connectionId} and ${observed(sql`d.observed_at`)} <= w."observedAt"
-    returning d.id, d.external_id, d.display_name, d.client_ref, w.changed, w.fields, w.kind
+    returning d.id, d.external_id, d.display_name, d.client_ref, w.changed, w.fields, w.change_kind
     ), logged as (insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
-      select ${logValues(trx, context)}, 'device', u.id, u.external_id, u.display_name, u.client_ref, u.kind, coalesce(u.fields, '[]') from updated u
-      where u.changed and (u.fields is not null or u.kind = 'revive'))
+      select ${logValues(trx, context)}, 'device', u.id, u.external_id, u.display_name, u.client_ref, u.change_kind, coalesce(u.fields, '[]') from updated u
+      where u.changed and (u.fields is not null or u.change_kind = 'revive'))
     select id, changed, fields from updated`.execute(trx)
   return new Map(updated.rows.map(({ id, changed, fields }) => [id, { changed, fields }]))
 }
