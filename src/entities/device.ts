@@ -1,6 +1,5 @@
 import { defineEntity, type EntitySchema, type PrimaryKeyProp } from '@mikro-orm/core'
 import type { Device } from '../types.ts'
-import { type DeviceKind, deviceKinds } from '../words.ts'
 import { belongsTo, bigint, bool, type Columns, generatedId, int, json, oneOf, text, time, uuid } from './columns.ts'
 import { RmmConnectionSchema } from './connection.ts'
 
@@ -16,7 +15,7 @@ export class RmmDevice {
   declare assignment: 'mapped' | 'unmapped' | 'excluded' | 'held'
   declare assetRef: string | null
   declare assetType: 'workstation' | 'server'
-  declare kind: DeviceKind
+  declare kind: Device['kind']
   declare displayName: string
   declare hostname: string | null
   declare serialNumber: string | null
@@ -67,7 +66,9 @@ export const RmmDeviceSchema: EntitySchema<RmmDevice> = defineEntity({
     assignment: oneOf('assignment', ['mapped', 'unmapped', 'excluded', 'held']).default('unmapped'),
     assetRef: text('asset_ref').nullable(),
     assetType: oneOf('asset_type', ['workstation', 'server']).default('workstation'),
-    kind: oneOf('kind', [...deviceKinds]).default('workstation'),
+    kind: oneOf('kind', ['workstation', 'server', 'printer', 'network', 'phone', 'vm-host', 'other']).default(
+      'workstation'
+    ),
     displayName: text('display_name'),
     hostname: text('hostname').nullable(),
     serialNumber: text('serial_number').nullable(),
