@@ -20,8 +20,8 @@ t.test('everything that grows goes by its age, and what is in use stays', async 
   script.devices = list(devices(4))
   script.alerts = list([alert('listed', { status: 'resolved', resolvedAt: new Date() }), alert('a1')])
   await host.sync()
-  await sql`insert into ${tables.delivery} (tenant_id, connection_id, event_id, event_type, body, status, received_at)
-    select 't1', ${host.connectionId}::uuid, s || n, 'x', '{}', s, ${days(15)} from unnest(array['done', 'dead', 'pending']) s, generate_series(1, 2) n`.execute(
+  await sql`insert into ${tables.delivery} (tenant_id, connection_id, event_id, event_type, body, status, received_at, next_attempt_at)
+    select 't1', ${host.connectionId}::uuid, s || n, 'x', '{}', s, ${days(15)}, now() + interval '1 hour' from unnest(array['done', 'dead', 'pending']) s, generate_series(1, 2) n`.execute(
     db
   )
   await sql`update ${tables.delivery} set received_at = ${days(13)} where event_id like '%2'`.execute(db)
