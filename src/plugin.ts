@@ -87,6 +87,17 @@ async function createCore(app: FastifyInstance, options: ResolvedOptions, signal
   }
 }
 
+/** A transport has the queues, workers and connections of one app. */
+const transportsInUse = new WeakSet<SyncTransport>()
+
+function requireFree(transports: readonly SyncTransport[]): void {
+  const taken = transports.find(transport => transportsInUse.has(transport))
+  if (taken === undefined) return
+  throw new OptionError(
+    `option 'transports': the transport '${taken.kind}' is the object of another app in this process that is still open; make one for each app, or close that app first`
+  )
+}
+
 /** Arms background work when the host is ready, and takes it down again when it closes. */
 function addLifecycle(
   app: FastifyInstance,
@@ -97,6 +108,7 @@ function addLifecycle(
   stopping: AbortController
 ): void {
   const { ticker, events, executor, inbox, listeners, provisioning } = services
+  for (const transport of transports.values()) transportsInUse.add(transport)
   app.addHook('onReady', async () => {
     await lookOver(core)
     if (!options.worker.enabled) return
@@ -116,6 +128,7 @@ function addLifecycle(
       await transport
         .stop(options.shutdown)
         .catch(error => core.log.warn({ err: error, transport: transport.kind }, 'stopping the transport failed'))
+      transportsInUse.delete(transport)
     }
     await Promise.all([inbox.stop(), listeners.stop(), provisioning.stop()])
     await events.close()
@@ -128,6 +141,7 @@ const engineAttempts = 100
 const plugin: FastifyPluginAsync<RmmSyncOptions> = async (app, given) => {
   if (app.hasDecorator('rmm')) throw new AlreadyRegisteredError()
   const options = resolveOptions(given)
+  requireFree(options.transports)
   const stopping = new AbortController()
   const core = await createCore(app, options, stopping.signal)
   const transports = new Map<string, SyncTransport>(

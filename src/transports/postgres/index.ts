@@ -30,7 +30,7 @@ const sliceMs = startToCloseSeconds * 1_000 * sliceShare
  */
 export function postgresTransport(options: PostgresTransportOptions): SyncTransport {
   const settings = checkPostgresOptions(options)
-  const stopping = new AbortController()
+  let stopping = new AbortController()
   let source: BossSource | undefined
   let working: Promise<void> = Promise.resolve()
   let workers: string | undefined
@@ -104,6 +104,10 @@ export function postgresTransport(options: PostgresTransportOptions): SyncTransp
     // A pg-boss of the host keeps its tables where the host put them.
     schemas: options.boss === undefined ? [options.schema ?? defaultSchema] : [],
     async open(context) {
+      // A host that starts again may give the same object to its next app.
+      stopping = new AbortController()
+      working = Promise.resolve()
+      workers = undefined
       source = await openBoss(options, settings, context)
       await source
         .started()
