@@ -8,6 +8,7 @@ import { meshcentralBench } from './meshcentral.ts'
 import { print, type Row } from './report.ts'
 import { sinkBench } from './sink.ts'
 import { suggestionsBench } from './suggestions.ts'
+import { tickBench } from './tick.ts'
 import { webhookBench } from './webhook.ts'
 
 /**
@@ -31,6 +32,7 @@ const benches = {
   webhook: webhookBench,
   'device-groups': deviceGroupsBench,
   sink: sinkBench,
+  tick: tickBench,
   suggestions: suggestionsBench
 }
 const rows: Row[] = []
