@@ -21,7 +21,7 @@ export function allowancesOf({ tickMs, leaseMs }: Pick<Settings, 'tickMs' | 'lea
 
 export function createHealth(core: Core, ticker: Ticker): Rmm['health'] {
   const allowances = allowancesOf(core.settings)
-  let known: { at: number; missingKeys: Promise<Health['secrets']['missingKeys']> } | null = null
+  let known: { at: number; missingKeys: Promise<Health['keys']['missing']> } | null = null
 
   async function missingKeys(tenantId: string | null) {
     const { keys } = await secretsUsage(core, tenantId)
@@ -44,7 +44,7 @@ export function createHealth(core: Core, ticker: Ticker): Rmm['health'] {
   async function health(tenantId?: string): Promise<Health> {
     const found = {
       ...(await readHealth(core.database, tenantId ?? null, allowances)),
-      secrets: { missingKeys: await (tenantId === undefined ? missingKeysOfAll() : missingKeys(tenantId)) }
+      keys: { missing: await (tenantId === undefined ? missingKeysOfAll() : missingKeys(tenantId)) }
     }
     if (tenantId !== undefined) return { ok: isWell(found), ...found }
     const duties = ticker.duties()
@@ -54,9 +54,9 @@ export function createHealth(core: Core, ticker: Ticker): Rmm['health'] {
   return health
 }
 
-function isWell({ schedules, runs, deliveries, sinks, connections, secrets }: Omit<Health, 'ok'>): boolean {
+function isWell({ schedules, runs, deliveries, sinks, connections, keys }: Omit<Health, 'ok'>): boolean {
   return (
-    schedules.late + runs.stuck + deliveries.dead + connections.error + secrets.missingKeys.length === 0 &&
+    schedules.late + runs.stuck + deliveries.dead + connections.error + keys.missing.length === 0 &&
     sinks.every(({ failures, served, pending }) => failures === 0 && (served || pending === 0))
   )
 }

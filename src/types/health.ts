@@ -19,9 +19,9 @@ export interface Health {
   sinks: SinkHealth[]
   /** Connections in status `error`. */
   connections: { error: number }
-  secrets: {
+  keys: {
     /** Keys that stored secrets were sealed with and the secret box does not have, with how many values need each. */
-    missingKeys: Array<{ keyId: string | null; values: number }>
+    missing: Array<{ keyId: string | null; values: number }>
   }
 }
 

@@ -69,7 +69,7 @@ t.test('every fault is found for itself, with what it is found in', async t => {
     ok: false,
     checks: [{}, {}, { name: 'addresses', state: 'ok' }, { name: 'keys', state: 'fault', found: [{ keyId: 'test' }] }]
   })
-  t.equal((await host.call('t1', 'GET', '/health')).body.secrets.missingKeys.length, 0)
+  t.equal((await host.call('t1', 'GET', '/health')).body.keys.missing.length, 0)
 
   await sql`insert into ${tables.run} (tenant_id, connection_id, provider, trigger, resources, mode, transport, status, lease_until)
     values ('t1', ${connectionId}, 'levelio', 'manual', '["devices"]', 'full', 'direct', 'running', now() - interval '1 hour')`.execute(
@@ -172,10 +172,10 @@ t.test('a key is taken out of use from the command line, beside a process that r
     body: { code: 'RMM_ERR_SECRETS_UNREADABLE' }
   })
   t.match(await host.call('t1', 'GET', '/health'), {
-    body: { ok: false, secrets: { missingKeys: [{ keyId: 'k2', values: 2 }] } }
+    body: { ok: false, keys: { missing: [{ keyId: 'k2', values: 2 }] } }
   })
-  t.match((await host.call('t2', 'GET', '/health')).body.secrets, { missingKeys: [] }, "nothing of another tenant's")
-  t.match(await host.app.rmm.health(), { ok: false, secrets: { missingKeys: [{ keyId: 'k2', values: 2 }] } })
+  t.match((await host.call('t2', 'GET', '/health')).body.keys, { missing: [] }, "nothing of another tenant's")
+  t.match(await host.app.rmm.health(), { ok: false, keys: { missing: [{ keyId: 'k2', values: 2 }] } })
 })
 
 t.test('a command line that cannot be meant is refused, with what to do', async t => {

@@ -190,7 +190,7 @@ export const health: Health = {
   deliveries: { pending: 0, dead: 1, oldestMs: null },
   sinks: [{ name: 'out', pending: 3, oldestMs: 1_000, failures: 2, served: true }],
   connections: { error: 1 },
-  secrets: { missingKeys: [{ keyId: 'k1', values: 2 }] }
+  keys: { missing: [{ keyId: 'k1', values: 2 }] }
 }
 export const delivery: Delivery = {
   id: 'v1',

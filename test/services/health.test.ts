@@ -13,7 +13,7 @@ const nothing: Omit<Health, 'sinks'> = {
   runs: { waiting: 0, stuck: 0 },
   deliveries: { pending: 0, dead: 0, oldestMs: null },
   connections: { error: 0 },
-  secrets: { missingKeys: [] }
+  keys: { missing: [] }
 }
 
 t.test('a tenant sees what of its own is late, stuck, given up or in error, and nothing of others', async t => {

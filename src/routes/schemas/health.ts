@@ -31,8 +31,8 @@ export const HealthSchema = Type.Object(
     }),
     sinks: Type.Array(SinkHealthSchema, { description: 'Where events go, and what waits for it.' }),
     connections: Type.Object({ error: Count('Connections whose status is error.') }),
-    secrets: Type.Object({
-      missingKeys: Type.Array(
+    keys: Type.Object({
+      missing: Type.Array(
         Type.Object({
           keyId: Nullable(Text('Names the key; null where the secret box does not tell.')),
           values: Count('Stored values that need it.')

@@ -49,7 +49,7 @@ export async function readHealth(
   database: Database,
   tenantId: string | null,
   allowances: Allowances
-): Promise<Omit<Health, 'ok' | 'secrets'>> {
+): Promise<Omit<Health, 'ok' | 'keys'>> {
   const { db, t } = database
   const of = tenantId === null ? sql`true` : sql`tenant_id = ${tenantId}`
   const { schedulesMs } = allowances
