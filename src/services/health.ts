@@ -1,7 +1,7 @@
 import type { Rmm } from '../rmm.ts'
 import type { DutyHealth, Health, ProcessHealth } from '../types.ts'
 import type { Core, Settings } from './core.ts'
-import { secretsUsage } from './platform/index.ts'
+import { keysInUse } from './platform/index.ts'
 import { type Allowances, readHealth } from './store/index.ts'
 import type { Ticker } from './ticker.ts'
 
@@ -24,8 +24,9 @@ export function createHealth(core: Core, ticker: Ticker): Rmm['health'] {
   let known: { at: number; missingKeys: Promise<Health['keys']['missing']> } | null = null
 
   async function missingKeys(tenantId: string | null) {
-    const { keys } = await secretsUsage(core, tenantId)
-    return keys.filter(({ opens }) => !opens).map(({ keyId, values }) => ({ keyId, values }))
+    return (await keysInUse(core, tenantId))
+      .filter(({ opens }) => !opens)
+      .map(({ keyId, values }) => ({ keyId, values }))
   }
 
   function missingKeysOfAll() {

@@ -77,12 +77,13 @@ async function opens(core: Vault, { owner, purpose, sealed }: Value): Promise<bo
   return opened
 }
 
-/**
- * Which keys the stored values need, of all tenants or of one, and whether the box has them. Opens a few values of each,
- * writes nothing.
- */
-export async function secretsUsage(core: Vault, tenantId: string | null = null): Promise<SecretsUsage> {
-  const current = await currentKey(core)
+/** Which keys the stored values need, and whether the box has them. Opens a few values of each, writes nothing. */
+export async function secretsUsage(core: Vault): Promise<SecretsUsage> {
+  return { current: await currentKey(core), keys: await keysInUse(core) }
+}
+
+/** The same of one tenant, or of all (null), without asking the box to seal anything. */
+export async function keysInUse(core: Vault, tenantId: string | null = null): Promise<KeyUsage[]> {
   const byKey = new Map<string | null, { values: number; tried: number; opened: boolean }>()
   for await (const value of sealedValues(core, core.signal, tenantId)) {
     const keyId = keyIdOf(core, value.sealed)
@@ -95,7 +96,7 @@ export async function secretsUsage(core: Vault, tenantId: string | null = null):
   }
   const keys = [...byKey].map(([keyId, { values, opened }]): KeyUsage => ({ keyId, values, opens: opened }))
   // By id: values come in no order of their own.
-  return { current, keys: keys.sort((a, b) => (a.keyId ?? '').localeCompare(b.keyId ?? '')) }
+  return keys.sort((a, b) => (a.keyId ?? '').localeCompare(b.keyId ?? ''))
 }
 
 type Counts = Resealed['keys'][number]

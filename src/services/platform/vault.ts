@@ -62,8 +62,15 @@ function unreadable(core: Sealing, sealed: string, cause: unknown): Error {
     new SecretsUnreadableError(
       `The stored secrets cannot be opened with the keys of this system${key}. Have its administrator give that key back to the secret box, or enter the secrets again`
     ),
-    { cause }
+    { cause: kindOf(cause) }
   )
+}
+
+/** What went wrong in the box, without its words: nobody knows whether they repeat what it had opened. */
+function kindOf(error: unknown): Error {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown }
+  const told = [name, code].filter(part => typeof part === 'string' && /^\w{1,60}$/.test(part))
+  return new Error(`the secret box failed: ${told.join(' ') || 'without a name'}`)
 }
 
 /** Secrets as they are stored: together with the config they are meant for. */
