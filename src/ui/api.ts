@@ -8,12 +8,15 @@ export class ApiError extends Error {
   readonly kind: ProblemKind
   readonly code: string
   readonly status: number
+  /** `RMM_ERR_ALREADY_CONNECTED`: which connection has the account. */
+  readonly connectionId: string | null
 
-  constructor(kind: ProblemKind, status: number, code: string, message: string) {
+  constructor(kind: ProblemKind, status: number, code: string, message: string, connectionId: string | null = null) {
     super(message)
     this.kind = kind
     this.status = status
     this.code = code
+    this.connectionId = connectionId
   }
 }
 
@@ -137,11 +140,13 @@ async function problemOf(response: Response): Promise<ApiError> {
     code?: unknown
     message?: unknown
     error?: unknown
+    connectionId?: unknown
   } | null
+  const connectionId = typeof body?.connectionId === 'string' ? body.connectionId : null
   const kind = kinds[response.status] ?? (response.status < 500 || response.status === 502 ? 'refused' : 'server')
   // A proxy in front of a server that is restarting answers 502 or 504 with a page of its own.
   if (body === null && response.status >= 502) return new ApiError('network', response.status, 'GATEWAY', '')
-  return new ApiError(kind, response.status, String(body?.code ?? ''), messageOf(body))
+  return new ApiError(kind, response.status, String(body?.code ?? ''), messageOf(body), connectionId)
 }
 
 /** Ours, or what a host's own error format has in its place. */

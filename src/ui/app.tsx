@@ -5,6 +5,7 @@ import { Dialog } from './components/dialog.tsx'
 import { Link, Loading, Problem } from './components/basics.tsx'
 import { type ClientNames, ClientsContext, ProvidersContext, type Ui, UiContext, useLoad, useUi } from './context.ts'
 import type { Format } from './format.ts'
+import { ActivityPage } from './pages/activity.tsx'
 import { AlertsPage } from './pages/alerts.tsx'
 import { ConnectPage } from './pages/connect.tsx'
 import { ConnectionPage } from './pages/connection.tsx'
@@ -71,6 +72,9 @@ export function App({ api, t, fmt, locale, routing, titled, enter }: AppProps) {
                 <NavLink to='alerts' at={['alerts']}>
                   {t('alerts')}
                 </NavLink>
+                <NavLink to='activity' at={['activity']}>
+                  {t('activity')}
+                </NavLink>
               </nav>
             </div>
             <Main ref={main} class='main' tabIndex={-1} aria-busy={providers.loading}>
@@ -120,6 +124,7 @@ function Place() {
   if (section === 'connections') return <ConnectionPage id={id!} part={part ?? ''} />
   if (section === 'devices') return id === undefined ? <DevicesPage /> : <DevicePage id={id} />
   if (section === 'alerts') return <AlertsPage />
+  if (section === 'activity') return <ActivityPage />
   return <p>{t('notFound')}</p>
 }
 

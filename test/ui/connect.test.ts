@@ -46,6 +46,43 @@ walk(
   }
 )
 
+walk('an account that is connected already is named, with the way to it and the way past it', async (t, open) => {
+  const fake = await fakeLevel(t)
+  const site = await serve(t)
+  const id = await connectLevel(site.host, fake)
+  const { page, go, expect } = await open(site)
+  expect(/status of 409/)
+  await go('connect/levelio')
+  await page.getByLabel('API address (optional)').fill(fake.url)
+  await page.getByLabel('API key').fill(fake.apiKey)
+  await page.getByRole('button', { name: 'Check and connect' }).click()
+  await page.getByText('is connected already, as').waitFor()
+  t.equal(
+    await page.getByRole('link', { name: 'Open that connection' }).getAttribute('href'),
+    `#/connections/${id}/settings`
+  )
+  t.same(await violations(page), [])
+  await page.getByRole('button', { name: 'Connect it all the same' }).click()
+  await page.getByRole('heading', { name: 'Level is connected' }).waitFor()
+  t.equal((await site.host.call('t1', 'GET', '/connections')).body.items.length, 2)
+})
+
+walk('a connection is led to another address with its secrets only', async (t, open) => {
+  const [fake, other] = [await fakeLevel(t), await fakeLevel(t)]
+  const site = await serve(t)
+  const id = await connectLevel(site.host, fake)
+  const { page, go } = await open(site)
+  await go(`connections/${id}/settings`)
+  await page.getByLabel('API address (optional)').fill(other.url)
+  await page.getByRole('button', { name: 'Check and save' }).click()
+  await page.getByText('Fill in this field.').waitFor()
+  t.equal(other.requests.length, 0)
+  await page.getByLabel('API key').fill(other.apiKey)
+  await page.getByRole('button', { name: 'Check and save' }).click()
+  await page.getByText('Saved').first().waitFor()
+  t.equal((await site.host.call('t1', 'GET', `/connections/${id}`)).body.config.baseUrl, other.url)
+})
+
 walk('leaving a form that was typed into asks first, by link and by the back button', async (t, open) => {
   const site = await serve(t)
   const { page, go } = await open(site)

@@ -141,5 +141,21 @@ walk(
     t.match(tab.url(), fake.url, 'one click opens it')
     t.equal(await tab.evaluate('window.opener'), null)
     await tab.close()
+
+    await page.getByLabel('The person at the device').selectOption('prompt')
+    const [asked, second] = await Promise.all([
+      page.waitForResponse(answer => answer.url().endsWith('/remote-session')),
+      page.waitForEvent('popup'),
+      page.getByRole('button', { name: 'Remote session' }).click()
+    ])
+    t.match(asked.request().postDataJSON(), { consent: 'prompt' })
+    t.equal(asked.status(), 201)
+    await second.close()
+    t.same(await violations(page), [])
+
+    await page.getByRole('link', { name: 'Activity' }).click()
+    const log = page.getByRole('table', { name: 'Activity' })
+    await log.getByRole('row', { name: /Connected "MeshCentral"/ }).waitFor()
+    t.same(await violations(page), [])
   }
 )

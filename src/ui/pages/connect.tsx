@@ -1,5 +1,6 @@
 import { useMemo, useState } from 'preact/hooks'
 import type { CreatedConnection, ProviderInfo } from '../../types.ts'
+import { ApiError } from '../api.ts'
 import { Copy, Link, Notice, Problem, Warnings } from '../components/basics.tsx'
 import { Field, submitting } from '../components/field.tsx'
 import { check, filled, initial, locate, SchemaFields, type Values, type Wrong } from '../components/schema-form.tsx'
@@ -59,6 +60,22 @@ export function useCredentials(provider: ProviderInfo, stored: Values, error: un
   }
 }
 
+/** Where an account is connected already: the way to that connection, and the way past it. */
+export function Duplicate({ error, anyway }: { error: unknown; anyway: () => void }) {
+  const { t } = useUi()
+  if (!(error instanceof ApiError) || error.connectionId === null) return null
+  return (
+    <div class='row'>
+      <Link class='button' to={`connections/${encodeURIComponent(error.connectionId)}/settings`}>
+        {t('duplicateOpen')}
+      </Link>
+      <button type='button' class='danger' onClick={anyway}>
+        {t('duplicateAnyway')}
+      </button>
+    </div>
+  )
+}
+
 function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (made: CreatedConnection) => void }) {
   const { api, t, router } = useUi()
   const doing = useDoing()
@@ -66,20 +83,21 @@ function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (ma
   const form = useCredentials(provider, {}, doing.error)
   const [touched, setTouched] = useState(false)
   useUnsaved(touched)
-  const submit = () => {
+  const submit = (allowDuplicate = false) => {
     if (!form.ready()) return
     void doing.run(async () =>
       onDone(
         await api.send('POST', 'connections', {
           provider: provider.id,
           name: name.trim() || provider.name,
-          ...form.body()
+          ...form.body(),
+          ...(allowDuplicate ? { allowDuplicate } : {})
         })
       )
     )
   }
   return (
-    <form class='card narrow' noValidate onSubmit={submitting(submit)} onInput={() => setTouched(true)}>
+    <form class='card narrow' noValidate onSubmit={submitting(() => submit())} onInput={() => setTouched(true)}>
       <p class='muted'>{t('connectIntro')}</p>
       <Field label={t('connectionName')} help={t('connectionNameHelp')}>
         {props => (
@@ -106,7 +124,8 @@ function ConnectForm({ provider, onDone }: { provider: ProviderInfo; onDone: (ma
         secret
         onChange={form.setSecrets}
       />
-      {!form.located && <Problem error={doing.error} retry={submit} />}
+      {!form.located && <Problem error={doing.error} retry={() => submit()} />}
+      <Duplicate error={doing.error} anyway={() => submit(true)} />
       <div class='row'>
         <button type='submit' class='primary' disabled={doing.busy}>
           {t(doing.busy ? 'connecting' : 'connect')}

@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks'
 import type { DeviceDetail, DeviceSyncResult, DeviceVolume } from '../../types.ts'
 import { Ago, Badge, Card, Facts, Notice, Problem, Show, Time } from '../components/basics.tsx'
-import { Check } from '../components/field.tsx'
+import { Check, Select } from '../components/field.tsx'
 import { useClientName, useDoing, useLoad, useProviders, useUi } from '../context.ts'
 import { AlertTable } from './alerts.tsx'
 import { Presence } from './devices.tsx'
@@ -126,6 +126,7 @@ function RemoteSession({ device }: { device: DeviceDetail }) {
   const { api, t } = useUi()
   const doing = useDoing()
   const [viewOnly, setViewOnly] = useState(false)
+  const [consent, setConsent] = useState<'' | 'none' | 'notify' | 'prompt'>('')
   const [link, setLink] = useState<string | null>(null)
   const open = () => {
     const tab = window.open('', '_blank')
@@ -135,7 +136,7 @@ function RemoteSession({ device }: { device: DeviceDetail }) {
         const { url }: { url: string } = await api.send(
           'POST',
           `devices/${encodeURIComponent(device.id)}/remote-session`,
-          { viewOnly }
+          { viewOnly, ...(consent === '' ? {} : { consent }) }
         )
         if (!/^https?:/i.test(url)) throw new Error(t('refusedTitle'))
         setLink(tab ? null : url)
@@ -151,6 +152,17 @@ function RemoteSession({ device }: { device: DeviceDetail }) {
         {t(doing.busy ? 'loading' : 'remoteOpen')}
       </button>
       <Check label={t('remoteView')} checked={viewOnly} onChange={setViewOnly} />
+      <Select
+        label={t('remoteConsent')}
+        value={consent}
+        onChange={setConsent}
+        options={[
+          ['', t('consent_default')],
+          ['prompt', t('consent_prompt')],
+          ['notify', t('consent_notify')],
+          ['none', t('consent_none')]
+        ]}
+      />
       <Problem error={doing.error} retry={open} />
       {link && (
         <Notice tone='warn'>

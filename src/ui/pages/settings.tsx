@@ -5,7 +5,7 @@ import { Dialog } from '../components/dialog.tsx'
 import { Field, Select, submitting } from '../components/field.tsx'
 import { SchemaFields } from '../components/schema-form.tsx'
 import { useDoing, useUi, useUnsaved } from '../context.ts'
-import { useCredentials } from './connect.tsx'
+import { Duplicate, useCredentials } from './connect.tsx'
 import { pathOf, type PartProps } from '../parts.ts'
 
 /** Asks the platform whether it still takes the stored secrets. */
@@ -103,10 +103,13 @@ function Credentials({ connection, provider, set }: Omit<PartProps, 'reload'>) {
   useUnsaved(touched)
   const gone = connection.status === 'disconnected'
   const [done, setDone] = useState(false)
-  const save = () => {
+  const save = (allowDuplicate = false) => {
     if (!form.ready()) return
     void doing.run(async () => {
-      const changed: Connection = await api.send('PATCH', pathOf(connection.id), form.body())
+      const changed: Connection = await api.send('PATCH', pathOf(connection.id), {
+        ...form.body(),
+        ...(allowDuplicate ? { allowDuplicate } : {})
+      })
       form.clearSecrets()
       setTouched(false)
       setDone(true)
@@ -119,7 +122,7 @@ function Credentials({ connection, provider, set }: Omit<PartProps, 'reload'>) {
       <form
         class='narrow'
         noValidate
-        onSubmit={submitting(save)}
+        onSubmit={submitting(() => save())}
         onInput={() => {
           setTouched(true)
           setDone(false)
@@ -142,7 +145,8 @@ function Credentials({ connection, provider, set }: Omit<PartProps, 'reload'>) {
           secret
           onChange={form.setSecrets}
         />
-        {!form.located && <Problem error={doing.error} retry={save} />}
+        {!form.located && <Problem error={doing.error} retry={() => save()} />}
+        <Duplicate error={doing.error} anyway={() => save(true)} />
         {done && <Notice tone='ok' title={t('saved')} />}
         <div class='row'>
           <button type='submit' class='primary' disabled={doing.busy}>
