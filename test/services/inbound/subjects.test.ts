@@ -2,9 +2,11 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { ProviderError } from '../../../src/providers/define.ts'
 import { claimDeliveries, renewClaim, settleDeliveries } from '../../../src/services/store/inbox.ts'
-import { build } from '../../helper.ts'
+import { openDatabase } from '../../../src/services/store/database.ts'
+import { build, connectLevel, fakeLevel, syncNow } from '../../helper.ts'
 import { stays, until } from '../../until.ts'
 import { hinting } from './hinting.ts'
+import { event, post, rotateHook } from './hook-helper.ts'
 
 t.setTimeout(120_000)
 
@@ -278,3 +280,30 @@ t.test('what means nothing is told from what could not be used', async t => {
   await h.app.rmm.webhooks.replay('t1', (await h.delivery(unknown)).id)
   t.match(await h.becomes(unknown, 'unusable'), { lastError: /'tickets'/ }, 'also when it is replayed')
 })
+
+for (const fault of [{ status: 500 }, { kind: 'no-answer' }] as const)
+  t.test(`the same on Level, over its own API: ${JSON.stringify(fault)} for one device of 21`, async t => {
+    const fake = await fakeLevel(t, { devices: 21, groups: 1 })
+    const host = await build(t)
+    const id = await connectLevel(host, fake)
+    await syncNow(host, id)
+    const hook = await rotateHook(host, id)
+    const [bad = '', ...others] = fake.devices.ids()
+    fake.fail({ ...fault, path: `/v2/devices/${encodeURIComponent(bad)}`, times: Infinity })
+    for (const device of fake.devices.ids()) {
+      fake.devices.patch(device, { nickname: 'Renamed' })
+      await post(host, hook.path, event('device_updated', { id: device }), hook.secret)
+    }
+    const deliveries = async () => (await host.app.rmm.webhooks.deliveries('t1', id, { limit: 200 })).items
+    await until(async () => (await deliveries()).filter(({ status }) => status === 'done').length === others.length)
+    t.equal((await host.app.rmm.inventory.list('t1', { q: 'Renamed', limit: 50 })).items.length, others.length)
+    t.equal((await deliveries()).filter(({ status }) => status === 'pending').length, 1)
+    fake.heal()
+    const { db, t: tables } = await openDatabase(host.orm, host.schema)
+    await until(async () => {
+      await sql`update ${tables.inbox_subject} set next_at = now() where last_error is not null and next_at > now() + interval '2 seconds'`.execute(
+        db
+      )
+      return (await deliveries()).every(({ status }) => status === 'done')
+    })
+  })
