@@ -212,6 +212,10 @@ export const eventPayloads = {
       to: mapping('What it is now.')
     }
   ),
+  RMM_DATA_ERASED: Payload('Somebody had the data of devices erased: whoever keeps something of them parts with it.', {
+    deviceIds: Type.Array(Id(''), { description: 'Our ids of the devices, 500 at most; more come in further events.' }),
+    clientRef: Nullable(Id('The client whose devices they were, where a client was erased.'))
+  }),
   INTEGRATION_CONNECTED: Payload('A connection was made, or made again after it was disconnected.', {
     name: Text('Its name.'),
     account: Nullable(Text('The account, as the platform names it.'))

@@ -22,6 +22,7 @@ import type {
   DeviceGroupStatus,
   DeviceGroupSync,
   DeviceSyncResult,
+  Erased,
   HandOverRequest,
   Health,
   List,
@@ -139,6 +140,14 @@ export interface Rmm {
      * host's transaction where `em` has one open. Resolves with how many links there were.
      */
     release(tenantId: string, assetRefs: string[], options?: { em?: EntityManager }): Promise<number>
+    /**
+     * Deletes what is stored of one device, or of all devices of a client, removed ones too: their alerts, patches,
+     * history, deliveries, entries of runs and of the activity log, and the events that tell of them, sent or not. Tells
+     * `onChanges` of those that were living as `removed`, and everybody else with `RMM_DATA_ERASED`, which names ids only.
+     * Asked again it does nothing. What the platform still has comes back with the next read: take it away there, or
+     * exclude its group, first. Mappings and device groups of a client stay.
+     */
+    erase(tenantId: string, target: { deviceId: string } | { clientRef: string }): Promise<Erased>
     remoteSession(
       tenantId: string,
       deviceId: string,

@@ -93,3 +93,9 @@ export interface DeviceFilter {
   /** Matches names, serial number, addresses and user, case-insensitively. */
   q?: string
 }
+
+/** What was erased. */
+export interface Erased {
+  devices: number
+  alerts: number
+}

@@ -5,6 +5,7 @@ import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
 import { callProvider, type ClientFactory, linkOf, type OpenClient, toRouteError } from '../platform/index.ts'
 import type { Core } from '../core.ts'
+import { erase } from './erase.ts'
 import {
   type ConnectionRow,
   type Db,
@@ -33,6 +34,7 @@ export function createInventory(core: Core, clients: ClientFactory): Rmm['invent
   return {
     get,
     list: (tenantId, query) => listDevices(database, tenantId, query),
+    erase: (tenantId, target) => erase(core, tenantId, target),
     async release(tenantId, assetRefs, { em } = {}) {
       const by = { cause: 'operator', runId: null, actor: core.actors.current() } as const
       const release = (trx: Db) => releaseAssets(trx, database.t, tenantId, assetRefs, { by })

@@ -232,4 +232,5 @@ export {
   type SealedRow,
   sealedRows
 } from './sealed.ts'
+export { connectionsToErase, devicesToErase, eraseDevices, type ErasureTarget } from './erasure.ts'
 export { defaultRetention, pruneOld, type Retention } from './pruning.ts'
