@@ -216,6 +216,21 @@ export const eventPayloads = {
     deviceIds: Type.Array(Id(''), { description: 'Our ids of the devices, 500 at most; more come in further events.' }),
     clientRef: Nullable(Id('The client whose devices they were, where a client was erased.'))
   }),
+  RMM_MAPPING_BROKEN: Payload(
+    'The directory no longer has clients that organizations are mapped to. Their devices stay where they are, and the host is not told of them until they are mapped anew or the client is back.',
+    {
+      count: Count('Mappings that are broken since.'),
+      organizations: Type.Array(
+        Type.Object({
+          organizationId: Id('Our id of the organization.'),
+          externalId: Id("The platform's id of it."),
+          name: Text("The platform's name for it."),
+          clientRef: Id('The client that is gone.')
+        }),
+        { description: 'Which, 50 at most.' }
+      )
+    }
+  ),
   INTEGRATION_CONNECTED: Payload('A connection was made, or made again after it was disconnected.', {
     name: Text('Its name.'),
     account: Nullable(Text('The account, as the platform names it.'))

@@ -91,6 +91,12 @@ export interface Rmm {
       connectionId: string,
       mappings: Array<{ organizationId: string; mode: MappingMode; clientRef?: string | null }>
     ): Promise<{ items: Organization[] }>
+    /** Clients that were merged: mappings, device groups and devices of `from` go over to `to`. */
+    move(
+      tenantId: string,
+      connectionId: string,
+      clients: { from: string; to: string }
+    ): Promise<{ organizations: number; devices: number }>
     suggestions(tenantId: string, connectionId: string, query?: PageQuery): Promise<List<MappingSuggestion>>
     clients(tenantId: string, query?: PageQuery & { q?: string }): Promise<List<Client>>
   }

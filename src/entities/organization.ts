@@ -18,6 +18,8 @@ export class RmmOrganization {
   declare mode: MappingMode
   declare clientRef: string | null
   declare mappedBy: 'operator' | 'device-group' | null
+  /** Mapped to a client that the host's directory no longer has. */
+  declare broken: boolean
   declare autoSync: boolean
   declare assignment: 'mapped' | 'unmapped' | 'excluded' | 'held'
   declare effectiveClientRef: string | null
@@ -50,6 +52,7 @@ export const RmmOrganizationSchema: EntitySchema<RmmOrganization> = defineEntity
     mode: oneOf('mode', ['inherit', 'mapped', 'excluded']).default('inherit'),
     clientRef: text('client_ref').nullable(),
     mappedBy: oneOf('mapped_by', ['operator', 'device-group']).nullable(),
+    broken: bool('broken').default(false),
     autoSync: bool('auto_sync').default(true),
     assignment: oneOf('assignment', ['mapped', 'unmapped', 'excluded', 'held']).default('unmapped'),
     effectiveClientRef: text('effective_client_ref').nullable(),

@@ -15,6 +15,7 @@ import { retention } from './0018_retention.ts'
 import { changes } from './0022_changes.ts'
 import { handover } from './0023_handover.ts'
 import { plans } from './0024_plans.ts'
+import { drift } from './0025_drift.ts'
 import { sessions } from './0026_sessions.ts'
 import { kindsAndPatches } from './0027_kinds_and_patches.ts'
 import type { Migration } from './migration.ts'
@@ -38,6 +39,7 @@ export const migrations: readonly Migration[] = [
   changes,
   handover,
   plans,
+  drift,
   sessions,
   kindsAndPatches
 ]

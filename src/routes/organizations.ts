@@ -8,6 +8,8 @@ import {
   MappedSchema,
   MappingChangeSchema,
   MappingsSchema,
+  MovedMappingsSchema,
+  MoveMappingsSchema,
   OrganizationParams,
   OrganizationSchema,
   CountedQuerySchema,
@@ -67,6 +69,23 @@ export const organizationRoutes: FastifyPluginAsyncTypebox<RouteOptions> = async
       }
     },
     request => organizations.map(tenantOf(request), request.params.connectionId, request.body.mappings)
+  )
+
+  app.put(
+    '/connections/:connectionId/mappings/move',
+    {
+      config: { rmmAction: 'mapping:write' },
+      schema: {
+        operationId: 'rmmMoveMappings',
+        summary: "Everything of one client becomes another's: clients that were merged",
+        tags,
+        params: ConnectionParams,
+        querystring: Input({}),
+        body: MoveMappingsSchema,
+        response: { 200: MovedMappingsSchema, ...errors(404, 409, 413, 415, 422) }
+      }
+    },
+    request => organizations.move(tenantOf(request), request.params.connectionId, request.body)
   )
 
   app.get(

@@ -58,6 +58,8 @@ export interface Connection {
   movePolicy: MovePolicy
   /** Whether the platform's pushes arrive; null where it has none, or the connection is disconnected. */
   live: { since: string | null; lastError: string | null } | null
+  /** `broken`: organizations are mapped to clients that the directory no longer has. */
+  mappingStatus: 'ok' | 'broken'
   counts: {
     organizations: number
     mappedOrganizations: number
@@ -66,6 +68,7 @@ export interface Connection {
     unmappedDevices: number
     onlineDevices: number
     activeAlerts: number
+    brokenMappings: number
   }
 }
 

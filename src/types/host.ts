@@ -134,4 +134,6 @@ export type AdoptGroup = (
 export interface Directory {
   clients(tenantId: string, query?: { q?: string }): Client[] | Promise<Client[]>
   client(tenantId: string, id: string): Client | null | Promise<Client | null>
+  /** Those of these clients that exist: one question in the place of one for each. */
+  clientsByIds?(tenantId: string, ids: string[]): Client[] | Promise<Client[]>
 }

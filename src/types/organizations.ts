@@ -12,7 +12,12 @@ export interface Organization {
   deviceCount: number
   descendantDeviceCount: number
   /** `by`: a person, or we when the group was linked to the client; null while it inherits. */
-  mapping: { mode: MappingMode; clientRef: string | null; by: 'operator' | 'device-group' | null }
+  mapping: {
+    mode: MappingMode
+    clientRef: string | null
+    by: 'operator' | 'device-group' | null
+    status: 'ok' | 'broken'
+  }
   effectiveClientRef: string | null
   autoSync: boolean
   removedAt: string | null

@@ -37,6 +37,7 @@ export const connection: Connection = {
   schedule: { enabled: true, everyMinutes: 60, fullEveryMinutes: 1440 },
   movePolicy: 'follow',
   live: null,
+  mappingStatus: 'ok',
   counts: {
     organizations: 1,
     mappedOrganizations: 1,
@@ -44,7 +45,8 @@ export const connection: Connection = {
     mappedDevices: 1,
     unmappedDevices: 1,
     onlineDevices: 1,
-    activeAlerts: 0
+    activeAlerts: 0,
+    brokenMappings: 0
   }
 }
 export const provider: ProviderInfo = {
@@ -78,7 +80,7 @@ export const organization: Organization = {
   depth: 0,
   deviceCount: 1,
   descendantDeviceCount: 2,
-  mapping: { mode: 'mapped', clientRef: 'client-1', by: 'operator' },
+  mapping: { mode: 'mapped', clientRef: 'client-1', by: 'operator', status: 'ok' },
   effectiveClientRef: 'client-1',
   autoSync: true,
   removedAt: null,
@@ -260,6 +262,7 @@ export const answers: Record<string, unknown> = {
   'organizations.clients': list({ id: 'client-1', name: 'Acme' }),
   'sync.start': { run, deduplicated: false },
   'sync.device': { outcome: 'updated', device: detail },
+  'organizations.move': { organizations: 1, devices: 2 },
   'sync.apply': { run: { ...run, kind: 'apply' } },
   'sync.handOver': { run: { ...run, kind: 'handover', totals: { ...run.totals, handedOver: 7 } } },
   'sync.runs': list(run),
@@ -704,6 +707,17 @@ export const contract: Contract[] = [
     args: ['v1'],
     status: 200,
     target: { deliveryId: 'v1' }
+  },
+  {
+    method: 'PUT',
+    path: '/connections/:id/mappings/move',
+    url: '/connections/c1/mappings/move',
+    body: { from: 'client-1', to: 'client-2' },
+    action: 'mapping:write',
+    target: { connectionId: 'c1' },
+    call: 'organizations.move',
+    args: ['c1', { from: 'client-1', to: 'client-2' }],
+    status: 200
   },
   {
     method: 'POST',

@@ -21,7 +21,7 @@ const organization = (
   depth: 0,
   deviceCount,
   descendantDeviceCount: deviceCount,
-  mapping: { mode: 'inherit', clientRef: null, by: null },
+  mapping: { mode: 'inherit', clientRef: null, by: null, status: 'ok' },
   effectiveClientRef: null,
   autoSync: true,
   removedAt: null,
@@ -32,7 +32,9 @@ const mapped = (clientRef: string): Choice => ({ mode: 'mapped', clientRef })
 
 t.test('the preview tells what a draft does to how many devices, and which choice does it', t => {
   const all = [
-    organization('a', null, 1, { mapping: { mode: 'mapped', clientRef: 'c1', by: 'operator' as const } }),
+    organization('a', null, 1, {
+      mapping: { mode: 'mapped', clientRef: 'c1', by: 'operator' as const, status: 'ok' as const }
+    }),
     organization('b', 'a', 2),
     organization('c', 'b', 4),
     organization('d', null, 8),

@@ -68,6 +68,7 @@ export const ConnectionSchema = Type.Object(
         description: "Whether the platform's pushes arrive; null where it has none, or the connection is disconnected."
       }
     ),
+    mappingStatus: OneOf(['ok', 'broken'], 'broken: organizations are mapped to clients that are gone; see counts.'),
     counts: Type.Object(
       {
         organizations: Count('Organizations on the platform.'),
@@ -76,7 +77,8 @@ export const ConnectionSchema = Type.Object(
         mappedDevices: Count('Of these, belonging to a client.'),
         unmappedDevices: Count('Of these, belonging to none.'),
         onlineDevices: Count('Of these, online when last looked at.'),
-        activeAlerts: Count('Alerts that are not resolved.')
+        activeAlerts: Count('Alerts that are not resolved.'),
+        brokenMappings: Count('Organizations mapped to a client that the directory no longer has.')
       },
       { description: 'Counted in our tables, without a call to the platform.' }
     )

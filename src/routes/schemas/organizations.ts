@@ -40,6 +40,10 @@ export const OrganizationSchema = Type.Object(
       {
         mode: Mode,
         clientRef: NullableText('The client it is mapped to itself.'),
+        status: OneOf(
+          ['ok', 'broken'],
+          'broken: the directory no longer has the client; its devices stay and are not told.'
+        ),
         by: Nullable(OneOf(['operator', 'device-group'], 'Who mapped it.'), {
           description: "A person, or we when it was linked as the client's device group; null while it inherits."
         })
@@ -78,6 +82,16 @@ export const MappingsSchema = Input({
     { minItems: 1, maxItems: 5000, description: 'All are applied or none.' }
   )
 })
+
+export const MoveMappingsSchema = Input({
+  from: Id('The client that organizations are mapped to, gone from the directory or not.'),
+  to: Id('The client they belong to from now on.')
+})
+
+export const MovedMappingsSchema = Type.Object(
+  { organizations: Count('Organizations mapped anew.'), devices: Count('Devices that went with them.') },
+  { description: 'Everything of the client went over' }
+)
 
 export const MappedSchema = Type.Object(
   {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { ClientUnknownError, MappingError, NotFoundError } from '../../errors.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { Client, List, MappingChange, NewEvent, Organization, PageQuery } from '../../types.ts'
-import { addMoves, applyChanges, contextOf, noChanges } from '../sync/index.ts'
+import { addMoves, applyChanges, checkMappings, contextOf, noChanges } from '../sync/index.ts'
 import type { Core } from '../core.ts'
 import { clean } from '../model/index.ts'
 import {
@@ -12,6 +12,8 @@ import {
   findOrganizations,
   holdConnection,
   limitOf,
+  mappedTo,
+  moveClientGroup,
   listOrganizations,
   placementsOf,
   placeTree,
@@ -41,7 +43,12 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
   }
 
   /** Applies all changes or none; the devices follow in the same transaction. */
-  async function apply(tenantId: string, connectionId: string, changes: Change[]): Promise<Organization[]> {
+  async function apply(
+    tenantId: string,
+    connectionId: string,
+    changes: Change[],
+    also: (trx: Db) => Promise<void> = async () => {}
+  ): Promise<{ items: Organization[]; moved: number }> {
     const row = await requireConnection(database, tenantId, connectionId)
     const ids = changes.map(change => change.organizationId)
     const settled = async (db: Db) => {
@@ -61,11 +68,13 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
       await holdConnection(trx, t, connectionId)
       const context = contextOf(core, row, { cause: 'mapping', runId: randomUUID() })
       const before = await placementsOf(trx, t, connectionId)
+      await also(trx)
       const { stored, changes: settledChanges } = await settled(trx)
       await changeMappings(trx, t, connectionId, settledChanges)
       const changed = noChanges()
       const organizations = await placeTree(trx, t, connectionId, { since: before, decided: new Set(ids) })
-      addMoves(changed, await reassignDevices(trx, t, context, organizations))
+      const moved = await reassignDevices(trx, t, context, organizations)
+      addMoves(changed, moved)
       const after = new Map(
         (await findOrganizations(trx, t, tenantId, connectionId, ids)).map(organization => [
           organization.id,
@@ -76,23 +85,35 @@ export function createOrganizations(core: Core): Rmm['organizations'] {
       await writeChanges(trx, t, context, remapped.map(mappingChange))
       await applyChanges(core, trx, context, changed, remapped.map(mappingEvent))
       if (remapped.length > 0) await writeActivity(trx, t, tenantId, mappingActivity(row, remapped))
-      return ids.map(id => after.get(id)!)
+      return { items: ids.map(id => after.get(id)!), moved: moved.length }
     })
   }
 
   return {
     async list(tenantId, connectionId, query) {
-      await requireConnection(database, tenantId, connectionId)
+      const row = await requireConnection(database, tenantId, connectionId)
+      if (query?.cursor === undefined) await checkMappings(core, row)
       return await listOrganizations(database, tenantId, connectionId, query)
     },
     async update(tenantId, connectionId, organizationId, change) {
-      return (await apply(tenantId, connectionId, [{ organizationId, ...change }]))[0]!
+      return (await apply(tenantId, connectionId, [{ organizationId, ...change }])).items[0]!
     },
     async map(tenantId, connectionId, mappings) {
       const ids = new Set(mappings.map(mapping => mapping.organizationId))
       if (ids.size !== mappings.length)
         throw new MappingError('An organization is in the list twice; each may be mapped once')
-      return { items: await apply(tenantId, connectionId, mappings) }
+      return { items: (await apply(tenantId, connectionId, mappings)).items }
+    },
+    async move(tenantId, connectionId, { from, to }) {
+      await requireConnection(database, tenantId, connectionId)
+      if (from === to) throw new MappingError('from and to are the same client')
+      await checkClients(tenantId, [{ organizationId: '', clientRef: to }])
+      const ids = await mappedTo(database.db, t, connectionId, from)
+      const changes = ids.map(organizationId => ({ organizationId, mode: 'mapped' as const, clientRef: to }))
+      const { items, moved } = await apply(tenantId, connectionId, changes, trx =>
+        moveClientGroup(trx, t, connectionId, from, to)
+      )
+      return { organizations: items.length, devices: moved }
     },
     async suggestions(tenantId, connectionId, query) {
       await requireConnection(database, tenantId, connectionId)

@@ -27,7 +27,7 @@ export function assign(
       clientRef: current.clientRef,
       assignment: 'held',
       change: null,
-      held: 'automatic sync is off for its organization'
+      held: 'automatic sync is off for its organization, or the client it is mapped to is gone'
     }
   }
   if (current.clientRef === target.clientRef) return { ...target, change: null, held: null }

@@ -40,7 +40,20 @@ const isClient = (value: unknown): value is Client => {
 
 /** The directory, whose answers are lists of `{ id, name }`. Throws `RMM_ERR_HOST`. */
 export function checkedDirectory(directory: Directory): Directory {
+  const { clientsByIds } = directory
   return {
+    ...(clientsByIds === undefined
+      ? {}
+      : {
+          async clientsByIds(tenantId: string, ids: string[]) {
+            const clients: unknown = await ask('directory.clientsByIds', () =>
+              clientsByIds.call(directory, tenantId, ids)
+            )
+            if (!Array.isArray(clients) || !clients.every(isClient))
+              throw broke('directory.clientsByIds', 'it returns a list of { id, name }')
+            return clients as Client[]
+          }
+        }),
     async clients(tenantId, query) {
       const clients: unknown = await ask('directory.clients', () => directory.clients(tenantId, query))
       if (!Array.isArray(clients)) throw broke('directory.clients', 'it returns a list of { id, name }')

@@ -76,6 +76,7 @@ function toConnection(row: CountedRow): Connection {
     },
     movePolicy: row.move_policy,
     live: row.live === null ? null : { since: isoOrNull(row.live.since), lastError: row.live.lastError },
+    mappingStatus: row.counts.brokenMappings > 0 ? 'broken' : 'ok',
     counts: row.counts
   }
 }
@@ -85,12 +86,12 @@ function select(t: Tables) {
     select c.id, c.tenant_id, c.provider, c.name, c.config, c.status, c.status_reason, c.account, c.move_policy, c.schedule_enabled, c.every_minutes, c.full_every_minutes,
       c.connected_at, c.last_sync_at, c.last_full_sync_at, c.last_scheduled_sync_at, c.created_at, run.status as run_status, run.error as run_error,
       jsonb_build_object('organizations', o.total, 'mappedOrganizations', o.mapped, 'devices', d.total, 'mappedDevices', d.mapped, 'unmappedDevices', d.total - d.mapped,
-        'onlineDevices', d.online, 'activeAlerts', (select count(*) from ${t.alert} a where a.connection_id = c.id and a.status = 'active')) as counts,
+        'onlineDevices', d.online, 'activeAlerts', (select count(*) from ${t.alert} a where a.connection_id = c.id and a.status = 'active'), 'brokenMappings', o.broken) as counts,
       (select jsonb_build_object('since', case when e.lease_until > now() then li.since end, 'lastError', li.last_error) from ${t.listener} li
         left join ${t.lease} e on e.name = 'listen:' || li.connection_id and e.worker = li.worker where li.connection_id = c.id and c.status <> 'disconnected') as live
     from ${t.connection} c
     left join lateral (select r.status, r.error from ${t.run} r where r.connection_id = c.id order by r.queued_at desc, r.id desc limit 1) run on true
-    cross join lateral (select count(*) as total, count(*) filter (where o.mode = 'mapped') as mapped from ${t.organization} o where o.connection_id = c.id and o.removed_at is null) o
+    cross join lateral (select count(*) as total, count(*) filter (where o.mode = 'mapped') as mapped, count(*) filter (where o.broken) as broken from ${t.organization} o where o.connection_id = c.id and o.removed_at is null) o
     cross join lateral (select count(*) as total, count(d.client_ref) as mapped, count(*) filter (where s.online) as online
       from ${t.device} d left join ${t.device_status} s on s.device_id = d.id where d.connection_id = c.id and d.removed_at is null) d`
 }

@@ -102,6 +102,14 @@ export {
   releaseAssets,
   settleOwed
 } from './devices/owed.ts'
+export {
+  brokenOf,
+  mappedClients,
+  mappedTo,
+  type MarkedMapping,
+  markBroken,
+  moveClientGroup
+} from './drift.ts'
 export { dropRecordings, insertRecording, nextRecordings } from './recordings.ts'
 export {
   insertPlanned,

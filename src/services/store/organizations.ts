@@ -23,6 +23,7 @@ interface OrganizationRow {
   mapped_by: 'operator' | 'device-group' | null
   effective_client_ref: string | null
   auto_sync: boolean
+  broken: boolean
   removed_at: unknown
   out_of_sight_since: unknown
 }
@@ -38,7 +39,7 @@ function toOrganization(row: OrganizationRow): Organization {
     depth: Number(row.depth),
     deviceCount: own,
     descendantDeviceCount: numberOrNull(row.descendant_device_count) ?? own,
-    mapping: { mode: row.mode, clientRef: row.client_ref, by: row.mapped_by },
+    mapping: { mode: row.mode, clientRef: row.client_ref, by: row.mapped_by, status: row.broken ? 'broken' : 'ok' },
     effectiveClientRef: row.effective_client_ref,
     autoSync: row.auto_sync,
     removedAt: isoOrNull(row.removed_at),
@@ -109,7 +110,7 @@ export async function changeMappings(
   await sql`update ${t.organization} o set mode = coalesce(x.mode, o.mode), auto_sync = coalesce(x."autoSync", o.auto_sync),
       client_ref = case when x."setClient" then x."clientRef" else o.client_ref end,
       mapped_by = case when coalesce(x.mode, o.mode) = 'inherit' then null when x.mode is null and not x."setClient" then o.mapped_by else 'operator' end,
-      updated_at = now()
+      broken = case when x.mode is null and not x."setClient" then o.broken else false end, updated_at = now()
     from jsonb_to_recordset(${json}::jsonb) as x("organizationId" uuid, mode text, "clientRef" text, "setClient" boolean, "autoSync" boolean)
     where o.id = x."organizationId" and o.connection_id = ${connectionId}`.execute(trx)
 }

@@ -27,6 +27,7 @@ interface PlacedRow {
   mode: TreeNode['mode']
   client_ref: string | null
   auto_sync: boolean
+  broken: boolean
   assignment: Assignment
   effective_client_ref: string | null
   removed_at: unknown
@@ -37,7 +38,7 @@ export type Placements = Map<string, Placement>
 
 async function readTree(trx: Db, t: Tables, connectionId: string): Promise<{ rows: PlacedRow[]; placed: Placements }> {
   const { rows } = await sql<PlacedRow>`
-    select id, external_id, name, parent_external_id, path, depth, mode, client_ref, auto_sync, assignment, effective_client_ref, removed_at
+    select id, external_id, name, parent_external_id, path, depth, mode, client_ref, auto_sync, broken, assignment, effective_client_ref, removed_at
     from ${t.organization} where connection_id = ${connectionId}`.execute(trx)
   const placed = placeAll(
     rows.map(
@@ -47,7 +48,8 @@ async function readTree(trx: Db, t: Tables, connectionId: string): Promise<{ row
         name: row.name,
         mode: row.mode,
         clientRef: row.client_ref,
-        autoSync: row.auto_sync,
+        // A client that is gone gets no devices, and no other client gets them instead.
+        autoSync: row.auto_sync && !row.broken,
         removed: row.removed_at !== null
       })
     )

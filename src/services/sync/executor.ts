@@ -20,6 +20,7 @@ import {
 } from '../store/index.ts'
 import { type AbortCause, cancelled, createEnding, failed, isStale, sourceOf } from './ending.ts'
 import { applyRun } from './apply.ts'
+import { checkMappings } from './drift.ts'
 import { planRun } from './plan.ts'
 import { handOverRun } from './hand-over.ts'
 import { newIsolation } from './host.ts'
@@ -79,6 +80,7 @@ export function createExecutor(core: Core, clients: ClientFactory, reread: ReRea
       }
       if (run.kind === 'plan') return await planRun(reading, run)
       if (run.kind === 'apply') return await applyRun(reading, run)
+      await checkMappings(core, row, trx => holdRun(trx, t, attempt))
       const again = await readRun(reading, run.resources)
       return again === null ? verdict(reading) : { again }
     } finally {

@@ -7,6 +7,7 @@ export { addMoves, applyChanges, noChanges } from './changes.ts'
 export { createChangeLists } from './change-lists.ts'
 export { createExecutor } from './executor.ts'
 export { readOne } from './read-one.ts'
+export { checkMappings } from './drift.ts'
 export { contextOf, createReRead, type ReRead } from './reread.ts'
 export { createSync, type SyncService } from './runs.ts'
 export type {
