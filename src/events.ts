@@ -84,9 +84,16 @@ const alert = {
   externalId: Id("The platform's id of it."),
   deviceId: Nullable(Id('Our id of the device it is about, where that is in the inventory.')),
   deviceExternalId: Nullable(Id("The platform's id of that device.")),
+  deviceName: Nullable(Text('The name of that device, where it is in the inventory.')),
+  clientRef: Nullable(Id('The client of that device.')),
+  assetRef: Nullable(Id("The host's asset that the device is linked to.")),
+  assignment: OneOf(['mapped', 'unmapped', 'excluded', 'none'], 'Whose the device is; `none`: no known device.'),
   name: Text('What the platform calls it.'),
+  description: Nullable(Text('More about it.')),
   severity: OneOf(alertSeverities, 'In our four steps.'),
-  status: OneOf(['active', 'resolved'], 'Whether it is over.')
+  status: OneOf(['active', 'resolved'], 'Whether it is over.'),
+  startedAt: Time('When it began.'),
+  origin: OneOf(['webhook', 'sweep', 'backfill'], '`backfill`: it was there before the first complete read of alerts.')
 }
 
 const deviceGroup = {

@@ -1,5 +1,5 @@
 import { defineEntity, type EntitySchema } from '@mikro-orm/core'
-import type { AlertSeverity } from '../types.ts'
+import type { Alert, AlertSeverity } from '../types.ts'
 import { belongsTo, type Columns, generatedId, json, oneOf, text, time } from './columns.ts'
 import { RmmConnectionSchema } from './connection.ts'
 
@@ -18,6 +18,7 @@ export class RmmAlert {
   declare startedAt: Date
   declare resolvedAt: Date | null
   declare details: Record<string, unknown>
+  declare origin: Alert['origin']
   declare hash: string
   declare observedAt: Date
   declare createdAt: Date
@@ -42,6 +43,7 @@ export const RmmAlertSchema: EntitySchema<RmmAlert> = defineEntity({
     startedAt: time('started_at'),
     resolvedAt: time('resolved_at').nullable(),
     details: json<Record<string, unknown>>('details').defaultRaw("'{}'"),
+    origin: oneOf('origin', ['webhook', 'sweep', 'backfill']).default('sweep'),
     hash: text('hash'),
     observedAt: time('observed_at'),
     createdAt: time('created_at').defaultRaw('now()'),

@@ -18,6 +18,7 @@ import { plans } from './0024_plans.ts'
 import { drift } from './0025_drift.ts'
 import { sessions } from './0026_sessions.ts'
 import { kindsAndPatches } from './0027_kinds_and_patches.ts'
+import { alertOrigin } from './0028_alert_origin.ts'
 import type { Migration } from './migration.ts'
 
 /** In order, oldest first. A released migration never changes. */
@@ -41,5 +42,6 @@ export const migrations: readonly Migration[] = [
   plans,
   drift,
   sessions,
-  kindsAndPatches
+  kindsAndPatches,
+  alertOrigin
 ]

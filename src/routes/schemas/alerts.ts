@@ -11,7 +11,14 @@ export const AlertSchema = Type.Object(
     externalId: Text("The platform's id."),
     deviceId: NullableText('Our id of the device, where it is in the inventory.'),
     deviceExternalId: NullableText("The platform's id of the device."),
-    deviceName: Type.Optional(NullableText('The name of the device, where it is in the inventory.')),
+    deviceName: NullableText('The name of the device, where it is in the inventory.'),
+    clientRef: NullableText('The client of that device.'),
+    assetRef: NullableText("The host's asset that the device is linked to."),
+    assignment: OneOf(['mapped', 'unmapped', 'excluded', 'none'], 'Whose the device is; none: no known device.'),
+    origin: OneOf(
+      ['webhook', 'sweep', 'backfill'],
+      'How it came to be known; backfill: it was there before the first complete read of alerts.'
+    ),
     name: Text('What it is about.'),
     description: NullableText('More about it.'),
     severity: OneOf(severities, 'How bad it is, the same words for every platform.'),

@@ -17,8 +17,11 @@ interface AlertRow {
   external_id: string
   device_id: string | null
   device_external_id: string | null
-  /** Only where the device was joined. */
-  device_name?: string | null
+  device_name: string | null
+  client_ref: string | null
+  asset_ref: string | null
+  assignment: string | null
+  origin: Alert['origin']
   name: string
   description: string | null
   severity: Alert['severity']
@@ -28,6 +31,13 @@ interface AlertRow {
   resolved_at: unknown
 }
 
+/** A device that is held is still its client's. */
+function assignmentOf({ device_id, assignment, client_ref }: AlertRow): Alert['assignment'] {
+  if (device_id === null) return 'none'
+  if (assignment === 'excluded') return 'excluded'
+  return client_ref === null ? 'unmapped' : 'mapped'
+}
+
 export function toAlert(row: AlertRow): Alert {
   return {
     id: row.id,
@@ -35,7 +45,11 @@ export function toAlert(row: AlertRow): Alert {
     externalId: row.external_id,
     deviceId: row.device_id,
     deviceExternalId: row.device_external_id,
-    ...(row.device_name === undefined ? {} : { deviceName: row.device_name }),
+    deviceName: row.device_name,
+    clientRef: row.client_ref,
+    assetRef: row.asset_ref,
+    assignment: assignmentOf(row),
+    origin: row.origin,
     name: row.name,
     description: row.description,
     severity: row.severity,
@@ -48,7 +62,7 @@ export function toAlert(row: AlertRow): Alert {
 
 /** The device is found by its external id when asked, so an alert may arrive before its device. */
 function select(t: Tables) {
-  return sql`select a.*, d.id as device_id, d.display_name as device_name from ${from(t)}`
+  return sql`select a.*, d.id as device_id, d.display_name as device_name, d.client_ref, d.asset_ref, d.assignment from ${from(t)}`
 }
 
 function from(t: Tables) {
@@ -102,8 +116,8 @@ export async function mergeAlerts(
   const known = new Map(before.rows.map(row => [row.external_id, row]))
   const ended = await adoptDerived(trx, t, known, records)
   const written = await sql<{ id: string; external_id: string }>`
-    insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at)
-    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt"
+    insert into ${t.alert} as a (tenant_id, connection_id, external_id, device_external_id, name, description, severity, provider_severity, status, started_at, resolved_at, details, hash, observed_at, origin)
+    select ${context.tenantId}, ${context.connectionId}::uuid, x."externalId", x."deviceExternalId", x.name, x.description, x.severity, x."providerSeverity", x.status, x."startedAt", x."resolvedAt", x.details, x.hash, x."observedAt", ${originOf(t, context)}
     from jsonb_to_recordset(${stableJson(records)}::jsonb) as x("externalId" text, "deviceExternalId" text, name text, description text, severity text, "providerSeverity" text, status text,
       "startedAt" timestamptz, "resolvedAt" timestamptz, details jsonb, hash text, "observedAt" timestamptz)
     where not exists (select 1 from ${t.alert} e where e.connection_id = ${context.connectionId} and e.external_id = x."externalId" and e.hash = x.hash)
@@ -133,7 +147,16 @@ export async function mergeAlerts(
     if (alert.status === 'resolved') return { change: was === 'active' ? 'resolved' : 'updated', alert }
     return { change: was === 'active' ? 'updated' : 'triggered', alert }
   })
-  return [...over, ...merged]
+  // One that was over when it was first seen is no news to anybody.
+  const isNews = ({ alert }: AlertChange) => alert.status === 'active' || known.has(alert.externalId)
+  return [...over, ...merged.filter(isNews)]
+}
+
+/** Old news: what the first complete read of a connection's alerts finds. */
+function originOf(t: Tables, { connectionId, by }: MergeContext) {
+  if (by.cause === 'webhook') return sql`'webhook'`
+  return sql`case when exists (select 1 from ${t.run} r where r.connection_id = ${connectionId}
+    and r.progress @> '[{"resource": "alerts", "complete": true}]') then 'sweep' else 'backfill' end`
 }
 
 /** The open alerts of these devices, for a host that is given them again. */

@@ -53,6 +53,8 @@ export async function applyChanges(
   isolation: Isolation | null = null
 ): Promise<Heard['refused']> {
   const { t } = core.database
+  // Those of excluded devices are kept and shown, and nobody's business.
+  changes.alerts = changes.alerts.filter(({ alert }) => alert.assignment !== 'excluded')
   const refused: Heard['refused'] = []
   const before = new Set(isolation?.failed)
   if (core.onChanges !== undefined && (changes.devices.length > 0 || changes.alerts.length > 0)) {
@@ -189,9 +191,11 @@ function alertLog({ change, alert: { id, externalId, name } }: AlertChange): New
 }
 
 function alertEvent({ change, alert }: AlertChange): NewEvent {
-  const { id, externalId, deviceId, deviceExternalId, name, severity, status } = alert
+  const { id: alertId, externalId, deviceId, deviceExternalId, deviceName, clientRef, assetRef, assignment } = alert
+  const { name, description, severity, status, startedAt, origin } = alert
+  const device = { deviceId, deviceExternalId, deviceName, clientRef, assetRef, assignment }
   return {
     type: change === 'resolved' ? 'RMM_ALERT_RESOLVED' : 'RMM_ALERT_TRIGGERED',
-    payload: { alertId: id, externalId, deviceId, deviceExternalId, name, severity, status }
+    payload: { alertId, externalId, ...device, name, description, severity, status, startedAt, origin }
   }
 }
