@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ProviderRecordError } from '../../errors.ts'
 import { ProviderError } from '../../providers/define.ts'
 import type { ResourceName, RunItem } from '../../types.ts'
@@ -16,10 +17,25 @@ export interface Words {
   unsure: Map<string, RunItem>
   /** It cannot be reached: asking on would only take time. */
   silent: boolean
+  /** As long may still be waited where it asks for that, milliseconds. */
+  waitMs: number
+  /** Whether it is waited for at all. */
+  patient: boolean
 }
 
-export function noWords(): Words {
-  return { askedAt: null, gone: new Set(), alive: new Map(), unsure: new Map(), silent: false }
+/** What one resource's questions may wait altogether. An attempt of its own would read the whole list again. */
+export const askingWaitMs = 5 * 60_000
+
+export function noWords(waitMs = 0): Words {
+  return {
+    askedAt: null,
+    gone: new Set(),
+    alive: new Map(),
+    unsure: new Map(),
+    silent: false,
+    waitMs,
+    patient: waitMs > 0
+  }
 }
 
 /** An alert that is over was left out of the list with reason. */
@@ -36,7 +52,8 @@ const silentAfter = 3
 
 /**
  * Asks for records one by one, each once. A platform that does not say leaves the record as it is and the rest goes on;
- * refused credentials and being asked to wait end the read.
+ * refused credentials end the read. Being asked to wait ends it as well where nothing may be waited; otherwise it is
+ * waited for, and where it takes too long, nobody is asked any more.
  */
 export async function ask(source: Source, name: ResourceName, ids: readonly string[], words: Words): Promise<void> {
   const open = ids.filter(id => !isAsked(words, id))
@@ -51,6 +68,20 @@ export async function ask(source: Source, name: ResourceName, ids: readonly stri
   }
 }
 
+async function readWhenAllowed(source: Source, name: ResourceName, externalId: string, words: Words) {
+  for (;;) {
+    try {
+      return await readOne(source, name, externalId, words.askedAt!, source.signal)
+    } catch (error) {
+      const told = error instanceof ProviderError && error.kind === 'rate_limited' ? error.retryAfterMs : undefined
+      if (told === undefined || told >= words.waitMs) throw error
+      words.waitMs -= told
+      source.heartbeat?.()
+      await delay(told, undefined, { signal: source.signal })
+    }
+  }
+}
+
 /** True where the platform could not be reached. */
 async function askOne(source: Source, name: ResourceName, externalId: string, words: Words): Promise<boolean> {
   source.signal.throwIfAborted()
@@ -59,7 +90,7 @@ async function askOne(source: Source, name: ResourceName, externalId: string, wo
     words.unsure.set(externalId, { resource: name, externalId, outcome: 'ambiguous', reason })
   }
   try {
-    const record = await readOne(source, name, externalId, words.askedAt!, source.signal)
+    const record = await readWhenAllowed(source, name, externalId, words)
     const normal = record === null ? null : normalizers[name](record, words.askedAt!)
     if (normal === null) words.gone.add(externalId)
     else if (normal.externalId === externalId) words.alive.set(externalId, normal)
@@ -68,7 +99,9 @@ async function askOne(source: Source, name: ResourceName, externalId: string, wo
   } catch (error) {
     const kind = error instanceof ProviderError ? error.kind : null
     const isThere = error instanceof ProviderRecordError
-    if (source.signal.aborted || kind === 'auth' || kind === 'rate_limited' || (kind === null && !isThere)) throw error
+    if (source.signal.aborted || kind === 'auth' || (kind === null && !isThere)) throw error
+    if (kind === 'rate_limited' && !words.patient) throw error
+    words.silent ||= kind === 'rate_limited'
     unsure(`${isThere ? 'it is there' : 'the platform does not say whether it is gone'}: ${(error as Error).message}`)
     return kind === 'unreachable'
   }

@@ -20,6 +20,7 @@ import {
   writeProgress
 } from '../store/index.ts'
 import type { Verdict } from './absence.ts'
+import { askingWaitMs } from './asking.ts'
 import { addMoves, noChanges } from './changes.ts'
 import { tellHost } from './tell-host.ts'
 import {
@@ -55,7 +56,7 @@ class Waiting extends Error {
 export async function complete(reading: Reading, pass: Pass, moves: Moves, verdict: Verdict): Promise<void> {
   const groups = reading.state.progress.find(item => item.resource === 'organizations')
   const list = groups === undefined ? 'unread' : groups.complete ? 'read' : 'failed'
-  const found = await findOrganizations(reading, unknownOrganizations(moves), list)
+  const found = await findOrganizations(reading, unknownOrganizations(moves), list, askingWaitMs)
   const doubt = verdict.doubt === null ? null : incomplete(pass, verdict.doubt)
   const { core, attempt, context } = reading
   const { t } = core.database

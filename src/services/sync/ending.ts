@@ -79,7 +79,7 @@ export function createEnding(core: Core): Ending {
 
   async function wait(run: RunRow, attempt: Attempt, failure: Failure): Promise<SegmentResult> {
     const now = (await runById(database, run.id)) ?? run
-    const progressed = pagesOf(now) > pagesOf(run)
+    const progressed = placeOf(now) > placeOf(run)
     const waits = nextWait(failure, Number(run.waits), progressed, settings.maxAttempts)
     if (waits !== null) return await retry(attempt, failure, waits)
     return await done(run, attempt, stopped(now, afterWaits(failure, progressed ? 0 : Number(run.waits))))
@@ -141,8 +141,8 @@ function stopped({ progress, totals }: RunRow, failure: Failure): RunEnd {
   }
 }
 
-function pagesOf({ progress }: RunRow): number {
-  return progress.reduce((sum, item) => sum + item.pages, 0)
+function placeOf({ progress }: RunRow): number {
+  return progress.reduce((sum, item) => sum + (item.furthest ?? 0) + (item.complete ? 1 : 0), 0)
 }
 
 export function isStale(error: unknown): boolean {

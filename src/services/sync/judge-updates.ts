@@ -1,7 +1,7 @@
 import { askingOrder, sampleSize } from '../model/index.ts'
 import { type OpenUpdate, type Pass, seenRecord, unseenUpdates } from '../store/index.ts'
 import { doubtOf, isAskable, missNow, nothing, tellMissed, type Verdict } from './absence.ts'
-import { ask, noWords, type Words } from './asking.ts'
+import { ask, askingWaitMs, noWords, type Words } from './asking.ts'
 import type { Reading } from './reading.ts'
 
 /**
@@ -53,7 +53,7 @@ function heardOf(pass: Pass, absent: OpenUpdate[], words: Words): Verdict {
 async function isWitness(reading: Reading, pass: Pass): Promise<boolean> {
   const shown = await seenRecord(reading.core.database, pass)
   if (shown === null) return false
-  const words = noWords()
+  const words = noWords(askingWaitMs)
   await ask(reading, 'updates', [shown], words)
   return words.alive.has(shown)
 }

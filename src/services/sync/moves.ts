@@ -60,13 +60,14 @@ const levelsAtMost = 10
 export async function findOrganizations(
   source: Source,
   named: Iterable<string>,
-  list: 'read' | 'failed' | 'unread'
+  list: 'read' | 'failed' | 'unread',
+  waitMs = 0
 ): Promise<Found> {
   const { core, context, provider } = source
   const resource = provider.resources.organizations
   if (resource?.fetchOne === undefined)
     return { organizations: [], gone: resource === undefined || list === 'read' ? null : new Set() }
-  const words = noWords()
+  const words = noWords(waitMs)
   const organizations: NormalOrganization[] = []
   let level = [...new Set(named)].slice(0, organizationsAtMost)
   for (let n = 0; n < levelsAtMost && level.length > 0; n++) {

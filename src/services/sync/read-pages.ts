@@ -68,9 +68,17 @@ export async function readPages(
   }
 }
 
-function advance(state: PageProgress, name: ResourceName, pages: number, processed: number): PageProgress {
-  const so = state.progress.find(item => item.resource === name)
-  return withProgress(state, name, { pages: (so?.pages ?? 0) + pages, processed: (so?.processed ?? 0) + processed })
+/** A second read of a doubted list is further than any first. */
+const secondRead = 1_000_000
+
+function advance(state: PageProgress, pass: Pass, pages: number, processed: number): PageProgress {
+  const so = state.progress.find(item => item.resource === pass.resource)
+  const place = pass.pages + pages + (pass.doubtedId === null ? 0 : secondRead)
+  return withProgress(state, pass.resource, {
+    pages: (so?.pages ?? 0) + pages,
+    processed: (so?.processed ?? 0) + processed,
+    furthest: Math.max(so?.furthest ?? 0, place)
+  })
 }
 
 async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], moves: Moves): Promise<void> {
@@ -85,7 +93,7 @@ async function commitBatch(reading: Reading, pass: Pass, pages: PreparedPage[], 
   const how = movesOf(moves)
   const began = performance.now()
   const { state, moving } = await step(reading, async trx => {
-    const state = advance(reading.state, pass.resource, pages.length, processed)
+    const state = advance(reading.state, pass, pages.length, processed)
     state.totals.failed += unusable.length
     count(state, pass.resource, 'failed', unusable.length)
     const changes = noChanges()

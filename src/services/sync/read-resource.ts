@@ -2,7 +2,7 @@ import { ProviderError } from '../../providers/define.ts'
 import type { ResourceName, RunItem, RunTotals } from '../../types.ts'
 import { dropRunItems, type Pass } from '../store/index.ts'
 import { judgeAlerts, judgeRecords, nothing, type Verdict } from './absence.ts'
-import { noWords, type Words } from './asking.ts'
+import { askingWaitMs, noWords, type Words } from './asking.ts'
 import { complete } from './complete.ts'
 import { judgeDeleted } from './deleted.ts'
 import { judgeUpdates } from './judge-updates.ts'
@@ -18,7 +18,7 @@ import { type Reading, step } from './reading.ts'
 export async function readResource(reading: Reading, name: ResourceName): Promise<void> {
   reading.state = withProgress(reading.state, name, { status: 'reading', error: null })
   const moves = noMoves()
-  const words = noWords()
+  const words = noWords(askingWaitMs)
   const before = reading.state.totals
   try {
     let pass = await readPages(reading, name, moves)

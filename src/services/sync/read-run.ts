@@ -49,7 +49,7 @@ function failedResource(
     const final = failure.kind === 'permanent' || failures >= maxAttempts
     return { status: 'failed', error: { code, message }, failures, final }
   }
-  const progressed = (progressOf(reading, name)?.pages ?? 0) > before.pages
+  const progressed = (progressOf(reading, name)?.furthest ?? 0) > (before.furthest ?? 0)
   const waited = progressed ? 0 : (before.waits ?? 0)
   const waits = nextWait(failure, waited, progressed, maxAttempts)
   if (waits !== null) return { status: 'failed', error: { code, message }, waits, final: false }

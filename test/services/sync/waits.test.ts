@@ -31,20 +31,23 @@ async function scheduled(h: ScriptedHost) {
   return await ended(h, run.id)
 }
 
-t.test('a platform that asks to wait every few requests costs no attempt, as long as the run gets further', async t => {
-  const h = await scriptedHost(t, { engine: pageByPage })
-  let requests = 0
-  h.script.devices = paged(
-    () => devices(40),
-    () => {
-      if (++requests % 4 === 0) throw busy()
-    }
-  )
-  t.match(await h.sync(), { status: 'succeeded', totals: { created: 40 } })
-  const [, run] = await h.rows('run', 'queued_at')
-  t.ok(Number(run.attempt) > 5)
-  t.equal(Number(run.failures), 0)
-})
+t.test(
+  'A10: a platform that asks to wait every few requests costs no attempt, as long as the run gets further',
+  async t => {
+    const h = await scriptedHost(t, { engine: pageByPage })
+    let requests = 0
+    h.script.devices = paged(
+      () => devices(40),
+      () => {
+        if (++requests % 4 === 0) throw busy()
+      }
+    )
+    t.match(await h.sync(), { status: 'succeeded', totals: { created: 40 } })
+    const [, run] = await h.rows('run', 'queued_at')
+    t.ok(Number(run.attempt) > 5)
+    t.equal(Number(run.failures), 0)
+  }
+)
 
 t.test('without any progress the run fails after the waits it may have, and says so', async t => {
   const h = await scriptedHost(t)
@@ -58,6 +61,36 @@ t.test('without any progress the run fails after the waits it may have, and says
     error: { code: 'RMM_ERR_RATE_LIMITED', message: /too busy.*waited for 2 times without getting any further/ }
   })
   t.equal(asked, 3)
+})
+
+t.test('reading the same again after each wait is no progress', async t => {
+  const h = await scriptedHost(t, { engine: pageByPage })
+  let requests = 0
+  h.script.devices = async function* () {
+    for (let at = 0; at < 40; at += 2) {
+      if (++requests % 4 === 0) throw busy()
+      yield page(devices(40).slice(at, at + 2))
+    }
+  }
+  t.match(await h.sync({ resources: ['devices'] }), { status: 'failed', error: { message: /waited for 2 times/ } })
+})
+
+t.test('A10: being asked to wait while vanished records are asked for reads no list again', async t => {
+  const h = await scriptedHost(t, { engine: pageByPage })
+  h.script.devices = paged(() => devices(120))
+  await h.sync()
+  let requests = 0
+  const sometimes = (): void => {
+    if (++requests % 4 === 0) throw busy()
+  }
+  h.script.devices = paged(() => devices(100), sometimes)
+  h.script.one.get = () => {
+    sometimes()
+    return null
+  }
+  h.script.pulls.length = 0
+  t.match(await h.sync({ resources: ['devices'] }), { status: 'succeeded', totals: { removed: 20 } })
+  t.equal(h.script.pulls.filter(({ from }) => from === null).length, 1)
 })
 
 t.test('what was read to its end before stays read: the run is partial', async t => {
@@ -88,7 +121,7 @@ t.test('one resource that asks to wait does not hold up the others', async t => 
   t.equal(h.script.pulls.filter(({ resource }) => resource === 'alerts').length, 1)
 })
 
-t.test('a run that a person starts is fresh; one of a schedule goes on, and says from when', async t => {
+t.test('A11: a run that a person starts is fresh; one of a schedule goes on, and says from when', async t => {
   const h = await scriptedHost(t, { engine: pageByPage })
   let there = devices(20)
   let broken = true
@@ -125,7 +158,7 @@ t.test('a run that a person starts is fresh; one of a schedule goes on, and says
   t.ok(Date.parse(lastFullSyncAt!) < Date.parse(run.queuedAt), 'a full sync is as old as its oldest page')
 })
 
-t.test('a run says what it found: nothing usable, something new without a client, one and many', async t => {
+t.test('A12: a run says what it found: nothing usable, something new without a client, one and many', async t => {
   const h = await scriptedHost(t)
   h.script.devices = list(devices(9))
   await h.sync()

@@ -24,6 +24,8 @@ import { isId, iso, isoOrNull } from '../values.ts'
 export interface StoredProgress extends ResourceProgress {
   /** Attempts at it that failed. */
   failures?: number
+  /** How far any read of it in this run has got: what is read again after a wait is no progress. */
+  furthest?: number
   /** Waits the platform asked for since it got any further. */
   waits?: number
   /** Another attempt in this run would end the same way, or there were enough. */
