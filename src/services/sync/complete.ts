@@ -24,6 +24,7 @@ import { askingWaitMs } from './asking.ts'
 import { addMoves, noChanges } from './changes.ts'
 import { tellHost } from './tell-host.ts'
 import {
+  confirmGone,
   findOrganizations,
   heldItem,
   massMove,
@@ -57,6 +58,7 @@ export async function complete(reading: Reading, pass: Pass, moves: Moves, verdi
   const groups = reading.state.progress.find(item => item.resource === 'organizations')
   const list = groups === undefined ? 'unread' : groups.complete ? 'read' : 'failed'
   const found = await findOrganizations(reading, unknownOrganizations(moves), list, askingWaitMs)
+  const again = await confirmGone(reading, moves, found)
   const doubt = verdict.doubt === null ? null : incomplete(pass, verdict.doubt)
   const { core, attempt, context } = reading
   const { t } = core.database
@@ -64,7 +66,7 @@ export async function complete(reading: Reading, pass: Pass, moves: Moves, verdi
     const { open, state } = await step(reading, async trx => {
       const state = withProgress(reading.state, pass.resource, {})
       const out = { state, changes: noChanges(), items: [...verdict.items] }
-      const waiting = await writeShown(reading, trx, pass, moves, verdict.alive, found, out)
+      const waiting = await writeShown(reading, trx, pass, moves, [...verdict.alive, ...again], found, out)
       const open = waiting.length > 0 ? massMove(waiting) : (doubt ?? verdict.blocked)
       // An alert is closed by a word of its own even where the list was short.
       const events = open === null || pass.resource === 'alerts' ? await conclude(reading, trx, pass, verdict, out) : []

@@ -1,6 +1,13 @@
 import { MassMoveError } from '../../errors.ts'
 import type { RunItem } from '../../types.ts'
-import { isMassive, type Move, type NormalDevice, type NormalOrganization, tellMove } from '../model/index.ts'
+import {
+  isMassive,
+  type Move,
+  type NormalDevice,
+  type NormalOrganization,
+  sampleSize,
+  tellMove
+} from '../model/index.ts'
 import {
   applyReassignment,
   type Db,
@@ -16,7 +23,7 @@ import {
   planReassignment,
   type Reassignment
 } from '../store/index.ts'
-import { ask, noWords } from './asking.ts'
+import { ask, askingWaitMs, noWords } from './asking.ts'
 import { addMoves, type Changes } from './changes.ts'
 import { count } from './progress.ts'
 import type { Reading, Source } from './reading.ts'
@@ -46,6 +53,8 @@ export interface Found {
   organizations: NormalOrganization[]
   /** The platform says that these are not there; null where it cannot be asked. */
   gone: ReadonlySet<string> | null
+  /** Devices in one of those that have not repeated it since. */
+  unconfirmed?: ReadonlySet<string>
 }
 
 /** Unknown organizations are asked for, at most so many in one read, and their parents up to so many levels. */
@@ -79,6 +88,22 @@ export async function findOrganizations(
     level = parents.filter(id => !known.has(id) && !words.alive.has(id))
   }
   return { organizations, gone: list === 'failed' ? new Set() : words.gone }
+}
+
+/**
+ * A device in an organization that is gone by now may have been moved before it went, after its own page was read: it is
+ * asked for again. Returns what those say that were asked.
+ */
+export async function confirmGone(reading: Reading, { devices }: Moves, found: Found): Promise<NormalDevice[]> {
+  if (found.gone === null || reading.provider.resources.devices?.fetchOne === undefined) return []
+  const { gone } = found
+  const ids = [...devices.values()].flatMap(({ externalId, organization, organizationKnown }) =>
+    !organizationKnown && organization !== null && gone.has(organization) ? externalId : []
+  )
+  const words = noWords(askingWaitMs)
+  await ask(reading, 'devices', ids.slice(0, sampleSize), words)
+  found.unconfirmed = new Set(ids.filter(id => !words.alive.has(id)))
+  return [...words.alive.values()] as NormalDevice[]
 }
 
 /** Organizations that were asked for get their row and their place. */
@@ -143,9 +168,13 @@ export async function settleMoves(
   return waiting
 }
 
-/** It is in an organization that nobody has shown, and that the platform does not say to be gone. */
-export function isUnclear({ organization, organizationKnown }: MovingDevice, { gone }: Found): boolean {
-  return !organizationKnown && organization !== null && gone !== null && !gone.has(organization)
+/** It is in an organization that nobody has shown, and that the platform does not say to be gone, or said it before. */
+export function isUnclear(
+  { externalId, organization, organizationKnown }: MovingDevice,
+  { gone, unconfirmed }: Found
+): boolean {
+  if (organizationKnown || organization === null || gone === null) return false
+  return !gone.has(organization) || unconfirmed?.has(externalId) === true
 }
 
 const recordsOf = (moving: MovingDevice[]): NormalDevice[] => moving.map(({ record }) => record)

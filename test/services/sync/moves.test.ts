@@ -195,6 +195,7 @@ t.test('a device in a group that no list has shown: the group is asked for befor
   h.script.one.set('site', group('site', 'wing'))
   h.script.one.set('wing', group('wing', 'g1'))
   h.script.one.set('locked', new Error('the group cannot be read'))
+  h.script.one.set('d002', device('d002', { organizationExternalId: 'nowhere' }))
   h.script.devices = list([
     device('d000', { organizationExternalId: 'site' }),
     device('d001', { organizationExternalId: 'locked' }),
@@ -318,9 +319,24 @@ t.test('while the organizations cannot be read, a group that nobody knows moves 
   t.strictSame(await clientsOf(h), { c1: 40, c2: 20 })
   t.equal((await h.items(run.id)).filter(({ outcome }) => outcome === 'ambiguous').length, 30)
   h.script.organizations = listed
+  for (const one of inNew) h.script.one.set(String(one.externalId), one)
   t.match(
     await h.sync(),
     { status: 'partial', error: { code: 'RMM_ERR_MASS_MOVE' } },
     'a list that knows it not is heard'
   )
+})
+
+t.test('a group that came and went while its device was read leaves the device its client', async t => {
+  const h = await scriptedHost(t)
+  await twoClients(h)
+  const moved = device('d000', { organizationExternalId: 'g2' })
+  h.script.one.set('d000', moved)
+  h.script.devices = list([
+    device('d000', { organizationExternalId: 'short-lived' }),
+    ...devices(40).slice(1),
+    ...devices(20, { organizationExternalId: 'g2' }, 'e')
+  ])
+  t.match(await h.sync(), { status: 'succeeded' })
+  t.match((await h.rows('device'))[0], { organization_external_id: 'g2', client_ref: 'c2' }, 'it is where it says now')
 })
