@@ -35,6 +35,12 @@ export function isRecordId(value: unknown): value is RecordId {
   return (typeof value === 'string' && value !== '') || typeof value === 'bigint' || Number.isSafeInteger(value)
 }
 
+/** What is called a record by an id that is none is no record. */
+function requireId(record: unknown): void {
+  if (typeof record === 'object' && record !== null && 'externalId' in record && !isRecordId(record.externalId))
+    throw new Error(`the record has no usable id (${exampleOf(record.externalId)})`)
+}
+
 /**
  * Maps every raw record of a page; one that throws is rejected with its reason, the rest go on.
  *
@@ -63,7 +69,9 @@ export function mapRecords<Raw, R>(
   }
   for (const record of raw) {
     try {
-      records.push(map(record, (field, value) => misread.of(idOf(record))(field, value)))
+      const mapped = map(record, (field, value) => misread.of(idOf(record))(field, value))
+      requireId(mapped)
+      records.push(mapped)
     } catch (error) {
       rejected.push({
         externalId: idOf(record),

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { northwatch } from '../../examples/custom-provider/northwatch.ts'
-import { type ContractFault, type ContractWorld, providerContract } from '../../src/testing/index.ts'
+import { type ContractFault, type ContractWorld, type FaultPlace, providerContract } from '../../src/testing/index.ts'
 import { build, syncNow } from '../helper.ts'
 import { until } from '../until.ts'
 
@@ -16,7 +16,7 @@ interface Platform {
   agents: Map<string, object>
   requests: () => number
   hosts: () => string[]
-  fail(fault: ContractFault): void
+  fail(fault: ContractFault, resource: string, place: FaultPlace): void
   close(): Promise<void>
 }
 
@@ -30,31 +30,39 @@ async function startNorthwatch(count: number): Promise<Platform> {
   )
   const hosts: string[] = []
   let fault: ContractFault | undefined
+  let from = 1
   const server = createServer((request, response) => {
     hosts.push(request.headers.host!)
     const url = new URL(request.url!, 'http://northwatch')
     const send = (status: number, body: unknown, headers = {}) =>
       response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body))
-    if (request.headers.authorization !== `Bearer ${token}`) return send(401, { error: 'no' })
+    const page = Number(url.searchParams.get('page') ?? 1)
     const one = url.pathname.match(/^\/agents\/(.+)$/)
+    const now = page >= from || one !== null ? fault : undefined
+    if (request.headers.authorization !== `Bearer ${token}` || (now === 'expired-token' && !one))
+      return send(401, { error: 'no' })
+    if (now === 'html') return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html>')
+    if (one && now === 'fetchOne-500') return send(500, {})
     if (one)
       return agents.has(decodeURIComponent(one[1]!))
         ? send(200, agents.get(decodeURIComponent(one[1]!)))
         : send(404, {})
-    const page = Number(url.searchParams.get('page'))
-    if (fault === 'rate-limited') {
+    if (now === 'rate-limited') {
       fault = undefined
       return send(429, {}, { 'retry-after': '1' })
     }
-    if (fault === 'redirect') return send(302, {}, { location: 'https://elsewhere.example/' })
-    if (fault === 'server-error-mid-list' && page > 1) return send(500, {})
-    if (fault === 'empty-page' && page > 1) return send(200, { agents: [], nextPage: page + 1 })
+    if (now === 'redirect') return send(302, {}, { location: 'https://elsewhere.example/' })
+    if (now === 'server-error-mid-list') return send(500, {})
+    if (now === 'empty-page') return send(200, { agents: [], nextPage: page + 1 })
     const all = [...agents.values()]
+    const shown: object[] = all.slice((page - 1) * pageSize, page * pageSize)
     const nextPage = page * pageSize < all.length ? page + 1 : null
-    send(200, {
-      agents: all.slice((page - 1) * pageSize, page * pageSize),
-      nextPage: fault === 'repeated-cursor' ? page : nextPage
-    })
+    if (now === 'malformed-record') shown[0] = { uid: (shown[0] as { uid: string }).uid, computer: 7 }
+    if (now === 'unidentified-record') shown[0] = { ...shown[0], uid: undefined }
+    if (now === 'moving-list') shown.unshift(all[(page - 1) * pageSize - 1]!)
+    if (now === 'malformed-record' || now === 'unidentified-record' || now === 'moving-list') fault = undefined
+    if (now === 'short-list') return send(200, { agents: shown.slice(0, 1), nextPage: null })
+    send(200, { agents: shown, nextPage: fault === 'repeated-cursor' ? page : nextPage })
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -62,8 +70,9 @@ async function startNorthwatch(count: number): Promise<Platform> {
     agents,
     requests: () => hosts.length,
     hosts: () => hosts,
-    fail(what) {
+    fail(what, _resource, place) {
       fault = what
+      from = place === 'first' ? 1 : 2
     },
     async close() {
       server.closeAllConnections()
@@ -84,7 +93,7 @@ function signed(body: object, secret: string) {
 }
 
 const world: ContractWorld = {
-  plays: () => true,
+  plays: fault => (fault === 'cursor-gone' ? 'Northwatch counts its pages: it has no cursors' : true),
   webhooks: { native: secret => signed({ id: 'event-1', kind: 'agent.changed', agent: 'agent-1' }, secret) },
   async start() {
     const platform = await startNorthwatch(8)

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID, timingSafeEqual } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
-import { defineProvider, ProviderError } from '../../src/providers/define.ts'
+import { defineProvider, mapRecords, ProviderError } from '../../src/providers/define.ts'
 import type {
   DeviceRecord,
   FetchResponse,
@@ -43,6 +43,11 @@ export type Mistake =
   | 'new id per delivery'
   | 'parses anything'
 
+interface Raw {
+  id: string
+  hostname?: string
+  group_id?: string | null
+}
 type Context = ProviderContext<{ baseUrl: string }, { apiKey: string }>
 interface Client {
   context: Context
@@ -87,6 +92,13 @@ export function tinyProvider(mistake?: Mistake, elsewhere = 'https://elsewhere.e
     }
   }
 
+  function toDevice(raw: Raw, mark: string | undefined): DeviceRecord {
+    const { id, hostname, group_id } = raw
+    if (typeof id !== 'string') throw new Error('the device has no id')
+    const record = { externalId: id, displayName: String(hostname ?? id), organizationExternalId: group_id }
+    return withInventory(record, hostname, mark)
+  }
+
   async function* pull(
     client: Client,
     from: unknown,
@@ -95,23 +107,21 @@ export function tinyProvider(mistake?: Mistake, elsewhere = 'https://elsewhere.e
   ): AsyncGenerator<Page<DeviceRecord>> {
     if (is('forgetful checkpoint') && from !== null) return
     const seen = new Set<string>()
-    for (let after = from as string | null; ; ) {
+    for (let after = typeof from === 'string' ? from : null; ; ) {
       if (!is('deaf to abort')) signal.throwIfAborted()
       let observedAt = new Date()
-      let page: { data: Array<{ id: string; hostname?: string }>; has_more: boolean }
+      let page: { data: Raw[]; has_more: boolean }
       try {
-        page = (
-          await get(
-            client,
-            `/v2/devices?limit=100${after === null ? '' : `&starting_after=${encodeURIComponent(after)}`}`,
-            signal
-          )
-        ).json() as typeof page
+        const place = after === null ? '' : `&starting_after=${encodeURIComponent(after)}`
+        const response = await get(client, `/v2/devices?limit=100${place}`, signal)
+        if (response.status !== 200) throw new ProviderError('gone', 'The platform does not know this place any more')
+        page = response.json() as typeof page
       } catch (error) {
         if (is('server error is the end') && error instanceof ProviderError && error.kind === 'unreachable') return
         throw error
       }
       if (is('late clock')) observedAt = new Date()
+      if (!Array.isArray(page?.data)) throw new ProviderError('protocol', 'The platform sent no list of devices')
       const last = page.data.at(-1)?.id
       if (page.has_more && last === undefined) {
         if (is('empty page is the end')) return
@@ -122,14 +132,16 @@ export function tinyProvider(mistake?: Mistake, elsewhere = 'https://elsewhere.e
         throw new ProviderError('protocol', 'The list of devices runs in a circle')
       }
       if (last !== undefined) seen.add(last)
-      const marks = await known?.(page.data.map(({ id }) => id))
+      const marks = await known?.(page.data.flatMap(({ id }) => (typeof id === 'string' ? [id] : [])))
       const asked = is('forgets the known') ? page.data.filter(({ id }) => marks?.get(id) === undefined) : page.data
-      const records = asked.map(({ id, hostname }) =>
-        withInventory({ externalId: id, displayName: String(hostname ?? id) }, hostname, marks?.get(id))
+      const { records, rejected } = mapRecords(
+        asked,
+        ({ id }) => id,
+        raw => toDevice(raw, marks?.get(raw.id))
       )
       if (is('record twice') && records[0]) records.push(records[0])
       after = last ?? after
-      yield { observedAt, records, checkpoint: after }
+      yield { observedAt, records, rejected, checkpoint: after }
       if (!page.has_more) return
     }
   }
@@ -153,7 +165,7 @@ export function tinyProvider(mistake?: Mistake, elsewhere = 'https://elsewhere.e
           const response = await get(client, `/v2/devices/${encodeURIComponent(id)}`, signal)
           if (response.status === 404 && !is('unknown id throws')) return null
           if (response.status !== 200) throw new ProviderError('gone', 'The device is gone')
-          return { externalId: id, displayName: id }
+          return toDevice(response.json() as Raw, undefined)
         }
       }
     },

@@ -3,16 +3,14 @@ import { Value } from '@sinclair/typebox/value'
 import { ProviderError } from '../../providers/define.ts'
 import { resourceNames } from '../../types.ts'
 import type { ResourceName } from '../../types.ts'
-import { read, rejection, type Session, show, type Subject, texts, withSession } from './session.ts'
+import { casesOf } from './cases.ts'
+import { read, rejection, type Session, show, type Subject, texts } from './session.ts'
 import { hostOf } from './traffic.ts'
 import type { ContractCase, ContractFault } from './world.ts'
 
 /** The rules that hold for the connection as a whole. */
 export function safetyCases(subject: Subject): ContractCase[] {
-  const rule = (name: string, use: (session: Session) => Promise<void>): ContractCase => ({
-    name,
-    run: () => withSession(subject, use)
-  })
+  const rule = casesOf(subject, 'secrets')
   const cases = [
     rule('the schemas accept what connects', session => schemas(subject, session)),
     rule('check names the account', session => check(subject, session)),
@@ -22,7 +20,7 @@ export function safetyCases(subject: Subject): ContractCase[] {
   ]
   const name = 'close twice is fine'
   if (subject.provider.close) cases.push(rule(name, session => closeTwice(subject, session)))
-  else cases.push({ name, skip: 'the provider has no close', run: async () => {} })
+  else cases.push(rule.skip(name, 'the provider has no close'))
   return cases
 }
 
@@ -73,9 +71,9 @@ async function staysHome(subject: Subject, session: Session) {
   const client = await session.open()
   await subject.provider.check(client, session.signal)
   for (const name of resourcesOf(subject)) await read(subject, name, client, { signal: session.signal })
-  const redirected = resourcesOf(subject).find(name => subject.world.plays('redirect', name) === true)
+  const redirected = resourcesOf(subject).find(name => subject.world.plays('redirect', name, 'later') === true)
   if (redirected) {
-    session.world.fail?.('redirect', redirected)
+    session.world.fail?.('redirect', redirected, 'later')
     await rejection(
       read(subject, redirected, await session.open(), { signal: session.signal }),
       'a redirect must throw, not be followed and not be taken for an end'
@@ -107,13 +105,14 @@ async function keepsSecrets(subject: Subject, session: Session) {
   for (const name of resourcesOf(subject)) {
     await hear(async () => read(subject, name, await session.open(), { signal: session.signal }))
     await hear(async () => read(subject, name, await session.open(world.badSecrets), { signal: session.signal }))
-    for (const fault of failing.filter(fault => subject.world.plays(fault, name) === true)) {
-      world.fail?.(fault, name)
+    for (const fault of failing.filter(fault => subject.world.plays(fault, name, 'later') === true)) {
+      world.fail?.(fault, name, 'later')
       await hear(async () => read(subject, name, await session.open(), { signal: session.signal }))
     }
   }
   const sensitive = world.sensitive ?? texts([world.secrets, world.badSecrets])
-  for (const form of sensitive.filter(value => value.length >= 4).flatMap(formsOf)) {
+  const pairs = texts(world.secrets).flatMap(a => texts(world.secrets).map(b => `${a}:${b}`))
+  for (const form of [...sensitive, ...pairs].filter(value => value.length >= 4).flatMap(formsOf)) {
     for (const [where, lines] of [
       ['a log line', said],
       ['an error or a reply', heard.map(show)]
@@ -126,7 +125,11 @@ async function keepsSecrets(subject: Subject, session: Session) {
 }
 
 const formsOf = (value: string): string[] => [
-  ...new Set([value, encodeURIComponent(value), Buffer.from(value).toString('base64')])
+  ...new Set([
+    value,
+    encodeURIComponent(value),
+    ...(['base64', 'base64url', 'hex'] as const).map(form => Buffer.from(value).toString(form))
+  ])
 ]
 
 async function closeTwice({ provider }: Subject, session: Session) {

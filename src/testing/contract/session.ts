@@ -6,6 +6,7 @@ import type {
   Page,
   ProviderContext,
   ProviderLog,
+  RecordId,
   Resource,
   RmmProvider
 } from '../../providers/define.ts'
@@ -33,7 +34,7 @@ export interface Session {
   open(secrets?: Record<string, unknown>): Promise<unknown>
 }
 
-type AnyRecord = { externalId: string }
+type AnyRecord = { externalId: RecordId }
 export type AnyPage = Page<AnyRecord>
 
 const timeLimitMs = 30_000
@@ -55,7 +56,13 @@ export async function withSession(subject: Subject, use: (session: Session) => P
     signal: stop.signal,
     async open(secrets = world.secrets) {
       const { context, close } = contextFor(subject.provider, world, secrets, { said, asked, signal: stop.signal })
-      closers.push(close)
+      closers.push(close, async () => {
+        assert.deepEqual(
+          [context.config, context.secrets],
+          [world.config, secrets],
+          'a provider must not change the config and secrets it is given: they are shared'
+        )
+      })
       const client = await subject.provider.open(context)
       closers.push(async () => {
         await subject.provider.close?.(client)
@@ -209,7 +216,7 @@ function stored(checkpoint: Checkpoint | null | undefined): Checkpoint | null {
 }
 
 export const idsOf = (pages: AnyPage[]): string[] =>
-  pages.flatMap(page => page.records.map(record => record.externalId))
+  pages.flatMap(page => page.records.map(record => String(record.externalId)))
 
 export function expectedOf(session: Session, name: ResourceName): string[] {
   const expected = session.world.expected[name]

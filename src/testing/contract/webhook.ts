@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
-import type { ProviderWebhook, WebhookRequest } from '../../providers/define.ts'
+import type { Hint, ProviderWebhook, WebhookRequest } from '../../providers/define.ts'
 import type { Subject } from './session.ts'
+import { told } from './cases.ts'
+import { AlertRecordSchema, HintSchema } from './record-schemas.ts'
+import { faultOf } from './values.ts'
 import type { ContractCase } from './world.ts'
+
+const where = 'docs/writing-a-provider.md#webhooks'
 
 const current = 'contract-secret-current-9f2c41'
 const previous = 'contract-secret-previous-77ab03'
@@ -12,17 +17,19 @@ export function webhookCases({ provider, world }: Subject): ContractCase[] {
   const { webhook } = provider
   const rule = (
     text: string,
-    use: (webhook: ProviderWebhook, request: (secret: string) => WebhookRequest) => void
+    use: (webhook: ProviderWebhook, request: (secret: string) => WebhookRequest, way: string) => void
   ): ContractCase => {
     const name = `webhook: ${text}`
-    if (!webhook) return { name, skip: 'the provider has no webhook', run: async () => {} }
+    if (!webhook) return { name, rule: where, skip: 'the provider has no webhook', run: async () => {} }
     return {
       name,
-      async run() {
-        const ways = Object.values(world.webhooks ?? {})
-        assert(ways.length > 0, 'the provider has a webhook, so the world must supply webhooks')
-        for (const request of ways) use(webhook, request)
-      }
+      rule: where,
+      run: () =>
+        told(where, async () => {
+          const ways = Object.entries(world.webhooks ?? {})
+          assert(ways.length > 0, 'the provider has a webhook, so the world must supply webhooks')
+          for (const [way, request] of ways) use(webhook, request, way)
+        })
     }
   }
   return [
@@ -48,6 +55,33 @@ export function webhookCases({ provider, world }: Subject): ContractCase[] {
       assert(first.id !== '', 'an event needs an id')
       assert.equal(hook.parse(copy(sent)).id, first.id, 'the same event must have the same id in every delivery')
       assert(Array.isArray(first.hints), 'hints must be a list')
+    }),
+    rule('hints can be followed, and are about what happened', (hook, request, way) => {
+      const event = hook.parse(request(current))
+      assert(typeof event.type === 'string', 'an event needs a type, a text')
+      assert(
+        event.occurredAt === null ||
+          (event.occurredAt instanceof Date &&
+            event.occurredAt.getTime() > Date.UTC(1980, 0) &&
+            event.occurredAt.getTime() < Date.now() + 366 * 86_400_000),
+        'occurredAt must be the Date at which the platform says that it happened, or null: mind the unit'
+      )
+      const schema = HintSchema(Object.keys(provider.resources))
+      for (const hint of event.hints) {
+        const fault = faultOf(schema, hint)
+        assert(fault === null, `a hint names one of the provider's resources and an id: ${fault}`)
+      }
+      const fault = event.alert === undefined ? null : faultOf(AlertRecordSchema, event.alert)
+      assert(fault === null, `of the alert in an event, ${fault}`)
+      const wanted = world.hints?.[way]
+      if (wanted === undefined) return
+      const plain = (hints: readonly Hint[]) =>
+        hints.map(({ resource, externalId, kind = 'changed' }) => `${kind} ${resource} ${externalId}`).sort()
+      assert.deepEqual(
+        plain(event.hints),
+        plain(wanted),
+        `the hints of '${way}' must be about what the request is about`
+      )
     }),
     rule('a body that cannot be read throws', (hook, request) => {
       for (const body of ['{"event', '[]', 'null', '"text"', '']) {

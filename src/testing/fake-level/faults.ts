@@ -14,6 +14,8 @@ export interface FakeRequest {
  * - `empty-page`: `has_more: true` with no data; `repeated-cursor`: the first page again, with `has_more: true`;
  * - `missing-last-id`: `has_more: true`, and the last record has no id;
  * - `cursor-deleted`: the page is true, then its last record is deleted;
+ * - `malformed-record`: of one record in the middle only the id is as documented; `unidentified-record`: it has no id;
+ * - `short-list`: half of the page, and `has_more: false`; `moved`: the last record of the page before comes once more;
  * - `rate-limited`: 429 with `retryAfter`;
  * - `html`: 200 with a page of HTML; `truncated`: 200 with half of the JSON; `cut-body`: the connection dies in the
  * body;
@@ -26,6 +28,10 @@ export type FaultKind =
   | 'repeated-cursor'
   | 'missing-last-id'
   | 'cursor-deleted'
+  | 'malformed-record'
+  | 'unidentified-record'
+  | 'short-list'
+  | 'moved'
   | 'rate-limited'
   | 'html'
   | 'truncated'
@@ -121,5 +127,9 @@ export const pageFaults: ReadonlySet<FaultKind | undefined> = new Set<FaultKind>
   'empty-page',
   'repeated-cursor',
   'missing-last-id',
-  'cursor-deleted'
+  'cursor-deleted',
+  'malformed-record',
+  'unidentified-record',
+  'short-list',
+  'moved'
 ])

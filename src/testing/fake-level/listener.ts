@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type FakeRequest, type FaultOptions, type Faults, pageFaults, retryAfter } from './faults.ts'
+import { type FakeRequest, type FaultKind, type FaultOptions, type Faults, pageFaults, retryAfter } from './faults.ts'
 import { type Answer, failure, notFound, type RouteContext } from './route.ts'
 import { findRoute } from './routes.ts'
 
@@ -50,7 +50,9 @@ export function listener(options: ListenerOptions) {
     if (fault && !pageFaults.has(fault.kind) && playInstead(fault, request, response)) return
     const truth = options.context.state
     const again = fault?.kind === 'repeated-cursor' ? { ...seen, query: without(seen.query, 'starting_after') } : seen
-    await write(response, shape(fault, respond(options, request, again, body), seen, truth), fault, options.signal)
+    const one = (id: string): unknown =>
+      respond(options, request, { ...seen, path: `${seen.path}/${encodeURIComponent(id)}` }, '').body
+    await write(response, shape(fault, respond(options, request, again, body), seen, truth, one), fault, options.signal)
   }
 
   return {
@@ -112,7 +114,8 @@ function shape(
   fault: FaultOptions | undefined,
   answer: Answer,
   seen: FakeRequest,
-  state: RouteContext['state']
+  state: RouteContext['state'],
+  one: (id: string) => unknown
 ): Answer {
   if (!fault || !pageFaults.has(fault.kind) || answer.status !== 200) return answer
   const page = answer.body as { data?: Array<{ id: string }> }
@@ -130,14 +133,27 @@ function shape(
     state.moved()
     return answer
   }
-  const data =
-    fault.kind === 'empty-page'
-      ? []
-      : fault.kind === 'missing-last-id'
-        ? page.data.map(record => (record === last ? { ...record, id: undefined } : record))
-        : page.data
-  return { status: 200, body: { data, has_more: true } }
+  const { data } = page
+  const middle = data[(data.length - 1) >> 1]
+  const before = seen.query.get('starting_after')
+  const altered: Partial<Record<FaultKind, () => object>> = {
+    'empty-page': () => ({ data: [], has_more: true }),
+    'repeated-cursor': () => ({ data, has_more: true }),
+    'missing-last-id': () => ({ data: instead(data, last, { id: undefined }), has_more: true }),
+    'malformed-record': () => ({ ...page, data: instead(data, middle, malformed(middle)) }),
+    'unidentified-record': () => ({ ...page, data: instead(data, middle, { id: undefined }) }),
+    'short-list': () => ({ data: data.slice(0, data.length >> 1), has_more: false }),
+    moved: () => ({ ...page, data: [...(before === null ? [] : [one(before)]), ...data] })
+  }
+  return { status: 200, body: altered[fault.kind!]?.() ?? page }
 }
+
+const instead = <T extends object>(data: T[], which: T | undefined, other: object): object[] =>
+  data.map(record => (record === which ? { ...record, ...other } : record))
+
+/** Every field but the id is of a type that it never has. */
+const malformed = (record: object = {}): object =>
+  Object.fromEntries(Object.keys(record).map(key => (key === 'id' ? [key, record[key as never]] : [key, { odd: [0] }])))
 
 async function write(
   response: ServerResponse,

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { handlers, type MeshSession } from './actions.ts'
+import { alter } from './faults.ts'
 import { isFrame, logIn, mayReceive, serverinfo, type LoginTokens } from './login.ts'
 import type { FakeMeshCentral, FakeMeshOptions } from './types.ts'
 import { rights, type FakeMeshAccount, type MeshDoc } from './documents.ts'
@@ -142,6 +143,19 @@ export class ControlChannel {
     })
   }
 
+  /** The session, through which answers go as the fault wants them. */
+  private faulty(session: MeshSession): MeshSession {
+    const { fault } = this.fake
+    if (fault === null) return session
+    return {
+      ...session,
+      send: frame => {
+        if (frame['action'] === fault.action && fault.kind !== 'html') this.fake.fault = null
+        session.send(alter(frame, fault))
+      }
+    }
+  }
+
   private receive(session: MeshSession, text: string): void {
     let command: MeshDoc
     try {
@@ -159,7 +173,7 @@ export class ControlChannel {
     if (this.silent.has(action) || fake.intercept?.(command, session)) return
     handlers[action]?.(command, {
       world: fake.world,
-      session,
+      session: this.faulty(session),
       baseUrl: new URL(this.path, fake.url).href,
       maxDeviceView: options.maxDeviceView ?? null,
       guestSharing: options.guestSharing !== false,

@@ -10,6 +10,7 @@ import { rights } from './documents.ts'
 import { MeshWorld } from './world.ts'
 
 export { interfaces as meshInterfaces, linuxHardware, windowsHardware } from './seed.ts'
+export type { MeshFault, MeshFaultKind } from './faults.ts'
 export type { FakeMeshCentral, FakeMeshOptions, MeshCounts } from './types.ts'
 export { rights as meshRights } from './documents.ts'
 export { MeshWorld } from './world.ts'
@@ -82,6 +83,7 @@ export async function startFakeMeshCentral(options: FakeMeshOptions = {}): Promi
     },
     counts: { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} },
     crashed: null,
+    fault: null,
     intercept: null,
     resetCounts() {
       fake.counts = { logins: 0, refusals: 0, lists: 0, writes: 0, actions: {} }

@@ -1,4 +1,5 @@
 import type { MeshSession } from './actions.ts'
+import type { MeshFault } from './faults.ts'
 import type { FakeMeshAccount, MeshDoc } from './documents.ts'
 import type { MeshWorld } from './world.ts'
 
@@ -76,6 +77,8 @@ export interface FakeMeshCentral {
   refuseLogins(frame: MeshDoc | null): void
   /** Frames of this action get no answer any more; null takes it back for all. */
   silence(action: string | null): void
+  /** What is wrong with the next list it gives, HTML: with every one; null takes it back. */
+  fault: MeshFault | null
   /** Called for every frame received; true = swallowed. */
   intercept: ((command: MeshDoc, session: MeshSession) => boolean) | null
   /** Sends any frame to every session. */

@@ -10,20 +10,32 @@ import {
 } from '../../../src/testing/index.ts'
 import type { ResourceName } from '../../../src/types.ts'
 
-const lists: Record<ResourceName, RegExp> = {
-  organizations: /^\/v2\/groups$/,
-  devices: /^\/v2\/devices$/,
-  updates: /^\/v2\/updates$/,
-  alerts: /^\/v2\/alerts$/
+const lists: Record<ResourceName, string> = {
+  organizations: 'groups',
+  devices: 'devices',
+  updates: 'updates',
+  alerts: 'alerts'
 }
 
-const faults: Record<ContractFault, FaultOptions> = {
+const faults: Record<ContractFault, FaultOptions & { on?: 'singles' | 'both' }> = {
   'server-error-mid-list': { status: 500, times: Infinity },
   'empty-page': { kind: 'empty-page', times: Infinity },
   'repeated-cursor': { kind: 'repeated-cursor', times: Infinity },
   'rate-limited': { kind: 'rate-limited', retryAfter: 1 },
-  redirect: { kind: 'redirect', times: Infinity }
+  redirect: { kind: 'redirect', times: Infinity },
+  html: { kind: 'html', times: Infinity, on: 'both' },
+  'malformed-record': { kind: 'malformed-record' },
+  'unidentified-record': { kind: 'unidentified-record' },
+  'expired-token': { status: 401, times: Infinity },
+  'short-list': { kind: 'short-list' },
+  'cursor-gone': { kind: 'cursor-deleted' },
+  'moving-list': { kind: 'moved' },
+  'fetchOne-500': { status: 500, times: Infinity, on: 'singles' }
 }
+
+/** Of a list, its single records, or both. */
+const pathOf = (resource: ResourceName, on?: 'singles' | 'both'): RegExp =>
+  new RegExp(`^/v2/${lists[resource]}${on === 'singles' ? '/.' : on === 'both' ? '(/|$)' : '$'}`)
 
 const native = (secret: string) =>
   levelWebhookRequest(
@@ -53,17 +65,29 @@ const automation = (secret: string) => ({
 
 export const subject = () => ({
   provider: level({ allowPrivateNetwork: true }),
-  world: levelWorld(undefined, { native, automation })
+  world: levelWorld(
+    undefined,
+    { native, automation },
+    {
+      native: [{ resource: 'devices', externalId: levelId('Device', 100001) }],
+      automation: [
+        { resource: 'alerts', externalId: automationBody.alert_id },
+        { resource: 'devices', externalId: automationBody.device_id }
+      ]
+    }
+  )
 })
 
 /** A small account on a fake Level whose pages hold five records at most. */
 export function levelWorld(
   plays: ContractWorld['plays'] = () => true,
-  webhooks: ContractWorld['webhooks'] = { native }
+  webhooks: ContractWorld['webhooks'] = { native },
+  hints: ContractWorld['hints'] = undefined
 ): ContractWorld {
   return {
     plays,
     webhooks,
+    ...(hints === undefined ? {} : { hints }),
     async start() {
       const account = seedLevel({ devices: 13, groups: 11, alerts: 12, updatesPerDevice: 1 })
       // The answers take a moment, so that "before the request" and "after the answer" are different times.
@@ -71,6 +95,7 @@ export function levelWorld(
         world: account,
         maxLimit: 5,
         latencyMs: 4,
+        deletedCursor: 'refuse',
         apiKey: 'level-contract-key-4f81c0',
         readOnlyKey: 'level-contract-read-only-key-77aa'
       })
@@ -87,9 +112,11 @@ export function levelWorld(
         unknownId: levelId('Device', 999999999),
         requests: () => fake.requests.length,
         hosts: () => [`127.0.0.1:${fake.port}`],
-        fail(fault, resource) {
+        activeAlert: [...fake.alerts.ids()].find(id => fake.alerts.get(id)?.is_resolved === false)!,
+        fail(fault, resource, place) {
           fake.heal()
-          fake.fail({ path: lists[resource], after: 1, ...faults[fault] })
+          const { on, ...options } = faults[fault]
+          fake.fail({ path: pathOf(resource, on), after: place === 'later' ? 1 : 0, ...options })
         },
         close: fake.close
       }
