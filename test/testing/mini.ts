@@ -17,6 +17,7 @@ import {
   verifyHmacSha256
 } from '../../src/provider.ts'
 import type { ContractWorld } from '../../src/testing/index.ts'
+import { pause } from '../until.ts'
 import type { Bug } from './mini-bugs.ts'
 import { type Item, startMini } from './mini-platform.ts'
 
@@ -297,7 +298,7 @@ export function miniProvider(bug?: Bug): RmmProvider {
         response = await ask(client, `/events${since}`, heard, { idempotent: false })
       } catch (error) {
         if (is('listen: lost sockets are kept quiet') && !signal.aborted) {
-          await new Promise(resolve => setTimeout(resolve, 50))
+          await pause(50)
           continue
         }
         throw error

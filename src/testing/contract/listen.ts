@@ -24,11 +24,13 @@ export function listenCases(subject: Subject): ContractCase[] {
 async function listening(subject: Subject, session: Session) {
   const client = await session.open()
   const stop = new AbortController()
+  // Whatever a case comes to, nothing goes on listening after it.
+  const signal = AbortSignal.any([stop.signal, session.signal])
   const hints: Hint[] = []
   const subscribed = Promise.withResolvers<void>()
   let wake = (): void => {}
   const over = (async () => {
-    for await (const hint of subject.provider.listen!(client, stop.signal, () => subscribed.resolve())) {
+    for await (const hint of subject.provider.listen!(client, signal, () => subscribed.resolve())) {
       hints.push(hint)
       wake()
     }
