@@ -101,7 +101,7 @@ export const IncompleteError = createError<[string]>('RMM_ERR_INCOMPLETE', '%s',
 export const StaleAttemptError = createError('RMM_ERR_STALE_ATTEMPT', 'Another worker has taken this run over', 409)
 export const PlanExpiredError = createError(
   'RMM_ERR_PLAN_EXPIRED',
-  'This plan is older than 24 hours: too much may have changed since. Make a new one',
+  'This plan is older than 24 hours, or data that it was made from was erased; make a new one',
   409
 )
 export const OnChangesError = createError<[string]>('RMM_ERR_ON_CHANGES', '%s', 500)

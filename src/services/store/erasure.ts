@@ -59,6 +59,13 @@ export async function eraseDevices(trx: Db, t: Tables, connectionId: string, dev
   await sql`delete from ${t.change} where connection_id = ${connectionId} and (entity_id = any(${ids}::uuid[]) or entity_id = any(${alertIds}::uuid[]))`.execute(
     trx
   )
+  // What is only planned has no id of ours yet; and what the platform said for a plan cannot be taken apart.
+  await sql`delete from ${t.change} where connection_id = ${connectionId} and entity_id is null and entity = 'device' and external_id = any(${externalIds})`.execute(
+    trx
+  )
+  await sql`with planned as (delete from ${t.recording} using ${t.run} r where run_id = r.id and r.connection_id = ${connectionId} returning run_id)
+    update ${t.run} set result = jsonb_set(result, '{plan,expiresAt}', to_jsonb('1970-01-01T00:00:00.000Z'::text))
+    where id in (select run_id from planned) and jsonb_exists(result, 'plan')`.execute(trx)
   await sql`delete from ${t.run_item} where connection_id = ${connectionId} and resource = 'devices' and external_id = any(${externalIds})`.execute(
     trx
   )

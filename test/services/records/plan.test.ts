@@ -257,3 +257,19 @@ t.test('who may plan, and nothing else, may plan', async t => {
   t.match(await plan(h), { kind: 'plan', status: 'succeeded' })
   t.strictSame(asked, ['sync:run', 'sync:plan', 'sync:plan'])
 })
+
+t.test('what is erased is in no plan either: the plan can no longer be applied', async t => {
+  const h = await scriptedHost(t)
+  h.script.devices = list(devices(2))
+  await h.sync()
+  h.script.devices = list([...devices(2, { currentUser: 'jane' }), device('new', { currentUser: 'jane' })])
+  const run = await plan(h)
+  const { id } = (await h.rows('device')).find(row => row.external_id === 'd000')
+  await h.app.rmm.inventory.erase('t1', { deviceId: id })
+  t.strictSame(await h.rows('recording', 'id'), [])
+  t.notOk((await changes(h, run.id)).some(({ externalId }) => externalId === 'd000'))
+  t.match(await h.call('t1', 'POST', `/runs/${run.id}/apply`, {}), {
+    status: 409,
+    body: { code: 'RMM_ERR_PLAN_EXPIRED' }
+  })
+})
