@@ -262,6 +262,18 @@ export const strings = {
   removalText:
     'The sync reads everything again and removes what the platform no longer lists. Only do this if you removed it on the platform, or moved to another account on purpose.',
   removalAction: 'Sync and remove',
+  moveTitle: 'A move of many devices was held back',
+  moveConfirm: 'Confirm move…',
+  moveDialog: 'Let them change their client?',
+  moveText:
+    'The sync reads everything again, and the devices get the clients that the platform says; the details of the run name them. Only do this if somebody meant it on the platform.',
+  moveAction: 'Sync and move',
+  bothTitle: 'A removal and a move of many devices were held back',
+  bothConfirm: 'Confirm both…',
+  bothDialog: 'Remove and move them here?',
+  bothText:
+    'The sync reads everything again, removes what the platform no longer lists, and devices get the clients that the platform says. Only do this if both were meant on the platform.',
+  bothAction: 'Sync, remove and move',
   schedule: 'Schedule',
   scheduleOn: 'Sync by itself',
   everyMinutes: 'Minutes between two syncs',
@@ -349,6 +361,7 @@ export const strings = {
   online: 'Online',
   offline: 'Offline',
   removed: 'Removed',
+  outOfSight: 'Out of sight',
   presence: 'Presence',
   assignment: 'Client',
   withClient: 'With a client',

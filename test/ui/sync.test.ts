@@ -196,3 +196,40 @@ walk('the webhook card: address, steps, a new secret, deliveries and their repla
   await deliveries.getByText('Waiting').waitFor()
   t.same(await violations(page), [])
 })
+
+walk('a held move of many devices is confirmed', async (t, open) => {
+  const groups = ['North', 'South'].map((name, n) => ({ id: `g${n + 1}`, name, parent_id: null }))
+  const devices = Array.from({ length: 20 }, (_, i) => ({
+    id: `d${i}`,
+    hostname: `pc-${i}`,
+    group_id: 'g1',
+    tags: [],
+    online: true
+  }))
+  const fake = await fakeLevel(t, { world: { groups, devices } })
+  const site = await serve(t)
+  const id = await connectLevel(site.host, fake)
+  await syncNow(site.host, id)
+  const organizations = (await site.host.call('t1', 'GET', `/connections/${id}/organizations`)).body.items
+  await site.host.call('t1', 'PUT', `/connections/${id}/mappings`, {
+    mappings: organizations.map((organization: any, i: number) => ({
+      organizationId: organization.id,
+      mode: 'mapped',
+      clientRef: `c${i + 1}`
+    }))
+  })
+  await syncNow(site.host, id)
+  for (let i = 0; i < 15; i++) fake.devices.move(`d${i}`, 'g2')
+  const { page, go } = await open(site)
+  await go(`connections/${id}/sync`)
+  await page.getByRole('button', { name: 'Start sync' }).click()
+  await page.getByText('A move of many devices was held back').waitFor()
+  await page.getByRole('button', { name: 'Confirm move…' }).click()
+  const dialog = page.getByRole('dialog', { name: 'Let them change their client?' })
+  t.same(await violations(page), [])
+  await dialog.getByRole('button', { name: 'Sync and move' }).click()
+  await page.locator('.card h2 .badge', { hasText: 'Succeeded' }).waitFor()
+  const of = async (client: string) =>
+    (await site.host.call('t1', 'GET', `/devices?limit=100&clientRef=${client}`)).body.items.length
+  t.equal(await of('c2'), 15)
+})

@@ -8,6 +8,7 @@ import { useClientName, useLoad, useUi } from '../context.ts'
 export function Presence({ device }: { device: Device }) {
   const { t } = useUi()
   if (device.removedAt !== null) return <Badge tone='warn'>{t('removed')}</Badge>
+  if (device.outOfSightSince !== null) return <Badge tone='warn'>{t('outOfSight')}</Badge>
   return <Badge tone={device.online ? 'ok' : 'plain'}>{t(device.online ? 'online' : 'offline')}</Badge>
 }
 

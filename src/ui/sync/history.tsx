@@ -32,11 +32,11 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
       {held && (
         <div class='notice warn' role='status'>
           <div>
-            <strong>{t('removalTitle')}</strong>
+            <strong>{t(`${held.what}Title`)}</strong>
             <p>{held.message}</p>
           </div>
           <button type='button' onClick={() => setConfirming(held)}>
-            {t('removalConfirm')}
+            {t(`${held.what}Confirm`)}
           </button>
         </div>
       )}
@@ -88,9 +88,9 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
         </Table>
       </PagedFrame>
       {confirming && (
-        <Dialog title={t('removalDialog')} onClose={() => setConfirming(null)}>
+        <Dialog title={t(`${confirming.what}Dialog`)} onClose={() => setConfirming(null)}>
           <p>{confirming.message}</p>
-          <p>{t('removalText')}</p>
+          <p>{t(`${confirming.what}Text`)}</p>
           <div class='row end'>
             <button type='button' onClick={() => setConfirming(null)}>
               {t('cancel')}
@@ -103,7 +103,7 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
                 setConfirming(null)
               }}
             >
-              {t('removalAction')}
+              {t(`${confirming.what}Action`)}
             </button>
           </div>
         </Dialog>
@@ -113,15 +113,20 @@ export function History({ connectionId, turn, active, onForce }: HistoryProps) {
 }
 
 interface Braked {
+  what: 'removal' | 'move' | 'both'
   resources: ResourceName[]
   message: string
 }
 
-/** What of this run waits for a person because too much would be removed. */
+const brakes: readonly unknown[] = ['RMM_ERR_MASS_REMOVAL', 'RMM_ERR_MASS_MOVE']
+
+/** What of this run waits for a person because too much would be removed, or get another client. */
 function brakedIn(run: Run | undefined): Braked | null {
-  const braked = run?.progress.filter(item => item.error?.code === 'RMM_ERR_MASS_REMOVAL') ?? []
+  const braked = run?.progress.filter(item => brakes.includes(item.error?.code)) ?? []
   if (braked.length === 0) return null
+  const codes = new Set(braked.map(item => item.error!.code))
   return {
+    what: codes.size > 1 ? 'both' : codes.has('RMM_ERR_MASS_MOVE') ? 'move' : 'removal',
     resources: braked.map(item => item.resource),
     message: braked.map(item => item.error!.message).join(' ')
   }
