@@ -2,7 +2,7 @@ import { messageOf } from '../../log.ts'
 import { ProviderError, type ProviderErrorKind, type RmmProvider } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 import { waitAtMost, withHardLimit } from '../../waits.ts'
-import { createJudge, type Fault, subjectOf, type Setback, type UsableHint } from '../model/index.ts'
+import { createJudge, type Fault, isList, subjectOf, type Setback, type UsableHint } from '../model/index.ts'
 import type { ClientFactory, OpenClient } from '../platform/index.ts'
 import type { ReRead, SyncService } from '../sync/index.ts'
 import type { ConnectionRow } from '../store/index.ts'
@@ -147,7 +147,9 @@ export function createHints(
       ).then(() => null, setbackOf)
       // What was cut off by the end of the process says nothing.
       if (trouble !== null && signal.aborted) return
-      for (const known of judge.tell(subject, trouble)) await told(known.subject, known.trouble)
+      // That a run was asked for says nothing about the platform.
+      if (trouble !== null || !isList(subject))
+        for (const known of judge.tell(subject, trouble)) await told(known.subject, known.trouble)
       if (trouble === null || ['wait', 'answered', 'ours'].includes(trouble.fault)) await told(subject, trouble)
     }
 

@@ -1,29 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import type { Core } from '../core.ts'
-import { type Outcome, retryAfter, subjectOf, type Setback, type UsableHint } from '../model/index.ts'
+import { subjectOf, type UsableHint } from '../model/index.ts'
 import {
   type Claim,
   claimDeliveries,
   claimSubject,
   type ConnectionRow,
-  type DeliveryRow,
-  type Failing,
   failingSubjects,
-  failSubject,
   forgetSubject,
   ownAlertsOf,
   platformTrouble,
-  platformWorks,
-  postponeSubject,
-  releaseSubject,
   renewClaim,
-  sameCondition,
-  settleDeliveries
+  sameCondition
 } from '../store/index.ts'
-import { createBatch, type Known } from './batch.ts'
+import { type Batch, createBatch } from './batch.ts'
 import { type Hints, setbackOf } from './hints.ts'
 import { readAgain, type ShownAlerts, toTold } from './shown-alerts.ts'
-import { settle } from './settled.ts'
+import { createResults, type Results, type Round } from './results.ts'
 
 const batchSize = 2_000
 /** Deliveries that are looked at to ask a platform that was down whether it still is. */
@@ -36,18 +29,6 @@ export interface Rounds {
   /** One subject that failed before, for all deliveries that wait for it. */
   alone(connection: ConnectionRow): Promise<boolean>
 }
-
-interface Round {
-  connection: ConnectionRow
-  claim: Claim
-  rows: DeliveryRow[]
-  /** How often the platform was down in a row. */
-  platformFailures: number
-  /** The subject that is tried alone. */
-  only?: Failing
-}
-
-const jitter = (ms: number): number => ms * (0.75 + Math.random() / 2)
 
 export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Rounds {
   const { database, settings } = core
@@ -73,68 +54,32 @@ export function createRounds(core: Core, hints: Hints, shown: ShownAlerts): Roun
     return { byRow, failures }
   }
 
-  /** Resolves with whether the platform is to be left alone. */
-  async function work(round: Round): Promise<boolean> {
-    const { connection, claim, only } = round
-    const { byRow, failures } = await subjectsOf(round)
-    const batch = createBatch(round.rows, byRow)
-    const done = (known: Known[]) =>
-      settle(core, connection, known, settled => settleDeliveries(database, claim, settled))
-    const tell = async (subject: string, outcome: Outcome): Promise<void> => await done(batch.tell(subject, outcome))
-    let platformWas = round.platformFailures > 0
-
-    async function told(subject: string, trouble: Setback | null): Promise<void> {
-      if (trouble === null) {
-        if (platformWas) await platformWorks(database, connection.id)
-        platformWas = false
-        await tell(subject, { kind: 'done' })
-        if (only !== undefined) await releaseSubject(database, connection.id, subject)
-      } else if (trouble.fault === 'wait') {
-        if (only !== undefined) await postponeSubject(database, connection.id, subject, trouble.retryMs)
-        await tell(subject, { kind: 'wait', reason: trouble.reason, retryMs: trouble.retryMs })
-      } else await failed(subject, trouble, trouble.fault === 'account' ? 'answered' : trouble.fault)
-    }
-
-    async function failed(subject: string, trouble: Setback, fault: 'silent' | 'answered' | 'ours'): Promise<void> {
-      const failures = (only?.failures ?? 0) + 1
-      const retryMs = jitter(retryAfter(failures, trouble, false))
-      const { id: connectionId, tenant_id: tenantId } = connection
-      await failSubject(database, { connectionId, tenantId, subject, failures, retryMs, error: trouble.reason })
-      core.log[failures === 1 ? 'info' : 'debug'](
-        { connectionId, subject, failures, reason: trouble.reason },
-        'what a delivery is about could not be read; it is tried again alone'
-      )
-      await tell(subject, { kind: 'failed', reason: trouble.reason, fault })
-      if (only !== undefined) await forgetSubject(database, connectionId, subject)
-    }
-
-    async function platformDown(trouble: Setback): Promise<void> {
-      const { id: connectionId, tenant_id: tenantId } = connection
-      const failures = round.platformFailures + 1
-      const retryMs = jitter(retryAfter(failures, trouble, true))
-      await failSubject(database, { connectionId, tenantId, subject: null, failures, retryMs, error: trouble.reason })
-      if (only !== undefined) await postponeSubject(database, connectionId, only.subject, retryMs)
-      core.log[failures === 1 ? 'info' : 'debug'](
-        { connectionId, failures, reason: trouble.reason },
-        'the platform does not answer; deliveries are worked on again later'
-      )
-      await done(batch.rest({ kind: 'down', reason: trouble.reason }))
-    }
-
-    await done(batch.empty())
+  /** Tells what is known before anything is asked; what is left is for the platform. */
+  async function prepare({ connection, only }: Round, batch: Batch, results: Results, failures: Map<string, unknown>) {
+    await results.settle(batch.empty())
     const others = batch.open().filter(subject => subject !== only?.subject)
     if (only !== undefined)
-      for (const subject of others) await tell(subject, { kind: 'wait', reason: null, retryMs: 0 })
+      for (const subject of others) await results.tell(subject, { kind: 'wait', reason: null, retryMs: 0 })
     else
       for (const { subject, error } of (await failingSubjects(database, connection.id, others)).values())
-        await tell(subject, { kind: 'parked', reason: error })
-    for (const [subject, error] of failures) if (batch.open().includes(subject)) await told(subject, setbackOf(error))
-    for (const subject of batch.open()) if (batch.hints(subject).length === 0) await told(subject, null)
-    const open = new Map(batch.open().map(subject => [subject, batch.hints(subject)]))
-    const ended = await hints.follow(connection, open, { signal: core.signal, failing: platformWas, told })
+        await results.tell(subject, { kind: 'parked', reason: error })
+    for (const [subject, error] of failures)
+      if (batch.open().includes(subject)) await results.told(subject, setbackOf(error))
+    for (const subject of batch.open()) if (batch.hints(subject).length === 0) await results.done(subject)
+    return new Map(batch.open().map(subject => [subject, batch.hints(subject)]))
+  }
+
+  /** Resolves with whether the platform is to be left alone. */
+  async function work(round: Round): Promise<boolean> {
+    const { byRow, failures } = await subjectsOf(round)
+    const batch = createBatch(round.rows, byRow)
+    const results = createResults(core, round, batch)
+    const open = await prepare(round, batch, results, failures)
+    const failing = round.platformFailures > 0
+    const ended = await hints.follow(round.connection, open, { signal: core.signal, failing, told: results.told })
     if (ended === null) return false
-    if (ended.fault === 'wait') await done(batch.rest({ kind: 'wait', reason: null, retryMs: ended.retryMs }))
-    else await platformDown(ended)
+    if (ended.fault === 'wait') await results.settle(batch.rest({ kind: 'wait', reason: null, retryMs: ended.retryMs }))
+    else await results.down(ended)
     return true
   }
 

@@ -130,6 +130,9 @@ export function judgeDelivery(parts: ReadonlyMap<string, Outcome>, { failures, a
 /** A resource and an id; without an id the whole list. */
 export const subjectOf = (resource: string, externalId = ''): string => `${resource}|${externalId}`
 
+/** Whether a subject is a whole list. */
+export const isList = (subject: string): boolean => subject.indexOf('|') === subject.length - 1
+
 /** As a person reads it. */
 function nameOf(subject: string): string {
   const at = subject.indexOf('|')

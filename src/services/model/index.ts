@@ -31,6 +31,7 @@ export {
 export {
   createJudge,
   type Fault,
+  isList,
   type Judge,
   judgeDelivery,
   type Outcome,

@@ -281,6 +281,18 @@ t.test('what means nothing is told from what could not be used', async t => {
   t.match(await h.becomes(unknown, 'unusable'), { lastError: /'tickets'/ }, 'also when it is replayed')
 })
 
+t.test('what asks nothing of the platform does not end its outage', async t => {
+  const h = await hinting(t)
+  h.state.answer = silent
+  for (const id of ['d1', 'd2', 'd3']) await h.send([id])
+  await until(async () => (await h.subjects()).some(({ subject }) => subject === 'platform'))
+  await sql`update ${h.database.t.inbox_subject} set next_at = case when subject = 'platform' then now() else now() + interval '1 hour' end`.execute(
+    h.database.db
+  )
+  await h.becomes(await h.send([{ resource: 'organizations', externalId: 'g1', kind: 'changed' }]), 'done')
+  t.ok((await h.subjects()).some(({ subject }) => subject === 'platform'))
+})
+
 for (const fault of [{ status: 500 }, { kind: 'no-answer' }] as const)
   t.test(`the same on Level, over its own API: ${JSON.stringify(fault)} for one device of 21`, async t => {
     const fake = await fakeLevel(t, { devices: 21, groups: 1 })
