@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { kinds } from './database.ts'
 import { deviceGroupsBench } from './device-groups.ts'
 import { endToEndBench } from './end-to-end.ts'
+import { loopBench } from './loop.ts'
 import { growthBench } from './memory.ts'
 import { mergeBench } from './merge.ts'
 import { meshcentralBench } from './meshcentral.ts'
@@ -27,6 +28,7 @@ const {
 const benches = {
   merge: mergeBench,
   'end-to-end': endToEndBench,
+  loop: loopBench,
   growth: growthBench,
   meshcentral: meshcentralBench,
   webhook: webhookBench,

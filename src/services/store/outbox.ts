@@ -23,6 +23,20 @@ export async function writeEvents(
 ): Promise<void> {
   if (events.length === 0) return
   tellAfterCommit(trx)
+  for (let at = 0; at < events.length; at += eventsAtOnce)
+    await writePortion(trx, t, source, events.slice(at, at + eventsAtOnce), sinks)
+}
+
+/** The text of a statement is made in one piece. */
+const eventsAtOnce = 500
+
+async function writePortion(
+  trx: Db,
+  t: Tables,
+  source: EventSource,
+  events: NewEvent[],
+  sinks: string[]
+): Promise<void> {
   const by = actorBehind(trx)
   const rows = joinRows(
     events.map(({ type, payload, key, actor = by }) =>

@@ -1,3 +1,4 @@
+import { createTurns } from '../../waits.ts'
 import { sql } from 'kysely'
 import type { FieldChange } from '../../types.ts'
 import {
@@ -132,6 +133,9 @@ export interface Reassign {
 
 type TargetRow = DeviceRow & { target: Assignment; target_client: string | null; assignment: Assignment }
 
+/** Devices read or written in one statement: its text and its rows are put together in one piece. */
+const moveAtOnce = 500
+
 /** Devices that belong elsewhere by what their organization says now. */
 export interface Reassignment {
   devices: Array<{ row: TargetRow; to: Assigned }>
@@ -150,24 +154,33 @@ export async function planReassignment(
       ? sql`(o.assignment is not null or d.organization_external_id is null)
           and d.external_id in (select unnest(p.seen) from ${t.page} p where p.pass_id = any(${passesOf(among.pass)}::uuid[]))`
       : sql`d.organization_external_id = any(${[...among.organizations]}::text[]) and (not ${among.living ?? false} or o.assignment is not null)`
-  const { rows } = await sql<TargetRow>`
+  const strays = async (after: string | null): Promise<TargetRow[]> => {
+    const { rows } = await sql<TargetRow>`
     select ${deviceSelect}, coalesce(o.assignment, 'unmapped') as target, case when o.assignment = 'mapped' then o.effective_client_ref end as target_client
     from ${deviceFrom(t)} left join ${t.organization} o on o.connection_id = d.connection_id and o.external_id = d.organization_external_id and o.removed_at is null
-    where d.connection_id = ${context.connectionId} and d.removed_at is null and ${by === 'operator' ? concerned : sql`((${concerned}) or d.client_ref is null)`}
+    where d.connection_id = ${context.connectionId} and ${after === null ? sql`true` : sql`d.external_id > ${after}`} and d.removed_at is null and ${by === 'operator' ? concerned : sql`((${concerned}) or d.client_ref is null)`}
       and (d.assignment <> coalesce(o.assignment, 'unmapped')
         or (coalesce(o.assignment, 'unmapped') <> 'held' and d.client_ref is distinct from case when o.assignment = 'mapped' then o.effective_client_ref end))
-    order by d.external_id`.execute(trx)
+    order by d.external_id limit ${moveAtOnce}`.execute(trx)
+    return rows
+  }
   const policy = by === 'operator' ? 'follow' : context.movePolicy
-  const devices = rows
-    .map(row => ({
-      row,
-      to: assign(
+  const turn = createTurns()
+  const devices: Reassignment['devices'] = []
+  for (let last: string | null = null, more = true; more; ) {
+    const rows = await strays(last)
+    for (const row of rows) {
+      const to = assign(
         { clientRef: row.client_ref, assignment: row.assignment, assetRef: row.asset_ref },
         { clientRef: row.target_client, assignment: row.target },
         policy
       )
-    }))
-    .filter(({ row, to }) => row.client_ref !== to.clientRef || row.assignment !== to.assignment)
+      if (row.client_ref !== to.clientRef || row.assignment !== to.assignment) devices.push({ row, to })
+      await turn()
+    }
+    last = rows.at(-1)?.external_id ?? null
+    more = rows.length === moveAtOnce
+  }
   const moves = devices.flatMap(({ row, to }): Move[] =>
     row.client_ref === null || row.client_ref === to.clientRef
       ? []
@@ -182,7 +195,20 @@ export async function applyReassignment(
   context: MergeContext,
   { devices }: Reassignment
 ): Promise<DeviceChange[]> {
-  if (devices.length === 0) return []
+  const turn = createTurns()
+  const changes: DeviceChange[] = []
+  for (let at = 0; at < devices.length; at += moveAtOnce) {
+    const portion = devices.slice(at, at + moveAtOnce)
+    await writeMoves(trx, t, context, portion)
+    for (const device of portion) {
+      changes.push(...moveChange(device))
+      await turn()
+    }
+  }
+  return changes
+}
+
+async function writeMoves(trx: Db, t: Tables, context: MergeContext, devices: Reassignment['devices']): Promise<void> {
   await sql`with moved as (update ${t.device} d set client_ref = x.client_ref, assignment = x.assignment, updated_at = now(),
       owed = case when ${!context.hears}::boolean and x.assignment = 'mapped' and d.client_ref is null then 'created' else d.owed end
     from jsonb_to_recordset(${JSON.stringify(devices.map(({ row, to }) => ({ id: row.id, client_ref: to.clientRef, assignment: to.assignment, before: row.client_ref })))}::jsonb) as x(id uuid, client_ref text, assignment text, before text)
@@ -190,24 +216,19 @@ export async function applyReassignment(
     insert into ${t.change} (${logColumns}, entity, entity_id, external_id, display_name, client_ref, kind, changed)
     select ${logValues(trx, context)}, 'device', m.id, m.external_id, m.display_name, m.client_ref, 'move', jsonb_build_array(jsonb_build_object('field', 'clientRef', 'from', m.before, 'to', m.client_ref))
     from moved m where m.before is distinct from m.client_ref`.execute(trx)
-  return devices.flatMap(({ row, to }): DeviceChange[] => {
-    // What happened to a device while it was held was kept from the host; now it has to be told.
-    const change = to.change ?? (row.assignment === 'held' && to.clientRef !== null ? 'updated' : null)
-    return change === null
-      ? []
-      : [
-          {
-            change,
-            ...(change === 'created' ? {} : { changed: movedFrom(row.client_ref, to.clientRef) }),
-            device: toDevice({
-              ...row,
-              client_ref: to.clientRef,
-              assignment: to.assignment,
-              updated_at: row['read_at']
-            })
-          }
-        ]
+}
+
+function moveChange({ row, to }: Reassignment['devices'][number]): DeviceChange[] {
+  // What happened to a device while it was held was kept from the host; now it has to be told.
+  const change = to.change ?? (row.assignment === 'held' && to.clientRef !== null ? 'updated' : null)
+  if (change === null) return []
+  const device = toDevice({
+    ...row,
+    client_ref: to.clientRef,
+    assignment: to.assignment,
+    updated_at: row['read_at']
   })
+  return [{ change, ...(change === 'created' ? {} : { changed: movedFrom(row.client_ref, to.clientRef) }), device }]
 }
 
 function movedFrom(from: string | null, to: string | null): FieldChange[] {
