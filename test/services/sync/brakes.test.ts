@@ -13,17 +13,20 @@ const inGroups = groups
   .slice(0, 20)
   .map(({ externalId }) => device(`in-${externalId}`, { organizationExternalId: externalId }))
 
-t.test('20 of 40 groups that were empty and nobody’s are cleaned up: they go, and the new device comes', async t => {
-  const h = await scriptedHost(t, { mapped: false })
-  h.script.organizations = list(groups)
-  h.script.devices = list(inGroups)
-  await h.sync(both)
-  h.script.organizations = list(groups.slice(0, 20))
-  h.script.devices = list([...inGroups, device('new', { organizationExternalId: 's00' })])
-  t.match(await h.sync(both), { status: 'succeeded', totals: { created: 0, unmapped: 21 } })
-  t.equal((await gone(h)).length, 20)
-  t.ok((await h.rows('device')).some(row => row.external_id === 'new'))
-})
+t.test(
+  'E13: 20 of 40 groups that were empty and nobody’s are cleaned up: they go, and the new device comes',
+  async t => {
+    const h = await scriptedHost(t, { mapped: false })
+    h.script.organizations = list(groups)
+    h.script.devices = list(inGroups)
+    await h.sync(both)
+    h.script.organizations = list(groups.slice(0, 20))
+    h.script.devices = list([...inGroups, device('new', { organizationExternalId: 's00' })])
+    t.match(await h.sync(both), { status: 'succeeded', totals: { created: 0, unmapped: 21 } })
+    t.equal((await gone(h)).length, 20)
+    t.ok((await h.rows('device')).some(row => row.external_id === 'new'))
+  }
+)
 
 t.test('groups with devices, or that somebody decided about, are a loss: they stay, the devices are read', async t => {
   for (const decided of [false, true]) {

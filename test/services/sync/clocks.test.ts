@@ -57,7 +57,7 @@ for (const [what, wrong] of [
   ['an hour behind', -hour],
   ['a year behind', -year]
 ] as const) {
-  t.test(`a clock that is ${what} for two syncs and then right: everything is taken at once`, async t => {
+  t.test(`A7: a clock that is ${what} for two syncs and then right: everything is taken at once`, async t => {
     const clock = processClock(t)
     const h = await scriptedHost(t)
     let there = devices(10)

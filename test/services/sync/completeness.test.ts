@@ -31,7 +31,7 @@ const answering = (h: ScriptedHost, records: DeviceRecord[]) => {
 }
 const full = { resources: ['devices' as const] }
 
-t.test('26 of 1,000 are missing from one list, and each answers when asked: read again, none removed', async t => {
+t.test('A2: 26 of 1,000 are missing from one list, and each answers when asked: read again, none removed', async t => {
   const h = await scriptedHost(t)
   const all = devices(1_000)
   h.script.devices = list(all)
@@ -50,21 +50,24 @@ t.test('26 of 1,000 are missing from one list, and each answers when asked: read
   t.strictSame(await gone(h), [])
 })
 
-t.test('the cursor vanishes and the list ends with an empty page: the deleted one is removed, no other', async t => {
-  const h = await scriptedHost(t)
-  const all = devices(1_000)
-  const pages = Array.from({ length: 10 }, (_, n) => all.slice(n * 100, n * 100 + 100))
-  h.script.devices = list(...pages)
-  await h.sync(full)
-  const left = all.filter(({ externalId }) => externalId !== 'd899')
-  answering(h, left)
-  const now = Array.from({ length: 10 }, (_, n) => left.slice(n * 100, n * 100 + 100))
-  h.script.devices = inTurn(list(...pages.slice(0, 9), []), list(...now))
-  t.match(await h.sync(full), { status: 'succeeded', totals: { removed: 0 } }, 'one read showed it: not yet')
-  t.strictSame(await gone(h), [])
-  t.match(await h.sync(full), { status: 'succeeded', totals: { removed: 1 } })
-  t.strictSame(await gone(h), ['d899'])
-})
+t.test(
+  'A1: the cursor vanishes and the list ends with an empty page: the deleted one is removed, no other',
+  async t => {
+    const h = await scriptedHost(t)
+    const all = devices(1_000)
+    const pages = Array.from({ length: 10 }, (_, n) => all.slice(n * 100, n * 100 + 100))
+    h.script.devices = list(...pages)
+    await h.sync(full)
+    const left = all.filter(({ externalId }) => externalId !== 'd899')
+    answering(h, left)
+    const now = Array.from({ length: 10 }, (_, n) => left.slice(n * 100, n * 100 + 100))
+    h.script.devices = inTurn(list(...pages.slice(0, 9), []), list(...now))
+    t.match(await h.sync(full), { status: 'succeeded', totals: { removed: 0 } }, 'one read showed it: not yet')
+    t.strictSame(await gone(h), [])
+    t.match(await h.sync(full), { status: 'succeeded', totals: { removed: 1 } })
+    t.strictSame(await gone(h), ['d899'])
+  }
+)
 
 t.test('a list that is short twice is incomplete: nothing is removed, what was shown counts', async t => {
   const h = await scriptedHost(t)
@@ -328,7 +331,7 @@ t.test('alerts: a list that was short closes none without its own word, and is t
 
 const update = (externalId: string, deviceExternalId: string) => ({ externalId, deviceExternalId })
 
-t.test('patch counts: the cursor is installed behind page 2, and the list ends with an empty page', async t => {
+t.test('A3: patch counts: the cursor is installed behind page 2, and the list ends with an empty page', async t => {
   const h = await scriptedHost(t)
   const all = Array.from({ length: 500 }, (_, n) => update(`u${n}`, `d${String(n % 100).padStart(3, '0')}`))
   const pages = Array.from({ length: 5 }, (_, n) => all.slice(n * 100, n * 100 + 100))

@@ -10,7 +10,7 @@ const failing = (error: Error): Pages<never> =>
     throw error
   }
 
-t.test('updates that answer 500 for days: alerts are read, the run is partial and names updates', async t => {
+t.test('A9: updates that answer 500 for days: alerts are read, the run is partial and names updates', async t => {
   const fake = await fakeLevel(t, { devices: 20, groups: 3 })
   const host = await build(t)
   const id = await connectLevel(host, fake)

@@ -43,7 +43,7 @@ async function sixGroups(h: ScriptedHost) {
   return { groups, all, show, every }
 }
 
-t.test('an account that loses groups: nothing is removed or moved, it is told once, and comes back', async t => {
+t.test('A21: an account that loses groups: nothing is removed or moved, it is told once, and comes back', async t => {
   const told: string[] = []
   const h = await scriptedHost(t, {
     onChanges: batch => {

@@ -51,7 +51,7 @@ t.test('ids may be numbers or bigints: in records, references, rejects and delet
   )
 })
 
-t.test('40 of 300 records with numeric ids cannot be mapped: 40 items, nothing removed', async t => {
+t.test('A5: 40 of 300 records with numeric ids cannot be mapped: 40 items, nothing removed', async t => {
   const h = await scriptedHost(t)
   const raw = Array.from({ length: 300 }, (_, n) => ({ id: n + 1, name: `PC ${n}` as string | undefined }))
   const read = () =>
@@ -78,7 +78,7 @@ t.test('40 of 300 records with numeric ids cannot be mapped: 40 items, nothing r
   t.match(items[0], { externalId: '1', outcome: 'failed', reason: 'has no name' })
 })
 
-t.test('a group that is told in another type moves nobody: digits are text, the rest is one item', async t => {
+t.test('A4: a group that is told in another type moves nobody: digits are text, the rest is one item', async t => {
   const h = await scriptedHost(t, { mapped: false })
   h.script.organizations = list([group('4711')])
   await h.sync({ resources: ['organizations'] })
@@ -135,7 +135,7 @@ t.test('a parent and a device of an alert that are told in another type stay as 
   t.match(await h.rows('device'), [{ client_ref: null }], 'that it is a root can be told')
 })
 
-t.test('null erases what can end, and nothing else; what is not told stays and is no change', async t => {
+t.test('A16: null erases what can end, and nothing else; what is not told stays and is no change', async t => {
   const h = await scriptedHost(t)
   const full = {
     hostname: 'pc',
@@ -220,7 +220,7 @@ t.test(
   }
 )
 
-t.test('no time is later than now; a boot that is still to come was not told', async t => {
+t.test('A13: no time is later than now; a boot that is still to come was not told', async t => {
   const h = await scriptedHost(t)
   const future = new Date('2031-01-01T00:00:00Z')
   h.script.devices = list([
@@ -239,7 +239,7 @@ t.test('no time is later than now; a boot that is still to come was not told', a
   t.equal((await h.told()).filter(type => type.startsWith('RMM_ALERT')).length, 1, 'told once, as nothing changed')
 })
 
-t.test('a record that a single read cannot map is an item, and the rest goes on', async t => {
+t.test('A6: a record that a single read cannot map is an item, and the rest goes on', async t => {
   const h = await scriptedHost(t)
   h.script.devices = list(devices(20))
   await h.sync({ resources: ['devices'] })
@@ -311,7 +311,7 @@ t.test('what fails on our side while a provider asks us is not its mistake', asy
   t.notMatch(JSON.stringify(run), /Scripted failed/)
 })
 
-t.test('a device was last seen when anybody saw it last, whatever the platform says afterwards', async t => {
+t.test('A14: a device was last seen when anybody saw it last, whatever the platform says afterwards', async t => {
   const h = await scriptedHost(t)
   const seen = async (lastSeenAt: Date, online: boolean) => {
     h.script.devices = list([device('a', { lastSeenAt, online })])
