@@ -77,13 +77,15 @@ async function resolves(subject: Subject, session: Session) {
   assert(id !== undefined, 'the world must name an activeAlert, as the provider has resolveAlert')
   const client = await session.open()
   assert.equal(await statusOf(subject, client, id, session), 'active', `the world's activeAlert ${id} must be active`)
-  for (const time of ['first', 'second']) {
+  for (let times = 0; times < 2; times++) {
     const alert = await subject.provider.resolveAlert!(client, id, session.signal)
-    assert(alert !== null, `resolveAlert (the ${time} time) must give the alert, null means that it is not there`)
-    const fault = faultOf(AlertRecordSchema, alert)
-    assert(fault === null, `of the alert that resolveAlert gave, ${fault}`)
-    assert.equal(String(alert.externalId), id, 'resolveAlert must give the alert of that id')
-    assert.equal(alert.status, 'resolved', 'resolveAlert must give the alert as resolved')
+    // Null also where the platform says no more of it; what it did is looked at below.
+    if (alert !== null) {
+      const fault = faultOf(AlertRecordSchema, alert)
+      assert(fault === null, `of the alert that resolveAlert gave, ${fault}`)
+      assert.equal(String(alert.externalId), id, 'resolveAlert must give the alert of that id')
+      assert.equal(alert.status, 'resolved', 'resolveAlert must give the alert as resolved')
+    }
     const now = await statusOf(subject, await session.open(), id, session)
     assert(now === 'resolved' || now === null, 'resolveAlert must resolve on the platform, not only say so')
   }
@@ -133,7 +135,7 @@ async function opens({ provider }: Subject, session: Session) {
       const options = { minutes, viewOnly: view, guestName: 'Contract', ...(word ? { consent: word } : {}) }
       checkLink(
         await provider.remoteSession!(client, id, options, session.signal),
-        minutes * 60_000,
+        session.world.linkMs ?? minutes * 60_000,
         `remoteSession (${minutes} minutes)`
       )
     }

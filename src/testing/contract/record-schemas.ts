@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { FormatRegistry, type TSchema, Type } from '@sinclair/typebox'
-import { alertSeverities } from '../../words.ts'
+import { alertSeverities, deviceKinds } from '../../words.ts'
+import type { DeviceFacts, UpdateRecord } from '../../providers/define.ts'
 import type { ResourceName } from '../../types.ts'
 
 /**
@@ -28,6 +29,7 @@ const json = told(Type.Record(Type.String(), Type.Unknown()))
 
 const facts = {
   assetType: told(Type.Union([Type.Literal('workstation'), Type.Literal('server')])),
+  kind: told(Type.Union(deviceKinds.map(word => Type.Literal(word)))),
   hostname: text,
   serialNumber: text,
   manufacturer: text,
@@ -89,7 +91,7 @@ const facts = {
   tags: told(Type.Array(Type.String())),
   maintenanceMode: told(Type.Boolean()),
   details: json
-}
+} satisfies Record<keyof DeviceFacts, TSchema>
 
 export const AlertRecordSchema = Type.Object(
   {
@@ -142,7 +144,18 @@ export const recordSchemas: Record<ResourceName, TSchema> = {
     },
     { additionalProperties: false }
   ),
-  updates: Type.Object({ externalId: Id, deviceExternalId: Id }, { additionalProperties: false }),
+  updates: Type.Object(
+    {
+      externalId: Id,
+      deviceExternalId: Id,
+      title: text,
+      kb: text,
+      severity: text,
+      category: text,
+      publishedAt: told(Time)
+    } satisfies Record<keyof UpdateRecord, TSchema>,
+    { additionalProperties: false }
+  ),
   alerts: AlertRecordSchema
 }
 

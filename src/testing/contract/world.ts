@@ -86,6 +86,8 @@ export interface RunningWorld {
   activeAlert?: string
   /** A device that can be looked at: for `remoteSession`. */
   remoteDevice?: string
+  /** How long a link into a device lives where the platform decides it, in ms. Default: as long as was asked for. */
+  linkMs?: number
   /** A device group that agents can be installed into: for `installLink`. */
   installGroup?: string
   /** Requests (or, on a socket, questions) that arrived so far. */

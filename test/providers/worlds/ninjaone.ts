@@ -15,6 +15,14 @@ const lists: Record<ResourceName, RegExp> = {
   alerts: /^\/v2\/alerts$/
 }
 
+const altered: readonly ContractFault[] = [
+  'malformed-record',
+  'unidentified-record',
+  'short-list',
+  'cursor-gone',
+  'moving-list'
+]
+
 const activity = (secret: string) => ({
   headers: { 'content-type': 'application/json', 'x-rmm-webhook-secret': secret },
   rawBody: Buffer.from(
@@ -31,8 +39,11 @@ const activity = (secret: string) => ({
 export const subject = () => ({ provider: ninjaone({ allowPrivateNetwork: true }), world: ninjaWorld })
 
 const ninjaWorld: ContractWorld = {
-  plays(fault, resource) {
-    if (resource === 'alerts') return 'active alerts come in one answer'
+  plays(fault, resource, place) {
+    if (altered.includes(fault))
+      return 'the fake NinjaOne answers with a failure or with the truth, not with half of it'
+    if (resource === 'alerts' && (place === 'later' || fault === 'empty-page' || fault === 'repeated-cursor'))
+      return 'active alerts come in one answer'
     if (fault === 'empty-page') return 'pages do not tell whether more follow: an empty one is the end'
     if (fault === 'repeated-cursor' && resource === 'updates') return 'the place in a report is kept by the platform'
     return true
@@ -66,7 +77,11 @@ const ninjaWorld: ContractWorld = {
       sensitive: ['ninja-contract-secret-51ab', 'ninja-contract-revoked-77aa'],
       requests: () => fake.requests.length,
       hosts: () => [`127.0.0.1:${fake.port}`],
-      fail: (fault, resource) => fake.fail(after(1, lists[resource], fault)),
+      activeAlert: [...world.alerts.keys()][0]!,
+      remoteDevice: '1',
+      linkMs: 600_000,
+      fail: (fault, resource, place) =>
+        fake.fail(after(place === 'later' ? 1 : 0, fault === 'fetchOne-500' ? /./ : lists[resource], fault)),
       close: fake.close
     }
   }
@@ -84,6 +99,8 @@ function after(pages: number, list: RegExp, fault: ContractFault) {
     if (fault === 'rate-limited')
       return seen === pages + 1 ? { status: 429, headers: { 'retry-after': '1' } } : undefined
     if (fault === 'redirect') return { status: 302, headers: { location: 'https://elsewhere.example/' } }
+    if (fault === 'html') return { status: 200, body: '<!doctype html>' }
+    if (fault === 'expired-token') return { status: 401, body: { errorMessage: 'refused' } }
     return { status: 500, body: { errorMessage: 'oops' } }
   }
 }
