@@ -11,6 +11,7 @@ import { level } from '../src/providers/level/index.ts'
 import { openDatabase } from '../src/services/store/database.ts'
 import { type FakeLevel, type FakeLevelOptions, startFakeLevel } from '../src/testing/index.ts'
 import { requireKnownPayloads } from './event-payloads.ts'
+import { requireSealed, watchForSecrets } from './marked-secrets.ts'
 
 /** The host's own table: what `onChanges` writes to in tests. */
 export const Asset = defineEntity({
@@ -127,7 +128,8 @@ export const clients = [
 export async function build(t: Test, { fastify, on, before, ...options }: HostOptions = {}): Promise<Host> {
   const schema = on?.schema ?? testSchema()
   const orm = on?.orm ?? (await openOrm(t, schema))
-  const app = Fastify(fastify ?? {})
+  const watch = watchForSecrets()
+  const app = Fastify(fastify ?? { logger: { level: 'debug', stream: watch.stream } })
   await before?.(app)
   await app.register(rmmSync, {
     orm,
@@ -147,9 +149,12 @@ export async function build(t: Test, { fastify, on, before, ...options }: HostOp
   } as never)
   t.teardown(async () => {
     await app.close()
+    watch.requireNone()
     if (on !== undefined) return
     try {
-      await requireKnownPayloads(await openDatabase(orm, schema), schema)
+      const database = await openDatabase(orm, schema)
+      await requireKnownPayloads(database, schema)
+      if (options.secrets === undefined) await requireSealed(database, schema)
     } finally {
       await dropSchema(orm, schema)
     }
@@ -166,7 +171,8 @@ export async function build(t: Test, { fastify, on, before, ...options }: HostOp
         headers: { 'x-tenant': tenant },
         ...(payload === undefined ? {} : { payload: payload as object })
       })
-      return { status: response.statusCode, body: response.body === '' ? null : JSON.parse(response.body) }
+      const body = watch.seen(`${method} ${url}`, response.body)
+      return { status: response.statusCode, body: body === '' ? null : JSON.parse(body) }
     }
   }
 }
