@@ -142,6 +142,7 @@ export async function manyProcesses(t: Test, kind: Kind): Promise<void> {
           name: `due ${n}`,
           config: { baseUrl: fake.url },
           secrets: { apiKey: fake.apiKey },
+          allowDuplicate: true,
           schedule: { enabled: true }
         })
         return body.connection.id as string
