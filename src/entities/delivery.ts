@@ -71,7 +71,7 @@ export const RmmDeliverySchema: EntitySchema<RmmDelivery> = defineEntity({
       where: "status = 'pending' and waits_for <> '{}'"
     },
     { name: 'rmm_delivery_dead', properties: ['tenantId'], where: "status = 'dead'" },
-    { name: 'rmm_delivery_old', properties: ['receivedAt'] }
+    { name: 'rmm_delivery_old', properties: ['receivedAt'], where: "status <> 'pending'" }
   ]
 })
 

@@ -6,7 +6,7 @@ export const retention: Migration = {
   statements: s => [
     `create index rmm_page_old on ${s}.rmm_page (created_at)`,
     `create index rmm_run_old on ${s}.rmm_run (finished_at) where finished_at is not null`,
-    `create index rmm_delivery_old on ${s}.rmm_delivery (received_at)`,
+    `create index rmm_delivery_old on ${s}.rmm_delivery (received_at) where status <> 'pending'`,
     `create index rmm_device_old on ${s}.rmm_device (removed_at) where removed_at is not null`,
     `create index rmm_organization_old on ${s}.rmm_organization (removed_at) where removed_at is not null`,
     `create index rmm_alert_old on ${s}.rmm_alert (resolved_at) where status = 'resolved'`

@@ -286,7 +286,14 @@ t.test('alerts: state, severity, and what stands in for missing values', async t
 
 t.test('updates belong to a device or are rejected', async t => {
   const [update] = fixture('updates.page').data
-  t.same(toUpdate(update), { externalId: update.id, deviceExternalId: update.device_id })
+  t.same(toUpdate(update), {
+    externalId: update.id,
+    deviceExternalId: update.device_id,
+    title: update.name,
+    kb: update.kb_ids.join(', '),
+    category: update.category,
+    publishedAt: new Date(update.published_on)
+  })
   t.throws(() => toUpdate({ id: 'u', device_id: null }), /names no device/)
 })
 

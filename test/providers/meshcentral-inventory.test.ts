@@ -12,6 +12,8 @@ import { openMesh } from './mesh-client.ts'
 
 const { signal } = new AbortController()
 const minute = 60_000
+/** No device's turn comes while a test runs: within a day, one of hundreds does now and then. */
+const centuryMs = 100 * 365 * 24 * 60 * minute
 
 async function setUp(t: Test, options: FakeMeshOptions = {}, more: MeshCentralOptions = {}) {
   const fake = await startFakeMeshCentral(options)
@@ -21,6 +23,7 @@ async function setUp(t: Test, options: FakeMeshOptions = {}, more: MeshCentralOp
     debounceMs: 20,
     offlineGraceMs: 60,
     requestTimeoutMs: 3000,
+    inventoryMaxAgeMs: centuryMs,
     ...more
   })
   const devices = provider.resources.devices!

@@ -27,6 +27,7 @@ const fields = [
   'organizationExternalId',
   'assetType',
   'hostname',
+  'kind',
   'serialNumber',
   'manufacturer',
   'model',
@@ -54,7 +55,7 @@ const fields = [
 const facts = (value: fc.Arbitrary<unknown>) =>
   fc.record(Object.fromEntries(fields.map(field => [field, value])), { requiredKeys: [] })
 const ids = fc.oneof(
-  fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme-ascii' }),
+  fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme-ascii' }).filter(text => text.trim() !== ''),
   fc.maxSafeInteger(),
   fc.bigInt()
 )
@@ -84,7 +85,7 @@ const devices = fc
 function isStorable({ row, externalId, facts, status }: NormalDevice): boolean {
   const all = [row, externalId, ...Object.values(facts).filter(value => typeof value === 'string')]
   return (
-    row.split(fieldEnd).length === 23 &&
+    row.split(fieldEnd).length === 24 &&
     !row.includes('\x1e') &&
     all.every(text => text.isWellFormed() && !text.includes('\0')) &&
     (facts.lastRebootAt === null || facts.lastRebootAt <= now.toISOString()) &&

@@ -98,10 +98,14 @@ t.test(
           database.db
         )
       ).rows
-    const runs = await until('all runs', async () => {
-      const done = await ends()
-      return done.length >= connections && done
-    })
+    const runs = await until(
+      'all runs',
+      async () => {
+        const done = await ends()
+        return done.length >= connections && done
+      },
+      240_000
+    )
 
     t.equal(new Set(runs.map(run => run.connection_id)).size, connections, 'every connection had its run')
     t.same(
