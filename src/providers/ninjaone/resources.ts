@@ -20,19 +20,45 @@ const idOf = (raw: unknown, prefix: string): string | null => {
   return id ? prefix + id : null
 }
 
-/** An organization and its locations, as one page of ours. */
-function organizationPage({ observedAt, rows }: NinjaPage, checkpoint: Checkpoint | null): Page<OrganizationRecord> {
-  const locations = rows.flatMap(row => {
+interface Location {
+  row: unknown
+  /** The organization it was listed in. */
+  of: string | null
+}
+
+/**
+ * The locations of these organizations. They come with them; where one tells none in a form that can be read, they are
+ * looked for in the list of all locations: what was not told is not gone.
+ */
+async function locationsOf(client: NinjaClient, rows: unknown[], signal: AbortSignal): Promise<Location[]> {
+  const found: Location[] = []
+  const untold = new Set<string>()
+  for (const row of rows) {
+    const of = values.id(fieldOf(row, 'id')) ?? null
     const listed = fieldOf(row, 'locations')
-    return Array.isArray(listed)
-      ? listed.map(location => ({ location, of: values.id(fieldOf(row, 'id')) ?? null }))
-      : []
-  })
+    if (Array.isArray(listed)) found.push(...listed.map(location => ({ row: location, of })))
+    else if (of !== null) untold.add(of)
+  }
+  if (untold.size === 0) return found
+  for await (const page of client.rows('/v2/locations', {}, null, signal))
+    for (const row of page.rows) {
+      const of = values.id(fieldOf(row, 'organizationId')) ?? null
+      if (of !== null && untold.has(of)) found.push({ row, of })
+    }
+  return found
+}
+
+/** Organizations and their locations, as one page of ours. */
+function organizationPage(
+  { observedAt, rows }: NinjaPage,
+  locations: Location[],
+  checkpoint: Checkpoint | null
+): Page<OrganizationRecord> {
   const roots = mapRecords(rows, row => idOf(row, 'org:'), toOrganization)
   const children = mapRecords(
     locations,
-    ({ location }) => idOf(location, 'loc:'),
-    ({ location, of }, note) => toLocation(location, of, note)
+    ({ row }) => idOf(row, 'loc:'),
+    ({ row, of }, note) => toLocation(row, of, note)
   )
   return {
     observedAt,
@@ -60,7 +86,11 @@ export const organizations: Resource<NinjaClient, OrganizationRecord> = {
   async *pull(client, from, signal) {
     const pages = client.rows('/v2/organizations-detailed', {}, afterOf(from), signal)
     for await (const { page, last } of withLast(pages))
-      yield organizationPage(page, last || page.next === null ? null : { after: page.next })
+      yield organizationPage(
+        page,
+        await locationsOf(client, page.rows, signal),
+        last || page.next === null ? null : { after: page.next }
+      )
   },
   async fetchOne(client, id, signal) {
     const [kind, number = ''] = id.split(':')

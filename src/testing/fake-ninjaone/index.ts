@@ -21,8 +21,8 @@ export interface FakeNinjaOptions extends NinjaSeed {
   now?(): Date
 }
 
-/** Answers a request in the platform's place; undefined lets it answer by itself. */
-export type NinjaFault = (call: NinjaCall) => NinjaAnswer | 'reset' | 'html' | undefined
+/** Answers a request in the platform's place, knowing what it would say; undefined lets it answer by itself. */
+export type NinjaFault = (call: NinjaCall, truth: () => NinjaAnswer) => NinjaAnswer | 'reset' | 'html' | undefined
 
 export interface FakeNinja {
   /** `http://127.0.0.1:<port>`, for the config's `baseUrl`. */
@@ -89,10 +89,12 @@ export async function startFakeNinjaOne(options: FakeNinjaOptions = {}): Promise
   }
 
   function respond(request: IncomingMessage, call: NinjaCall, raw: string) {
-    if (call.path === '/ws/oauth/token') return fault?.(call) ?? logIn(new URLSearchParams(raw))
+    const form = () => logIn(new URLSearchParams(raw))
+    if (call.path === '/ws/oauth/token') return fault?.(call, form) ?? form()
     const token = request.headers.authorization?.replace(/^Bearer /, '') ?? ''
     if ((tokens.get(token) ?? 0) <= now().getTime()) return { status: 401, body: { error: 'invalid_token' } }
-    return fault?.(call) ?? answer(call, state)
+    const truth = () => answer(call, state)
+    return fault?.(call, truth) ?? truth()
   }
 
   async function onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {

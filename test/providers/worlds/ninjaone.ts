@@ -4,6 +4,7 @@ import {
   type ContractWorld,
   type NinjaAnswer,
   type NinjaCall,
+  type NinjaWorld,
   startFakeNinjaOne
 } from '../../../src/testing/index.ts'
 import type { ResourceName } from '../../../src/types.ts'
@@ -14,14 +15,6 @@ const lists: Record<ResourceName, RegExp> = {
   updates: /^\/v2\/queries\/os-patches$/,
   alerts: /^\/v2\/alerts$/
 }
-
-const altered: readonly ContractFault[] = [
-  'malformed-record',
-  'unidentified-record',
-  'short-list',
-  'cursor-gone',
-  'moving-list'
-]
 
 const activity = (secret: string) => ({
   headers: { 'content-type': 'application/json', 'x-rmm-webhook-secret': secret },
@@ -40,8 +33,7 @@ export const subject = () => ({ provider: ninjaone({ allowPrivateNetwork: true }
 
 const ninjaWorld: ContractWorld = {
   plays(fault, resource, place) {
-    if (altered.includes(fault))
-      return 'the fake NinjaOne answers with a failure or with the truth, not with half of it'
+    if (fault === 'cursor-gone' && resource === 'updates') return 'the place in a report is kept by the platform'
     if (resource === 'alerts' && (place === 'later' || fault === 'empty-page' || fault === 'repeated-cursor'))
       return 'active alerts come in one answer'
     if (fault === 'empty-page') return 'pages do not tell whether more follow: an empty one is the end'
@@ -81,7 +73,11 @@ const ninjaWorld: ContractWorld = {
       remoteDevice: '1',
       linkMs: 600_000,
       fail: (fault, resource, place) =>
-        fake.fail(after(place === 'later' ? 1 : 0, fault === 'fetchOne-500' ? /./ : lists[resource], fault)),
+        fake.fail(
+          altered.has(fault)
+            ? lie(fault, place === 'later' ? 1 : 0, lists[resource], world)
+            : after(place === 'later' ? 1 : 0, fault === 'fetchOne-500' ? /./ : lists[resource], fault)
+        ),
       close: fake.close
     }
   }
@@ -102,5 +98,58 @@ function after(pages: number, list: RegExp, fault: ContractFault) {
     if (fault === 'html') return { status: 200, body: '<!doctype html>' }
     if (fault === 'expired-token') return { status: 401, body: { errorMessage: 'refused' } }
     return { status: 500, body: { errorMessage: 'oops' } }
+  }
+}
+
+type Row = Record<string, unknown>
+
+const altered: ReadonlySet<ContractFault> = new Set([
+  'malformed-record',
+  'unidentified-record',
+  'short-list',
+  'cursor-gone',
+  'moving-list'
+])
+
+const rowsOf = ({ body }: NinjaAnswer): Row[] => (Array.isArray(body) ? body : (body as { results: Row[] }).results)
+const withRows = (answer: NinjaAnswer, rows: Row[]): NinjaAnswer => ({
+  ...answer,
+  body: Array.isArray(answer.body) ? rows : { ...(answer.body as object), results: rows }
+})
+
+/** What identifies a row stays, everything else is of no documented type. */
+function nonsense(row: Row): Row {
+  const kept = ['id', 'uid', 'results' in row ? '' : 'deviceId'].filter(field => field in row)
+  return Object.fromEntries(Object.keys(row).map(field => [field, kept.includes(field) ? row[field] : { odd: true }]))
+}
+
+/** Half a truth about one page; a list that was cut ends there. */
+function lie(fault: ContractFault, pages: number, list: RegExp, world: NinjaWorld) {
+  let seen = 0
+  let before: Row | undefined
+  return (call: NinjaCall, truth: () => NinjaAnswer): NinjaAnswer | undefined => {
+    if (!list.test(call.path)) return undefined
+    const at = seen++
+    // Alerts come in one answer: there is no next page that could be missing.
+    const cut = fault === 'short-list' && !list.source.includes('alerts')
+    if (at > pages + (cut ? 1 : 0)) return undefined
+    const answer = truth()
+    const rows = rowsOf(answer)
+    const last = before
+    before = rows.at(-1)
+    if (at < pages) return answer
+    if (at > pages) return withRows(answer, [])
+    if (fault === 'short-list') return withRows(answer, rows.slice(0, Math.floor(rows.length / 2)))
+    if (fault === 'moving-list') return withRows(answer, [last!, ...rows])
+    if (fault === 'cursor-gone') {
+      world.devices.delete(Number(rows.at(-1)!['id']))
+      if (list.source.includes('organizations')) world.organizations.splice(rows.length - 1, 1)
+      return answer
+    }
+    const change = fault === 'malformed-record' ? nonsense : ({ id: _, uid: _uid, ...row }: Row) => row
+    return withRows(
+      answer,
+      rows.map((row, n) => (n === 1 ? change(row) : row))
+    )
   }
 }
