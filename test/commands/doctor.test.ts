@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { MikroORM } from '@mikro-orm/core'
@@ -126,9 +127,16 @@ async function cli(...args: string[]): Promise<Exit> {
   )
 }
 
+/** One of its own: suites that run side by side would share `t.testdir`, and the first to end takes it away. */
+function folder(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'rmm-doctor-'))
+  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
 /** A module as a host would write it. */
 function moduleOf(t: Test, keys: string[], more = ''): string {
-  const file = join(t.testdir(), `options-${keys.join('-')}.mjs`)
+  const file = join(folder(t), `options-${keys.join('-')}.mjs`)
   const box = Object.fromEntries(keys.map(name => [name, Buffer.alloc(32, name === 'test' ? 7 : 2).toString('base64')]))
   const from = new URL('../../src/services/platform/secrets.ts', import.meta.url).href
   writeFileSync(
@@ -183,7 +191,8 @@ t.test('a command line that cannot be meant is refused, with what to do', async 
   t.match(await cli('doctor', '--plan'), { code: 2, err: /'doctor' knows no --plan/ })
   t.match(await cli('doctor'), { code: 2, err: /which database/ })
   t.match(await cli('doctor', '--options', './not-there.mjs'), { code: 1, err: /not-there\.mjs/ })
-  const file = join(t.testdir({ 'empty.mjs': 'export const a = 1' }), 'empty.mjs')
+  const file = join(folder(t), 'empty.mjs')
+  writeFileSync(file, 'export const a = 1')
   t.match(await cli('doctor', '--options', file), { code: 1, err: /default export of .* is missing: export/ })
-  t.match(await cli('reseal', '--options', join(t.testdirName, 'empty.mjs')), { code: 1, err: /default export/ })
+  t.match(await cli('reseal', '--options', file), { code: 1, err: /default export/ })
 })

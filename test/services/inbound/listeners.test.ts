@@ -179,6 +179,12 @@ t.test(
     )
     t.match((await host.call('t1', 'GET', `/connections/${id}`)).body.statusReason, /password/)
     await until('the socket to be given up', () => fake.sockets() === 0)
+    // A run that was under way when the password changed has its own try.
+    await until('no run to be under way', async () =>
+      (await host.call('t1', 'GET', `/connections/${id}/runs`)).body.items.every(
+        ({ status }: { status: string }) => status === 'succeeded' || status === 'failed' || status === 'partial'
+      )
+    )
     const tried = fake.counts.refusals
     await stays('a refused password is not tried again', 1_000, () => fake.counts.refusals === tried)
     fake.password = fake.account.password
