@@ -1,10 +1,9 @@
 import { NotFoundError, NotSupportedError, ProviderFaultError } from '../../errors.ts'
 import type { AlertRecord, RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
-import type { ClientFactory } from '../platform/index.ts'
+import { act, type ClientFactory } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { normalizeAlert } from '../model/index.ts'
-import { act } from '../inventory/index.ts'
 import type { ReRead } from '../sync/index.ts'
 import { findAlert, listAlerts, requireConnection, writeActivity } from '../store/index.ts'
 

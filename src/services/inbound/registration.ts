@@ -1,5 +1,4 @@
-import { withTimeLimit } from '../../waits.ts'
-import { type ClientFactory, type OpenClient, toRouteError } from '../platform/index.ts'
+import { act, type ClientFactory } from '../platform/index.ts'
 import type { WebhookRegistered } from '../../types.ts'
 import type { Core } from '../core.ts'
 import type { ConnectionRow } from '../store/index.ts'
@@ -16,27 +15,18 @@ export interface Registration {
 }
 
 export function createRegistration(core: Core, clients: ClientFactory): Registration {
-  async function ask(row: ConnectionRow, work: (open: OpenClient, signal: AbortSignal) => Promise<void>) {
-    await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
-      const open = await clients.open(row, signal)
-      try {
-        await work(open, signal)
-      } finally {
-        await open.close()
-      }
-    })
-  }
-
   return {
     async register(row, secret) {
       const { hooksUrl } = core
       if (hooksUrl === null || core.registry.get(row.provider)?.webhook?.register === undefined) return null
       const url = hooksUrl + row.hook_key
       try {
-        await ask(row, (open, signal) => open.provider.webhook!.register!(open.client, { url, secret }, signal))
+        await act(core, clients, row, 'webhook.register', (open, signal) =>
+          open.provider.webhook!.register!(open.client, { url, secret }, signal)
+        )
         return { registered: true, message: null }
       } catch (error) {
-        const { message } = toRouteError(error, 'action')
+        const { message } = error as Error
         core.log.warn({ err: error, connectionId: row.id }, 'the webhook could not be set up on the platform')
         return { registered: false, message: `The webhook could not be set up on the platform: ${message}` }
       }
@@ -45,7 +35,9 @@ export function createRegistration(core: Core, clients: ClientFactory): Registra
       if (row.sealed_secrets === null) return
       if (core.registry.get(row.provider)?.webhook?.unregister === undefined) return
       try {
-        await ask(row, (open, signal) => open.provider.webhook!.unregister!(open.client, signal))
+        await act(core, clients, row, 'webhook.unregister', (open, signal) =>
+          open.provider.webhook!.unregister!(open.client, signal)
+        )
       } catch (error) {
         core.log.warn({ err: error, connectionId: row.id }, 'the webhook could not be taken away on the platform')
       }

@@ -2,4 +2,4 @@
  * The devices as routes and hosts read them, and what can be done with one.
  */
 
-export { act, audit, createInventory } from './inventory.ts'
+export { audit, createInventory } from './inventory.ts'

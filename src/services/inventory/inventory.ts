@@ -1,9 +1,8 @@
-import { withTimeLimit } from '../../waits.ts'
 import { NotFoundError, NotSupportedError } from '../../errors.ts'
 import type { Consent, RmmProvider } from '../../providers/define.ts'
 import type { Rmm } from '../../rmm.ts'
 import type { NewEvent } from '../../types.ts'
-import { callProvider, type ClientFactory, linkOf, type OpenClient, toRouteError } from '../platform/index.ts'
+import { act, type ClientFactory, linkOf } from '../platform/index.ts'
 import type { Core } from '../core.ts'
 import { erase } from './erase.ts'
 import {
@@ -88,28 +87,6 @@ function requireOffered(provider: RmmProvider, viewOnly: boolean, consent: Conse
   const offer =
     ways.length === 0 ? 'its own settings decide what the person at the device is asked' : `it has ${ways.join(', ')}`
   throw new NotSupportedError(`${provider.name} cannot promise the consent "${consent}": ${offer}`)
-}
-
-/** Does one thing on the platform for a person who waits for it. */
-export async function act<T>(
-  core: Core,
-  clients: ClientFactory,
-  row: ConnectionRow,
-  member: string,
-  work: (open: OpenClient, signal: AbortSignal) => Promise<T>
-): Promise<T> {
-  return await withTimeLimit(core.settings.interactiveMs, [core.signal], async signal => {
-    try {
-      const open = await clients.open(row, signal)
-      try {
-        return await callProvider(open.provider, member, signal, () => work(open, signal))
-      } finally {
-        await open.close()
-      }
-    } catch (error) {
-      throw toRouteError(error, 'action')
-    }
-  })
 }
 
 /** Tells and notes what was done on the platform for a person. */

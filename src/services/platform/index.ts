@@ -2,6 +2,7 @@
  * A connection's way to its platform: the registry of providers, sealed secrets, opening and closing clients.
  */
 
+export { act } from './act.ts'
 export {
   type ClientFactory,
   createClientFactory,
